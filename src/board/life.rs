@@ -1,0 +1,251 @@
+//! What a service's thread tells the board, in the order of a life.
+
+use super::{Board, Inner, Policy};
+use crate::blocked::Tid;
+use crate::error::{Cause, Phase, ServiceError, chain};
+use crate::event::EventKind;
+use crate::status::{HungService, State, StopReason};
+use crate::stop::Callbacks;
+use crate::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The name of the thread that runs the callbacks of a host's `stopping` token, where the host itself is the cause.
+const CALLBACKS: &str = "hosted-callbacks";
+
+impl Board {
+    /// The service's thread is about to be made. Gives its name.
+    pub(crate) fn launching(&self, index: usize, policy: Policy) -> Arc<str> {
+        self.update(|inner| {
+            inner.outstanding += 1;
+            let slot = &mut inner.slots[index];
+            slot.policy = policy;
+            slot.launched = Some(Instant::now());
+            slot.put(State::Starting);
+            slot.name.clone()
+        })
+    }
+
+    /// There was no thread to be had.
+    pub(crate) fn not_launched(&self, index: usize) {
+        self.update(|inner| {
+            inner.slots[index].launched = None;
+            inner.slots[index].put(State::Waiting);
+            inner.one_less();
+        });
+    }
+
+    /// `start` is about to be called.
+    pub(crate) fn starting(&self, index: usize, thread: Option<Tid>) {
+        self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            slot.thread = thread;
+            slot.phase = Phase::Start;
+            if slot.state == State::Restarting {
+                slot.restarts += 1;
+            }
+            slot.enter(State::Starting);
+            inner.say_of(index, EventKind::Starting);
+        });
+    }
+
+    /// `start` has returned `Ok`. False: too late, the service is not to run.
+    pub(crate) fn ready(&self, index: usize) -> bool {
+        self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            if slot.late {
+                return false;
+            }
+            slot.phase = Phase::Run;
+            slot.enter(State::Running);
+            let first = slot.start_took.is_none();
+            if first {
+                slot.start_took = slot.launched.map(|launched| launched.elapsed());
+            }
+            inner.say_of(index, EventKind::Started);
+            if first {
+                inner.news_of(index);
+            }
+            true
+        })
+    }
+
+    /// `stop` is about to be called.
+    pub(crate) fn closing(&self, index: usize) {
+        self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            slot.phase = Phase::Stop;
+            let unasked = slot.asked.is_none();
+            if unasked && slot.state != State::Restarting {
+                slot.enter(State::Stopping);
+                inner.say_of(index, EventKind::Stopping);
+            }
+        });
+    }
+
+    /// The run is over and there will be another.
+    pub(crate) fn restarting(&self, index: usize, error: Option<ServiceError>, after: Duration) {
+        self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            if let Some(error) = &error {
+                slot.count_error(error.to_string());
+            }
+            slot.enter(State::Restarting);
+            let restart = slot.restarts + 1;
+            inner.say_of(index, EventKind::Restarting { error, restart, after });
+        });
+    }
+
+    /// The service has failed for good.
+    pub(crate) fn failed(&self, index: usize, error: ServiceError) {
+        self.update(|inner| inner.fail(index, error)).run_elsewhere(CALLBACKS);
+    }
+
+    /// An error that is no reason to end.
+    pub(crate) fn reported(&self, index: usize, error: &(dyn std::error::Error + 'static)) {
+        let error = chain(error);
+        self.update(|inner| {
+            inner.slots[index].count_error(error.clone());
+            inner.say_of(index, EventKind::Reported { error });
+        });
+    }
+
+    /// The service's value is being dropped.
+    pub(crate) fn dropping(&self, index: usize) {
+        self.update(|inner| inner.slots[index].phase = Phase::Drop);
+    }
+
+    /// The end: the service's thread has nothing more to do.
+    pub(crate) fn ended(&self, index: usize, completed: bool) {
+        let end = |inner: &mut Inner| {
+            let slot = &mut inner.slots[index];
+            let (state, event) = match &slot.failure {
+                Some(_) => (State::Failed, None), // which was said when it happened
+                None if completed => (State::Completed, Some(EventKind::Completed)),
+                None => (State::Stopped, Some(EventKind::Stopped)),
+            };
+            slot.end(state);
+            let stops_host = state == State::Completed && slot.policy.completion_stops_host;
+            let name = slot.name.clone();
+            if let Some(event) = event {
+                inner.say_of(index, event);
+            }
+            inner.news_of(index);
+            inner.living -= 1;
+            inner.unjoined += 1;
+            if stops_host { inner.stop_for(StopReason::Completed(name)) } else { inner.check_all_completed() }
+        };
+        self.update(end).run_elsewhere(CALLBACKS);
+    }
+
+    /// The service's thread has been joined.
+    pub(crate) fn joined(&self, index: usize) {
+        self.update(|inner| {
+            inner.slots[index].joined = true;
+            inner.joined += 1;
+            inner.unjoined -= 1;
+            inner.one_less();
+            inner.slots[index].settle();
+        });
+    }
+
+    /// The service is asked to stop, and should have ended by `deadline`. False: it has been asked before.
+    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) -> bool {
+        self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            slot.stop_deadline = deadline;
+            if slot.asked.is_some() {
+                return false;
+            }
+            slot.asked = Some(Instant::now());
+            if slot.ended.is_none() {
+                slot.put(State::Stopping);
+                inner.say_of(index, EventKind::Stopping);
+            }
+            true
+        })
+    }
+
+    /// The service's first start has taken longer than `limit`. False: it has not, or has not begun.
+    pub(crate) fn late(&self, index: usize, limit: Duration, ignored: bool) -> bool {
+        let callbacks = self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            let begun = slot.launched.is_some() && !slot.late;
+            if !begun || slot.start_took.is_some() || slot.ended.is_some() {
+                return None;
+            }
+            slot.late = true;
+            slot.policy.ignores_failure = ignored;
+            let error = ServiceError::new(slot.name.clone(), Phase::Start, Cause::TimedOut(limit));
+            Some(inner.fail(index, error))
+        });
+        let late = callbacks.is_some();
+        callbacks.unwrap_or_default().run_elsewhere(CALLBACKS);
+        late
+    }
+
+    /// The stop goes on although the service has not ended.
+    pub(crate) fn overtaken(&self, index: usize) {
+        self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            slot.overtaken = true;
+            let waited = slot.asked.map(|asked| asked.elapsed()).unwrap_or_default();
+            inner.say_of(index, EventKind::Overtaken { waited });
+        });
+    }
+
+    /// The service did not end in time.
+    pub(crate) fn hung(&self, index: usize, hung: HungService) {
+        self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            if slot.gone() {
+                return; // it has ended while it was looked at
+            }
+            slot.hung = Some(hung.clone());
+            slot.put(State::Hung);
+            inner.say_of(index, EventKind::Hung(hung));
+        });
+    }
+
+    /// The service's stop callbacks run on `thread`.
+    pub(crate) fn calling_back(&self, index: usize, thread: Option<Tid>) {
+        self.update(|inner| {
+            if let Some(callbacks) = &mut inner.slots[index].callbacks {
+                callbacks.thread = thread;
+            }
+        });
+    }
+
+    /// The service's stop callbacks have run; these panicked.
+    pub(crate) fn called_back(&self, index: usize, panics: Vec<ServiceError>) {
+        let callbacks = self.update(|inner| {
+            inner.slots[index].callbacks = None;
+            inner.one_less();
+            inner.slots[index].settle();
+            panics.into_iter().map(|error| inner.fail(index, error)).reduce(|first, _| first)
+        });
+        callbacks.unwrap_or_default().run_elsewhere(CALLBACKS);
+    }
+}
+
+impl Inner {
+    pub(crate) fn say_of(&mut self, index: usize, kind: EventKind) {
+        let name = self.slots[index].name.clone();
+        self.say(Some(name), kind);
+    }
+
+    /// A final failure: on the books, and a reason to stop the host unless it is ignored.
+    #[must_use = "the callbacks of `stopping` are to be run"]
+    pub(crate) fn fail(&mut self, index: usize, error: ServiceError) -> Callbacks {
+        let slot = &mut self.slots[index];
+        slot.count_error(error.to_string());
+        slot.failure.get_or_insert_with(|| error.clone());
+        slot.settle(); // an error may come from a callback, when the thread has ended
+        let (ignored, name) = (slot.policy.ignores_failure, slot.name.clone());
+        self.say_of(index, EventKind::Failed(error.clone()));
+        if ignored {
+            return Callbacks::default();
+        }
+        self.failures.push(error);
+        self.stop_for(StopReason::Failed(name))
+    }
+}

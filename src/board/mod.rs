@@ -1,0 +1,228 @@
+//! The board: who is in which state. The one truth of a host, under one lock, with one condvar.
+//!
+//! Services' threads write what becomes of them, the owner of the host waits for what concerns it, and anybody may
+//! look. Log lines leave after the lock is let go; events are handed out under it (that waits for nobody and calls
+//! nothing foreign), so that their order is the order of what happened. Locks nest downwards only: a host's board,
+//! then those of the groups in it, then the bus of events and the nodes of stop tokens.
+
+mod slot;
+mod life;
+mod handle;
+
+pub use handle::HostHandle;
+pub(crate) use slot::{CallbackThread, Policy, Remains, Slot};
+
+use crate::blocked::Tid;
+use crate::bus::Bus;
+use crate::error::ServiceError;
+use crate::event::{Event, EventKind};
+use crate::report::ServiceReport;
+use crate::status::{HostState, ServiceStatus, State, StopReason};
+use crate::stop::{Callbacks, StopSource};
+use crate::sync::{Arc, Condvar, Mutex, wait};
+use std::time::Instant;
+
+pub(crate) struct Board {
+    inner: Mutex<Inner>,
+    /// Something has happened that the owner waits for: news, or a reason to stop.
+    changed: Condvar,
+    /// Stopped when the host is asked to stop.
+    pub(crate) stopping: StopSource,
+    /// "Stopped" when the whole host has started: a latch.
+    started: StopSource,
+    /// One for a host and all the groups in it.
+    pub(crate) bus: Arc<Bus>,
+}
+
+pub(crate) struct Inner {
+    /// The group that this host is the inside of.
+    group: Option<Arc<str>>,
+    pub(crate) host: HostState,
+    pub(crate) reason: Option<StopReason>,
+    pub(crate) slots: Vec<Slot>,
+    /// The final failures that are not ignored, the first one first.
+    pub(crate) failures: Vec<ServiceError>,
+    /// Services that became ready or ended since the owner last looked.
+    pub(crate) news: Vec<usize>,
+    /// How many services of this run have not ended.
+    pub(crate) living: usize,
+    /// How many threads are not joined, and callback threads not done.
+    pub(crate) outstanding: usize,
+    /// How many of those threads have nothing more to do but to be joined.
+    pub(crate) unjoined: usize,
+    /// How many threads have been joined.
+    pub(crate) joined: usize,
+    /// A stop under way is to be over by then, whatever it was given: a group's, when its host stops.
+    pub(crate) stop_by: Option<Instant>,
+    pub(crate) stop_began: Option<Instant>,
+    pub(crate) stop_ended: Option<Instant>,
+    stopping: StopSource,
+    bus: Arc<Bus>,
+    /// Said, and to be logged once the lock is let go.
+    said: Vec<Event>,
+    ring: bool,
+}
+
+impl Board {
+    /// A board; of a group in `host`, if there is one: it shares that one's events and its start.
+    pub(crate) fn new(host: Option<(&Board, Arc<str>)>) -> Arc<Self> {
+        let stopping = StopSource::new();
+        let (bus, started) = match &host {
+            Some((host, _)) => (host.bus.clone(), host.started.clone()),
+            None => Default::default(),
+        };
+        let inner = Inner {
+            group: host.map(|(_, group)| group),
+            host: HostState::New,
+            reason: None,
+            slots: Vec::new(),
+            failures: Vec::new(),
+            news: Vec::new(),
+            living: 0,
+            outstanding: 0,
+            unjoined: 0,
+            joined: 0,
+            stop_by: None,
+            stop_began: None,
+            stop_ended: None,
+            stopping: stopping.clone(),
+            bus: bus.clone(),
+            said: Vec::new(),
+            ring: false,
+        };
+        let (inner, changed) = (Mutex::new(inner), Condvar::new());
+        Arc::new(Board { inner, changed, stopping, started, bus })
+    }
+
+    /// Changes something; then, with the lock let go, logs what was said and wakes who waits for it.
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Inner) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let result = change(&mut inner);
+        let said = std::mem::take(&mut inner.said);
+        let ring = std::mem::take(&mut inner.ring);
+        drop(inner);
+        for event in said {
+            event.log();
+        }
+        if ring {
+            self.changed.notify_all();
+        }
+        result
+    }
+
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Inner) -> R) -> R {
+        look(&self.inner.lock())
+    }
+
+    /// Waits until `look` finds something. `None`: not before `until`.
+    pub(crate) fn wait_for<R>(
+        &self,
+        until: Option<Instant>,
+        mut look: impl FnMut(&mut Inner) -> Option<R>,
+    ) -> Option<R> {
+        let mut inner = self.inner.lock();
+        loop {
+            let found = look(&mut inner);
+            if found.is_some() || !wait(&self.changed, &mut inner, until) {
+                // One more look: what came with the last moment counts.
+                return found.or_else(|| look(&mut inner));
+            }
+        }
+    }
+
+    /// Says something about a service, or about the host.
+    pub(crate) fn say(&self, service: Option<Arc<str>>, kind: EventKind) {
+        self.update(|inner| inner.say(service, kind));
+    }
+
+    /// Asks the host to stop; the callbacks of `stopping` are the caller's to run.
+    pub(crate) fn request_stop(&self, reason: StopReason) -> Callbacks {
+        self.update(|inner| inner.stop_for(reason))
+    }
+
+    /// A stop under way is to be over by `at`.
+    pub(crate) fn stop_by(&self, at: Option<Instant>) {
+        self.update(|inner| {
+            inner.stop_by = at;
+            inner.ring = true;
+        });
+    }
+
+    /// Every service has started: whoever waits for that goes on.
+    pub(crate) fn open(&self) {
+        self.started.request_stop();
+    }
+
+    /// All services and those of groups, as they are at one moment, with the threads worth a look.
+    fn collect(&self, into: &mut Vec<(ServiceStatus, Option<Tid>)>) {
+        let inner = self.inner.lock();
+        for slot in &inner.slots {
+            into.push(slot.status());
+            if let Some(children) = &slot.children {
+                children.collect(into);
+            }
+        }
+    }
+
+    /// A line for every service and those of groups, in order of registration.
+    pub(crate) fn reports(&self, stop_began: Option<Instant>, into: &mut Vec<ServiceReport>) {
+        let inner = self.inner.lock();
+        for slot in &inner.slots {
+            into.push(slot.report(stop_began));
+            if let Some(children) = &slot.children {
+                children.reports(stop_began, into);
+            }
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn say(&mut self, service: Option<Arc<str>>, kind: EventKind) {
+        let service = service.or_else(|| self.group.clone());
+        let loud = Event::is_loud(&kind, service.is_some());
+        if !loud && !self.bus.has_listeners() {
+            return;
+        }
+        let event = Event::now(service, kind);
+        self.bus.tell(&event);
+        if loud {
+            self.said.push(event);
+        }
+    }
+
+    /// The host is to stop, if it is not already: the first cause wins. `stopping` is stopped in the same breath.
+    pub(crate) fn stop_for(&mut self, reason: StopReason) -> Callbacks {
+        if self.reason.is_some() {
+            return Callbacks::default();
+        }
+        self.reason = Some(reason);
+        if matches!(self.host, HostState::Starting | HostState::Started) {
+            self.host = HostState::Stopping;
+        }
+        self.ring = true;
+        self.stopping.signal().unwrap_or_default()
+    }
+
+    /// Something about this service concerns the owner.
+    fn news_of(&mut self, index: usize) {
+        self.news.push(index);
+        self.ring = true;
+    }
+
+    /// One thing less that a stop has to wait for. The owner is woken by the last, not by each of thousands.
+    pub(crate) fn one_less(&mut self) {
+        self.outstanding -= 1;
+        self.ring |= self.outstanding == 0 || self.unjoined == 0;
+    }
+
+    /// With the last service ends the host, once it has started.
+    pub(crate) fn check_all_completed(&mut self) -> Callbacks {
+        let over = self.living == 0 && self.host == HostState::Started;
+        if over { self.stop_for(StopReason::AllCompleted) } else { Callbacks::default() }
+    }
+
+    /// How many services' threads are left behind.
+    pub(crate) fn hung(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.state == State::Hung).count()
+    }
+}

@@ -1,0 +1,198 @@
+//! What the board knows of one service.
+
+use super::Board;
+use crate::blocked::{Tid, blocked_in};
+use crate::error::{Phase, ServiceError};
+use crate::report::ServiceReport;
+use crate::status::{HungService, Outcome, ServiceStatus, State};
+use crate::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a service's end means for its host.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Policy {
+    pub(crate) ignores_failure: bool,
+    pub(crate) completion_stops_host: bool,
+}
+
+pub(crate) struct Slot {
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    pub(crate) state: State,
+    pub(crate) since: Instant,
+    pub(crate) phase: Phase,
+    pub(crate) restarts: u32,
+    pub(crate) errors: u64,
+    pub(crate) last_error: Option<String>,
+    /// The first final failure.
+    pub(crate) failure: Option<ServiceError>,
+    pub(crate) thread: Option<Tid>,
+    /// When its thread was made; `None`: it was never started.
+    pub(crate) launched: Option<Instant>,
+    /// How long the first start took, once that has returned `Ok`.
+    pub(crate) start_took: Option<Duration>,
+    /// It missed its start timeout: what it says from now on comes too late.
+    pub(crate) late: bool,
+    pub(crate) asked: Option<Instant>,
+    /// By when it should have ended.
+    pub(crate) stop_deadline: Option<Instant>,
+    /// The stop went on without waiting for it any longer.
+    pub(crate) overtaken: bool,
+    /// When its value was dropped and its thread had nothing more to do, and how that end is called.
+    pub(crate) ended: Option<(Instant, State)>,
+    /// Its thread has been joined: thread-local destructors have run too.
+    pub(crate) joined: bool,
+    /// The thread that runs its stop callbacks.
+    pub(crate) callbacks: Option<CallbackThread>,
+    /// It did not end in time, and has not yet.
+    pub(crate) hung: Option<HungService>,
+    /// A group's own services.
+    pub(crate) children: Option<Arc<Board>>,
+}
+
+pub(crate) struct CallbackThread {
+    pub(crate) thread: Option<Tid>,
+    pub(crate) since: Instant,
+}
+
+impl Slot {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Slot {
+            name,
+            policy: Policy::default(),
+            state: State::Waiting,
+            since: Instant::now(),
+            phase: Phase::Start,
+            restarts: 0,
+            errors: 0,
+            last_error: None,
+            failure: None,
+            thread: None,
+            launched: None,
+            start_took: None,
+            late: false,
+            asked: None,
+            stop_deadline: None,
+            overtaken: false,
+            ended: None,
+            joined: false,
+            callbacks: None,
+            hung: None,
+            children: None,
+        }
+    }
+
+    /// Moves to `state`, unless it has been asked to stop: then it is stopping until its end, or hung.
+    pub(crate) fn enter(&mut self, state: State) {
+        if self.hung.is_none() && self.asked.is_none() {
+            self.put(state);
+        }
+    }
+
+    /// Moves to `state`, whatever it is in.
+    pub(crate) fn put(&mut self, state: State) {
+        if self.state != state {
+            self.state = state;
+            self.since = Instant::now();
+        }
+    }
+
+    /// Its thread has nothing more to do.
+    pub(crate) fn end(&mut self, state: State) {
+        self.ended = Some((Instant::now(), state));
+        self.settle();
+    }
+
+    /// Shows how it ended: once nothing is left of it, if it was called hung before.
+    pub(crate) fn settle(&mut self) {
+        let Some((_, state)) = self.ended else { return };
+        if self.hung.is_some() && !self.gone() {
+            return;
+        }
+        self.hung = None;
+        self.put(if self.failure.is_some() { State::Failed } else { state });
+    }
+
+    pub(crate) fn count_error(&mut self, text: String) {
+        self.errors += 1;
+        self.last_error = Some(text);
+    }
+
+    /// Nothing of it is left: no thread, no callback.
+    pub(crate) fn gone(&self) -> bool {
+        self.launched.is_none() || self.joined && self.callbacks.is_none()
+    }
+
+    /// What is left of it, and since when it has been asked to go.
+    pub(crate) fn remains(&self) -> Remains {
+        let (phase, thread, since) = match &self.callbacks {
+            Some(callbacks) if self.ended.is_some() => (Phase::Callback, callbacks.thread, callbacks.since),
+            _ if self.ended.is_some() => (Phase::Drop, self.thread, self.asked.unwrap_or(self.since)),
+            _ => (self.phase, self.thread, self.asked.unwrap_or(self.since)),
+        };
+        Remains { name: self.name.clone(), phase, thread, since }
+    }
+
+    pub(super) fn status(&self) -> (ServiceStatus, Option<Tid>) {
+        let waits = matches!(self.state, State::Starting | State::Stopping | State::Hung);
+        let status = ServiceStatus {
+            name: self.name.clone(),
+            state: self.state,
+            since: self.since,
+            restarts: self.restarts,
+            errors: self.errors,
+            last_error: self.last_error.clone(),
+            blocked_in: None,
+        };
+        (status, self.remains().thread.filter(|_| waits))
+    }
+
+    pub(super) fn report(&self, stop_began: Option<Instant>) -> ServiceReport {
+        let outcome = match (&self.hung, &self.failure, self.launched) {
+            (Some(hung), _, _) => Outcome::Hung(hung.clone()),
+            (None, Some(error), _) => Outcome::Failed(error.clone()),
+            (None, None, None) => Outcome::NeverStarted,
+            (None, None, Some(_)) if self.state == State::Completed => Outcome::Completed,
+            (None, None, Some(_)) => Outcome::Stopped,
+        };
+        let until = self.ended.filter(|_| self.hung.is_none()).map_or_else(Instant::now, |(at, _)| at);
+        let since = |from: Instant, to: Instant| to.saturating_duration_since(from);
+        ServiceReport {
+            name: self.name.clone(),
+            outcome,
+            restarts: self.restarts,
+            errors: self.errors,
+            start_took: self.start_took.unwrap_or_default(),
+            stop_took: self.asked.map_or(Duration::ZERO, |asked| since(asked, until)),
+            overtaken: self.overtaken,
+            asked_after: self.asked.zip(stop_began).map(|(asked, began)| since(began, asked)),
+        }
+    }
+}
+
+/// What is left of a service that should have ended.
+pub(crate) struct Remains {
+    pub(crate) name: Arc<str>,
+    phase: Phase,
+    thread: Option<Tid>,
+    since: Instant,
+}
+
+impl Remains {
+    /// Looks at the thread. Reads files: not under a lock.
+    pub(crate) fn inspect(&self) -> HungService {
+        let thread = match self.thread {
+            Some(thread) => format!("{} (tid {thread})", self.name),
+            None => self.name.to_string(),
+        };
+        let blocked_in = self.thread.and_then(blocked_in);
+        HungService { phase: self.phase, waited: self.since.elapsed(), thread, blocked_in }
+    }
+
+    /// A few words for a line that names several.
+    pub(crate) fn describe(&self) -> String {
+        let HungService { phase, blocked_in, .. } = self.inspect();
+        let blocked = blocked_in.map(|call| format!(", blocked in {call}")).unwrap_or_default();
+        format!("`{}` (in its {phase}{blocked})", self.name)
+    }
+}

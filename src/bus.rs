@@ -1,0 +1,63 @@
+//! Who listens to a host's events: bounded channels, which never hold the teller up.
+
+use crate::event::{Event, EventKind};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+/// How many events a listener may be behind.
+const ROOM: usize = 1_024;
+
+#[derive(Default)]
+pub(crate) struct Bus {
+    listeners: Mutex<Vec<Listener>>,
+    /// How many listeners there are, so that without one an event costs a load.
+    count: AtomicUsize,
+}
+
+struct Listener {
+    sender: Sender<Event>,
+    /// How many events found no room since the last that did.
+    missed: u64,
+}
+
+impl Bus {
+    /// A subscription to everything from now on.
+    pub(crate) fn subscribe(&self) -> Receiver<Event> {
+        let (sender, receiver) = bounded(ROOM);
+        let mut listeners = self.listeners.lock();
+        listeners.push(Listener { sender, missed: 0 });
+        self.count.store(listeners.len(), Ordering::Relaxed);
+        receiver
+    }
+
+    /// Relaxed: a listener hears what is told after `subscribe` has returned to whoever tells.
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Hands the event to every listener. Never waits and calls nothing foreign, so it may be called under a lock.
+    pub(crate) fn tell(&self, event: &Event) {
+        let mut listeners = self.listeners.lock();
+        listeners.retain_mut(|listener| listener.tell(event));
+        self.count.store(listeners.len(), Ordering::Relaxed);
+    }
+}
+
+impl Listener {
+    /// False: nobody listens there any more.
+    fn tell(&mut self, event: &Event) -> bool {
+        let missed = EventKind::Missed { events: self.missed };
+        let missed = (self.missed > 0).then_some(Event { at: event.at, service: None, kind: missed });
+        for event in missed.into_iter().chain([event.clone()]) {
+            match self.sender.try_send(event) {
+                Ok(()) => self.missed = 0,
+                Err(TrySendError::Full(_)) => {
+                    self.missed += 1;
+                    break; // nothing may overtake the word about what is missing
+                }
+                Err(TrySendError::Disconnected(_)) => return false,
+            }
+        }
+        true
+    }
+}

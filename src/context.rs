@@ -1,0 +1,234 @@
+//! What a service is given: its name, its stop token, its clock, its host.
+
+use crate::board::{Board, HostHandle};
+use crate::clock::Clock;
+use crate::error::{BoxError, RecvError, Result, Stopped, chain};
+use crate::event::EventKind;
+use crate::stop::{StopCallback, StopToken};
+use crate::sync::Arc;
+use crate::ticks::Ticks;
+use crossbeam_channel::Receiver;
+use std::convert::Infallible;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What a [`Service`](crate::Service) is given: its name, its stop token, its clock and its host.
+///
+/// Cheap to clone, and to hand to helper threads. A unit test makes one without a host:
+///
+/// ```
+/// use hosted::{Context, Result, StopSource};
+///
+/// fn count_until_stopped(ctx: &Context) -> Result<u32> {
+///     let mut n = 0;
+///     while !ctx.stop_requested() {
+///         n += 1;
+///         if n == 3 { ctx.host().request_stop() }
+///         if ctx.host().stopping().stop_requested() { break }
+///     }
+///     Ok(n)
+/// }
+///
+/// let stop = StopSource::new();
+/// assert_eq!(count_until_stopped(&Context::new("counter", stop.token())).unwrap(), 3);
+/// ```
+#[derive(Clone)]
+pub struct Context {
+    token: StopToken,
+    seat: Arc<Seat>,
+}
+
+#[derive(Clone)]
+struct Seat {
+    name: Arc<str>,
+    clock: Clock,
+    host: HostHandle,
+    /// The service's row on the host's board; `None` without a host.
+    index: Option<usize>,
+}
+
+impl Context {
+    /// A context without a host, for unit tests.
+    ///
+    /// Its [`host`](Self::host) has no services; `request_stop` on it sets its `stopping()`, so that a test can see
+    /// it. [`report`](Self::report) logs. [`wait_until_started`](Self::wait_until_started) returns at once.
+    pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
+        let seat = Seat { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), index: None };
+        Context { token, seat: Arc::new(seat) }
+    }
+
+    pub(crate) fn seated(name: Arc<str>, token: StopToken, clock: Clock, host: HostHandle, index: usize) -> Self {
+        Context { token, seat: Arc::new(Seat { name, clock, host, index: Some(index) }) }
+    }
+
+    /// The same context by another clock.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        let seat = Seat { clock, ..(*self.seat).clone() };
+        Context { seat: Arc::new(seat), ..self }
+    }
+
+    /// The same context under another token: what a job of a queue gets.
+    pub(crate) fn with_token(&self, token: StopToken) -> Self {
+        Context { token, seat: self.seat.clone() }
+    }
+
+    /// The name of the service; in a group, `group/child`.
+    pub fn name(&self) -> &str {
+        &self.seat.name
+    }
+
+    /// The clock that this context's sleeps and ticks go by.
+    pub fn clock(&self) -> &Clock {
+        &self.seat.clock
+    }
+
+    /// The token that is stopped when this service is asked to stop. .NET: the `stoppingToken`.
+    #[doc(alias = "stoppingToken")]
+    pub fn stop_token(&self) -> &StopToken {
+        &self.token
+    }
+
+    /// Whether this service was asked to stop. One atomic load.
+    #[inline]
+    pub fn stop_requested(&self) -> bool {
+        self.token.stop_requested()
+    }
+
+    /// `Ok` until this service is asked to stop: with `?`, the way out of a loop that never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] from then on.
+    pub fn check(&self) -> Result<(), Stopped> {
+        self.token.check()
+    }
+
+    /// Waits until this service is asked to stop.
+    pub fn wait(&self) {
+        self.token.wait();
+    }
+
+    /// Sleeps for `time`, by this context's clock. `Duration::MAX` is for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`], at once, when this service is asked to stop.
+    #[doc(alias("Task.Delay", "delay"))]
+    pub fn sleep(&self, time: Duration) -> Result<(), Stopped> {
+        self.seat.clock.sleep(time, &self.token)
+    }
+
+    /// Sleeps until `instant`, by this context's clock; not at all when that has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`], at once, when this service is asked to stop.
+    pub fn sleep_until(&self, instant: Instant) -> Result<(), Stopped> {
+        self.seat.clock.sleep_until(instant, &self.token)
+    }
+
+    /// Receives from a channel, until this service is asked to stop.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Stopped`] once it is asked to stop, also while messages are left;
+    /// [`RecvError::Disconnected`] when the channel is empty and its last sender is gone.
+    pub fn recv<T>(&self, from: &Receiver<T>) -> Result<T, RecvError> {
+        self.token.recv(from)
+    }
+
+    /// Ticks at a fixed rate by this context's clock, the first after one `period`, until the stop.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    pub fn ticks(&self, period: Duration) -> Ticks {
+        Ticks::new(self.seat.clock.clone(), self.token.clone(), period)
+    }
+
+    /// A receiver that disconnects at the stop: an arm of [`crossbeam_channel::select!`].
+    pub fn done(&self) -> &Receiver<Infallible> {
+        self.token.done()
+    }
+
+    /// Calls `f` once when this service is asked to stop, unless the guard is dropped before.
+    ///
+    /// A host runs it on a thread of its own: one that blocks holds up no other service, and is named in the report.
+    /// See [`StopToken::on_stop`].
+    pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
+        self.token.on_stop(f)
+    }
+
+    /// Reports an error that is no reason to end: it is logged, counted, and told as an event.
+    pub fn report(&self, error: impl Into<BoxError>) {
+        let error = error.into();
+        match self.seat.index {
+            Some(index) => self.board().reported(index, &*error),
+            None => self.say(EventKind::Reported { error: chain(&*error) }),
+        }
+    }
+
+    /// By when this service should have ended. `None` until it is asked to, and where there is no deadline.
+    ///
+    /// That is its own `stop_timeout` after it was asked, or 5 % (at least 20 ms) of the time that was left then
+    /// before the host stops waiting, whichever comes first. .NET: the token that `StopAsync` is given.
+    pub fn stop_deadline(&self) -> Option<Instant> {
+        let index = self.seat.index?;
+        self.board().read(|inner| inner.slots[index].stop_deadline)
+    }
+
+    /// Waits until every service of the host has started. .NET: `ApplicationStarted`.
+    ///
+    /// For `run`: a `start` that waits for it waits for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] when this service is asked to stop before, also because another one failed to start.
+    #[doc(alias = "ApplicationStarted")]
+    pub fn wait_until_started(&self) -> Result<(), Stopped> {
+        if self.seat.index.is_none() {
+            return self.check();
+        }
+        match self.token.recv(self.seat.host.started().done()) {
+            Err(RecvError::Stopped) => Err(Stopped),
+            _ => Ok(()), // disconnected: it has started
+        }
+    }
+
+    /// How often this service has been started again.
+    pub fn restarts(&self) -> u32 {
+        self.seat.index.map_or(0, |index| self.board().read(|inner| inner.slots[index].restarts))
+    }
+
+    /// The host: to look at its services, or to ask it to stop.
+    pub fn host(&self) -> &HostHandle {
+        &self.seat.host
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        self.seat.host.board()
+    }
+
+    pub(crate) fn index(&self) -> Option<usize> {
+        self.seat.index
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.seat.name.clone()
+    }
+
+    /// Says something about this service.
+    pub(crate) fn say(&self, kind: EventKind) {
+        self.board().say(Some(self.shared_name()), kind);
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stop_requested = self.stop_requested();
+        f.debug_struct("Context")
+            .field("name", &self.name())
+            .field("stop_requested", &stop_requested)
+            .finish_non_exhaustive()
+    }
+}

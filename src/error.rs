@@ -1,0 +1,242 @@
+//! The errors of the crate that every floor uses: `Stopped`, `RecvError` and what became of one service.
+
+use crate::sync::Arc;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// Any error of a service's own: what `?` makes of whatever went wrong.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What a service's methods return: `Ok(())`, or any error.
+pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+
+/// The error of a wait that was ended by a stop request.
+///
+/// Returned through `?` it is how a service ends on request: an error from `start` or `run` with a `Stopped`
+/// anywhere in its [source](Error::source) chain is a clean end, provided that this very service was asked to
+/// stop. .NET's word is `OperationCanceledException`.
+///
+/// ```
+/// use hosted::{Context, Result, StopSource};
+///
+/// fn work(ctx: &Context) -> Result {
+///     loop {
+///         ctx.check()?; // ends here, as Err(Stopped), when a stop was requested
+///     }
+/// }
+///
+/// let stop = StopSource::new();
+/// stop.request_stop();
+/// let error = work(&Context::new("work", stop.token())).unwrap_err();
+/// assert!(error.is::<hosted::Stopped>());
+/// ```
+#[doc(alias = "OperationCanceledException")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stopped")
+    }
+}
+
+impl Error for Stopped {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&StopMarker)
+    }
+}
+
+/// Why [`StopToken::recv`](crate::StopToken::recv) returned no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// A stop was requested. Like [`Stopped`], it ends a service cleanly.
+    Stopped,
+    /// The channel is empty and its last sender is gone.
+    Disconnected,
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecvError::Stopped => "stopped while waiting for a message",
+            RecvError::Disconnected => "the channel is empty and its last sender is gone",
+        })
+    }
+}
+
+impl Error for RecvError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            RecvError::Stopped => Some(&StopMarker),
+            RecvError::Disconnected => None,
+        }
+    }
+}
+
+impl From<Stopped> for RecvError {
+    fn from(_: Stopped) -> Self {
+        RecvError::Stopped
+    }
+}
+
+/// The innermost source of every error that means "stopped". It sits below `Stopped`, because wrappers such as
+/// `io::Error` show only what is below the error they carry.
+#[derive(Debug)]
+pub(crate) struct StopMarker;
+
+impl fmt::Display for StopMarker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stop was requested")
+    }
+}
+
+impl Error for StopMarker {}
+
+/// Whether `error` says, anywhere in its chain, that it is there because of a stop.
+pub(crate) fn means_stopped(error: &(dyn Error + 'static)) -> bool {
+    error.is::<StopMarker>() || error.source().is_some_and(means_stopped)
+}
+
+/// What went wrong in one service: who, in which phase, and why.
+///
+/// Cheap to clone. `Display` names all three, on one line; [`source`](Error::source) is the service's own error.
+#[derive(Clone)]
+pub struct ServiceError(Arc<Inner>);
+
+struct Inner {
+    service: Arc<str>,
+    phase: Phase,
+    cause: Cause,
+}
+
+impl ServiceError {
+    pub(crate) fn new(service: Arc<str>, phase: Phase, cause: Cause) -> Self {
+        ServiceError(Arc::new(Inner { service, phase, cause }))
+    }
+
+    /// The name of the service.
+    pub fn service(&self) -> &str {
+        &self.0.service
+    }
+
+    /// What the service was doing.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// What happened.
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (service, phase) = (Plain(self.service()), self.phase().doing());
+        match self.cause() {
+            Cause::Failed(error) => write!(f, "service `{service}` failed {phase}: {}", Plain(&chain(&**error))),
+            Cause::Panicked(text) => write!(f, "service `{service}` panicked {phase}: {}", Plain(text)),
+            Cause::TimedOut(time) if self.phase() == Phase::Start => {
+                write!(f, "service `{service}` had not started after {time:.1?}")
+            }
+            Cause::TimedOut(time) => {
+                write!(f, "service `{service}` was still in its {} {time:.1?} after it was asked to stop", self.phase())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for ServiceError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self.cause() {
+            Cause::Failed(error) => Some(&**error),
+            Cause::Panicked(_) | Cause::TimedOut(_) => None,
+        }
+    }
+}
+
+/// What a service was doing when something happened to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// In [`Service::start`](crate::Service::start).
+    Start,
+    /// In [`Service::run`](crate::Service::run).
+    Run,
+    /// In [`Service::stop`](crate::Service::stop).
+    Stop,
+    /// In a callback on its stop token.
+    Callback,
+    /// Dropping the service's value, or its thread's thread-local values.
+    Drop,
+}
+
+impl Phase {
+    fn doing(self) -> &'static str {
+        match self {
+            Phase::Start => "while starting",
+            Phase::Run => "while running",
+            Phase::Stop => "while stopping",
+            Phase::Callback => "in a stop callback",
+            Phase::Drop => "while being dropped",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Start => "start",
+            Phase::Run => "run",
+            Phase::Stop => "stop",
+            Phase::Callback => "callback",
+            Phase::Drop => "drop",
+        })
+    }
+}
+
+/// What happened to a service that did not end well.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// It returned this error.
+    Failed(BoxError),
+    /// It panicked, with this message.
+    Panicked(String),
+    /// It was not done within this time.
+    TimedOut(Duration),
+}
+
+/// An error and its sources on one line. A source that the line ends with already is not said twice.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let more = error.to_string();
+        if !error.is::<StopMarker>() && !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = error.source();
+    }
+    text
+}
+
+/// Text from outside, with its control characters escaped: a name or a message cannot forge a log line.
+pub(crate) struct Plain<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_debug())? } else { write!(f, "{c}")? }
+        }
+        Ok(())
+    }
+}

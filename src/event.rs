@@ -1,0 +1,235 @@
+//! What a host tells: the one place that log lines and events come from.
+
+use crate::error::{Plain, ServiceError};
+use crate::panic::guarded;
+use crate::status::{HungService, Seconds, StopReason};
+use crate::sync::Arc;
+use log::Level;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+/// Something that happened in a host: what its log lines say, as values.
+///
+/// `Display` is the log line. A step is announced before it is taken. From [`Host::events`](crate::Host::events).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Event {
+    /// When.
+    pub at: SystemTime,
+    /// Which service; `None` is the host itself. A group's own host goes by the name of the group.
+    pub service: Option<Arc<str>>,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The host starts this many services.
+    HostStarting {
+        /// How many.
+        services: usize,
+    },
+    /// Every service has started, or has failed and is ignored.
+    HostStarted {
+        /// How long the start took.
+        took: Duration,
+    },
+    /// The host stops its services.
+    HostStopping {
+        /// Why.
+        reason: StopReason,
+    },
+    /// The host has stopped.
+    HostStopped {
+        /// How long the stop took.
+        took: Duration,
+        /// How many services' threads are still alive.
+        hung: usize,
+    },
+    /// The start takes long: for these.
+    StillStarting {
+        /// How long it has taken until now.
+        waited: Duration,
+        /// Whom it waits for, and what they are blocked in.
+        services: String,
+    },
+    /// The stop takes long: for these.
+    StillStopping {
+        /// How long it has taken until now.
+        waited: Duration,
+        /// Whom it waits for, and what they are blocked in.
+        services: String,
+    },
+    /// The service's `start` is about to be called.
+    Starting,
+    /// The service is ready.
+    Started,
+    /// The service is about to be asked to stop, or its `stop` to be called.
+    Stopping,
+    /// The service has ended on request.
+    Stopped,
+    /// The service has ended by itself, well.
+    Completed,
+    /// The service has failed for good.
+    Failed(ServiceError),
+    /// The service will be started again.
+    Restarting {
+        /// What it failed with; `None` after a normal end.
+        error: Option<ServiceError>,
+        /// The number of this restart.
+        restart: u32,
+        /// When.
+        after: Duration,
+    },
+    /// An error that is no reason to end: of a tick, of a job, or from [`Context::report`](crate::Context::report).
+    Reported {
+        /// What it says.
+        error: String,
+    },
+    /// Ticks passed while the service was busy.
+    MissedTicks {
+        /// How many.
+        missed: u32,
+    },
+    /// A consumer's time was up before its queue was empty.
+    LeftInQueue {
+        /// How many items are left, for `Queue::drain`.
+        items: usize,
+    },
+    /// The stop goes on although this service, which came after others, has not ended: they are asked now.
+    Overtaken {
+        /// How long it has had.
+        waited: Duration,
+    },
+    /// The service's thread did not end in time. It is left behind.
+    Hung(HungService),
+    /// This listener was too slow: so many events before this one are missing.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+}
+
+impl EventKind {
+    fn level(&self, of_service: bool) -> Level {
+        match self {
+            EventKind::Failed(_) | EventKind::Hung(_) => Level::Error,
+            EventKind::StillStarting { .. }
+            | EventKind::StillStopping { .. }
+            | EventKind::Restarting { .. }
+            | EventKind::Reported { .. }
+            | EventKind::MissedTicks { .. }
+            | EventKind::LeftInQueue { .. }
+            | EventKind::Overtaken { .. }
+            | EventKind::Missed { .. } => Level::Warn,
+            EventKind::HostStarting { .. }
+            | EventKind::HostStarted { .. }
+            | EventKind::HostStopping { .. }
+            | EventKind::HostStopped { .. } => {
+                if of_service {
+                    Level::Debug
+                } else {
+                    Level::Info
+                }
+            }
+            EventKind::Completed => Level::Info,
+            EventKind::Starting | EventKind::Started | EventKind::Stopping | EventKind::Stopped => Level::Debug,
+        }
+    }
+
+    fn target(&self, of_service: bool) -> &'static str {
+        match self {
+            EventKind::MissedTicks { .. } => "hosted::tick",
+            EventKind::LeftInQueue { .. } => "hosted::queue",
+            _ if of_service => "hosted::service",
+            _ => "hosted::host",
+        }
+    }
+}
+
+impl Event {
+    pub(crate) fn now(service: Option<Arc<str>>, kind: EventKind) -> Self {
+        Event { at: SystemTime::now(), service, kind }
+    }
+
+    /// Whether the logger could want it, without asking the logger: this may be called under a lock.
+    pub(crate) fn is_loud(kind: &EventKind, of_service: bool) -> bool {
+        kind.level(of_service) <= log::max_level()
+    }
+
+    /// Writes the log line. Calls foreign code: never under a lock.
+    pub(crate) fn log(&self) {
+        let of_service = self.service.is_some();
+        let (target, level) = (self.kind.target(of_service), self.kind.level(of_service));
+        // A logger that panics must not end the thread that tells; there is nobody left to tell of it.
+        _ = guarded(|| log::log!(target: target, level, "{self}"));
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.service {
+            None => self.kind.of_host(f),
+            Some(service) => self.kind.of_service(&Plain(service), f),
+        }
+    }
+}
+
+impl EventKind {
+    fn of_host(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventKind::HostStarting { services: 1 } => f.write_str("starting 1 service"),
+            EventKind::HostStarting { services } => write!(f, "starting {services} services"),
+            EventKind::HostStarted { took } => write!(f, "started in {}", Seconds(*took)),
+            EventKind::HostStopping { reason } => write!(f, "stopping: {reason}"),
+            EventKind::HostStopped { took, hung: 0 } => write!(f, "stopped in {}", Seconds(*took)),
+            EventKind::HostStopped { took, hung } => {
+                write!(f, "stopped in {}, leaving {hung} hung behind", Seconds(*took))
+            }
+            EventKind::StillStarting { waited, services } => {
+                write!(f, "still starting after {}: waiting for {services}", Seconds(*waited))
+            }
+            EventKind::StillStopping { waited, services } => {
+                write!(f, "still stopping after {}: waiting for {services}", Seconds(*waited))
+            }
+            EventKind::Missed { events } => write!(f, "this listener was too slow and missed {events} events"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+
+    fn of_service(&self, name: &Plain<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventKind::Starting => write!(f, "service `{name}` is starting"),
+            EventKind::Started => write!(f, "service `{name}` has started"),
+            EventKind::Stopping => write!(f, "service `{name}` is stopping"),
+            EventKind::Stopped => write!(f, "service `{name}` has stopped"),
+            EventKind::Completed => write!(f, "service `{name}` has completed"),
+            EventKind::Failed(error) => write!(f, "{error}"),
+            EventKind::Restarting { error, restart, after } => {
+                let after = Seconds(*after);
+                match error {
+                    Some(error) => write!(f, "{error}; restart {restart} in {after}"),
+                    None => write!(f, "service `{name}` has ended; restart {restart} in {after}"),
+                }
+            }
+            EventKind::Reported { error } => write!(f, "service `{name}` reports: {}", Plain(error)),
+            EventKind::MissedTicks { missed: 1 } => write!(f, "service `{name}` missed a tick"),
+            EventKind::MissedTicks { missed } => write!(f, "service `{name}` missed {missed} ticks"),
+            EventKind::LeftInQueue { items } => {
+                write!(f, "service `{name}` ran out of time, with {items} left in its queue")
+            }
+            EventKind::Overtaken { waited } => write!(
+                f,
+                "service `{name}` has not ended {} after it was asked to: those it depends on are asked now",
+                Seconds(*waited)
+            ),
+            EventKind::Hung(hung) => write!(f, "service `{name}` is hung: {hung}"),
+            of_its_host => {
+                write!(f, "group `{name}`: ")?;
+                of_its_host.of_host(f)
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A service that calls a function at a fixed rate.
+
+use crate::context::Context;
+use crate::error::{BoxError, Result, means_stopped};
+use crate::event::EventKind;
+use crate::panic::guarded;
+use crate::service::Service;
+use std::time::Duration;
+
+/// A service that calls `f` every `period`: polling, clean-up, heartbeats.
+///
+/// The rate is fixed and its phase is kept: a slow tick does not shift the next ones. Ticks never overlap; those that
+/// pass while `f` is busy are counted, logged and skipped. A tick that fails or panics is logged, counted and told as
+/// an event, and the next one comes. A tick under way at the stop is finished, and none comes after it. .NET: a timed
+/// `BackgroundService` over a `PeriodicTimer`.
+///
+/// ```
+/// use hosted::{Host, every};
+/// use std::time::Duration;
+///
+/// let mut host = Host::new();
+/// host.add("clean-up", every(Duration::from_secs(3600), |_| {
+///     // remove what is old
+///     Ok(())
+/// }).immediately());
+/// # host.start().unwrap();
+/// # host.stop(Duration::from_secs(10)).unwrap();
+/// ```
+///
+/// A `period` of zero is an error of [`Host::start`](crate::Host::start).
+#[doc(alias("PeriodicTimer", "Timer", "interval", "cron"))]
+pub fn every<F>(period: Duration, f: F) -> Every<F>
+where
+    F: FnMut(&Context) -> Result + Send + 'static,
+{
+    Every { period, f, immediately: false, fixed_delay: false, fail_fast: false }
+}
+
+/// The service that [`every`] makes.
+#[must_use = "a service does nothing until a host runs it"]
+pub struct Every<F> {
+    period: Duration,
+    f: F,
+    immediately: bool,
+    fixed_delay: bool,
+    fail_fast: bool,
+}
+
+impl<F> Every<F> {
+    /// Lets the first tick come at once instead of after one period.
+    pub fn immediately(mut self) -> Self {
+        self.immediately = true;
+        self
+    }
+
+    /// Counts the period from the end of a tick to the next one, instead of keeping a rate.
+    pub fn fixed_delay(mut self) -> Self {
+        self.fixed_delay = true;
+        self
+    }
+
+    /// Lets a tick that fails or panics fail the service. Only with this has
+    /// [`restart`](crate::ServiceOptions::restart) an effect.
+    pub fn fail_fast(mut self) -> Self {
+        self.fail_fast = true;
+        self
+    }
+}
+
+impl<F> Every<F>
+where
+    F: FnMut(&Context) -> Result + Send + 'static,
+{
+    fn at_a_fixed_rate(&mut self, ctx: &Context) -> Result {
+        let ticks = ctx.ticks(self.period);
+        for tick in if self.immediately { ticks.immediately() } else { ticks } {
+            if tick.missed > 0 {
+                ctx.say(EventKind::MissedTicks { missed: tick.missed });
+            }
+            self.tick(ctx)?;
+        }
+        Ok(())
+    }
+
+    fn with_a_fixed_delay(&mut self, ctx: &Context) -> Result {
+        if !self.immediately {
+            ctx.sleep(self.period)?;
+        }
+        loop {
+            ctx.check()?;
+            self.tick(ctx)?;
+            ctx.sleep(self.period)?;
+        }
+    }
+
+    /// One call of `f`. An error comes back only where it is to end the service.
+    fn tick(&mut self, ctx: &Context) -> Result {
+        log::trace!(target: "hosted::tick", "service `{}` ticks", ctx.name());
+        if self.fail_fast {
+            return (self.f)(ctx);
+        }
+        let error: BoxError = match guarded(|| (self.f)(ctx)) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if ctx.stop_requested() && means_stopped(&*error) => return Err(error),
+            Ok(Err(error)) => error,
+            Err(text) => format!("a tick panicked: {text}").into(),
+        };
+        ctx.report(error);
+        Ok(())
+    }
+}
+
+impl<F> Service for Every<F>
+where
+    F: FnMut(&Context) -> Result + Send + 'static,
+{
+    fn run(&mut self, ctx: &Context) -> Result {
+        if self.fixed_delay { self.with_a_fixed_delay(ctx) } else { self.at_a_fixed_rate(ctx) }
+    }
+
+    fn flaw(&self) -> Option<String> {
+        self.period.is_zero().then(|| "its period is zero".to_owned())
+    }
+}

@@ -1,0 +1,44 @@
+//! Asking one service to stop. Its waiters are woken here and now; its callbacks may do anything, so they run elsewhere.
+
+use super::plan::Entry;
+use crate::blocked::this_thread;
+use crate::board::{Board, CallbackThread};
+use crate::error::{Cause, Phase, ServiceError};
+use crate::stop::Callbacks;
+use crate::sync::Arc;
+use std::thread::Builder;
+use std::time::Instant;
+
+/// Asks `entry`, the row `index` of `board`, which should have ended by `deadline`.
+pub(super) fn ask(board: &Arc<Board>, index: usize, entry: &Entry, deadline: Option<Instant>) {
+    board.asked(index, deadline);
+    match entry.source.signal() {
+        Some(callbacks) if !callbacks.is_empty() => call_back(board, index, callbacks),
+        _ => {}
+    }
+}
+
+/// Runs the callbacks on a thread that the board knows, so that one which blocks is named.
+fn call_back(board: &Arc<Board>, index: usize, callbacks: Callbacks) {
+    let name = board.update(|inner| {
+        inner.outstanding += 1;
+        let slot = &mut inner.slots[index];
+        slot.callbacks = Some(CallbackThread { thread: None, since: Instant::now() });
+        slot.name.clone()
+    });
+    let (theirs, at) = (callbacks.clone(), board.clone());
+    let service = name.clone();
+    let run = move || {
+        at.calling_back(index, this_thread());
+        run(&at, index, &service, theirs);
+    };
+    if Builder::new().name(format!("{name}:on_stop")).spawn(run).is_err() {
+        // No thread is to be had: what blocks here blocks the stop, which is better than not to call at all.
+        self::run(board, index, &name, callbacks);
+    }
+}
+
+fn run(board: &Board, index: usize, service: &Arc<str>, callbacks: Callbacks) {
+    let error = |text| ServiceError::new(service.clone(), Phase::Callback, Cause::Panicked(text));
+    board.called_back(index, callbacks.run().into_iter().map(error).collect());
+}

@@ -1,0 +1,147 @@
+//! A service that is a host of its own: services that stand and fall together (Erlang's `one_for_all`).
+
+use super::Host;
+use crate::board::Board;
+use crate::context::Context;
+use crate::error::{BoxError, Cause, Result, ServiceError, Stopped};
+use crate::report::{HostError, Report};
+use crate::service::Service;
+use crate::status::{Outcome, StopReason};
+use crate::stop::StopSource;
+use crate::sync::left;
+use std::time::Duration;
+
+/// A service that is a host of its own: `fill` fills a fresh [`Host`] at each start and restart.
+///
+/// The group is ready when all its services are, and fails when one of them fails for good. Restarted, it has fresh
+/// services, and all old ones are gone before a new one starts. They stand as `group/child` in statuses, events,
+/// reports and thread names, and go by the group's clock. In a stop they have the group's time. Where one of them is
+/// hung, so is the group, and it is never restarted. Erlang's `one_for_all` supervisor.
+///
+/// ```
+/// use hosted::{Host, Restart, group, worker};
+///
+/// let mut host = Host::new();
+/// host.add("feed", group(|feed| {
+///     feed.add("reader", worker(|ctx| { ctx.wait(); Ok(()) }));
+///     feed.add("parser", worker(|ctx| { ctx.wait(); Ok(()) }));
+///     Ok(())
+/// }))
+/// .restart(Restart::on_failure());
+/// host.start().unwrap();
+/// assert_eq!(&*host.handle().services()[1].name, "feed/reader");
+/// # host.stop(std::time::Duration::from_secs(10)).unwrap();
+/// ```
+#[doc(alias("one_for_all", "supervisor"))]
+pub fn group<F>(fill: F) -> impl Service
+where
+    F: FnMut(&mut Host) -> Result + Send + 'static,
+{
+    Group { fill, host: None }
+}
+
+struct Group<F> {
+    fill: F,
+    /// From a start to the end of its run.
+    host: Option<Host>,
+}
+
+impl<F> Service for Group<F>
+where
+    F: FnMut(&mut Host) -> Result + Send + 'static,
+{
+    fn start(&mut self, ctx: &Context) -> Result {
+        let mut host = Host::inside(ctx);
+        (self.fill)(&mut host)?;
+        let handle = host.handle();
+        let link = ctx.on_stop(move || handle.request_stop());
+        let started = host.start();
+        drop(link);
+        match started {
+            Ok(()) => {
+                self.host = Some(host);
+                Ok(())
+            }
+            Err(error) => {
+                if is_hung(error.report()) {
+                    // How that ends is in the error already.
+                    _ = wait_for_hung(&mut host, &error, ctx);
+                }
+                Err(cause(error, ctx))
+            }
+        }
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        if let Some(host) = &self.host {
+            let stopping = host.handle().stopping();
+            StopSource::linked([ctx.stop_token(), &stopping]).token().wait();
+            if !ctx.stop_requested() && host.wait() == StopReason::Requested {
+                // A child asked its host to stop: it means the application, not the drawer that it is in.
+                ctx.host().request_stop();
+            }
+        }
+        self.close(ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.close(ctx) // where `run` did not come to it
+    }
+}
+
+impl<F> Group<F> {
+    fn close(&mut self, ctx: &Context) -> Result {
+        let Some(mut host) = self.host.take() else { return Ok(()) };
+        let (board, asked) = (host.board.clone(), ctx.clone());
+        let sooner = ctx.on_stop(move || board.stop_by(asked.stop_deadline()));
+        let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |deadline| left(Some(deadline)));
+        let stopped = host.stop(timeout);
+        drop(sooner);
+        match stopped {
+            Ok(_) => Ok(()),
+            Err(error) if is_hung(error.report()) => wait_for_hung(&mut host, &error, ctx),
+            Err(error) => Err(cause(error, ctx)),
+        }
+    }
+}
+
+fn is_hung(report: &Report) -> bool {
+    report.services.iter().any(|service| matches!(service.outcome, Outcome::Hung(_)))
+}
+
+/// The group ends when its last child does: so a group with a hung child is hung itself, and a later stop that waits
+/// for it finds its true end. Where it was not asked to stop, that a child is hung is its own final failure.
+fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
+    let unasked = !ctx.stop_requested();
+    if let (Some(index), true, Some(first)) = (ctx.index(), unasked, error.failures().first()) {
+        let (board, cause) = (ctx.board(), Cause::Failed(first.clone().into()));
+        board.failed(index, ServiceError::new(ctx.shared_name(), first.phase(), cause));
+        let remains = board.read(|inner| inner.slots[index].remains());
+        board.hung(index, remains.inspect());
+    }
+    host.board.stop_by(None);
+    match host.stop(Duration::MAX) {
+        Err(error) if !unasked => Err(cause(error, ctx)),
+        _ => Ok(()), // what went wrong has been said
+    }
+}
+
+/// What the group fails with: the first failure among its children. A start that was stopped is a clean end.
+fn cause(error: HostError, ctx: &Context) -> BoxError {
+    match error.failures().first() {
+        Some(first) => first.clone().into(),
+        None if ctx.stop_requested() => Stopped.into(),
+        None => error.into(),
+    }
+}
+
+impl Host {
+    /// The host of the group that `ctx` is of: a part of that one's picture.
+    fn inside(ctx: &Context) -> Self {
+        let board = Board::new(ctx.index().map(|_| (ctx.board(), ctx.shared_name())));
+        if let Some(index) = ctx.index() {
+            ctx.board().update(|inner| inner.slots[index].children = Some(board.clone()));
+        }
+        Host::on(board, ctx.clock().clone(), Some(ctx.shared_name()))
+    }
+}

@@ -1,0 +1,116 @@
+//! What can be said about one service of a host.
+
+use crate::board::Policy;
+use crate::restart::Restart;
+use std::time::Duration;
+
+/// What a host does with one service: from [`Host::add`](crate::Host::add).
+///
+/// ```
+/// use hosted::{Host, OnFailure, Restart, every, worker};
+/// use std::time::Duration;
+///
+/// let mut host = Host::new();
+/// host.add("feed", worker(|ctx| { ctx.wait(); Ok(()) })).restart(Restart::on_failure());
+/// host.add("statistics", every(Duration::from_secs(60), |_| Ok(())))
+///     .after(["feed"])
+///     .on_failure(OnFailure::Ignore)
+///     .stop_timeout(Duration::from_secs(2));
+/// # host.start().unwrap();
+/// # host.stop(Duration::from_secs(10)).unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ServiceOptions {
+    /// `None`: after all those added before.
+    pub(super) after: Option<Vec<String>>,
+    pub(super) start_timeout: Option<Duration>,
+    pub(super) stop_timeout: Option<Duration>,
+    pub(super) restart: Restart,
+    on_failure: OnFailure,
+    on_completion: OnCompletion,
+    pub(super) stack_size: Option<usize>,
+}
+
+/// What the final failure of a service means for its host. .NET's `BackgroundServiceExceptionBehavior`.
+#[doc(alias = "BackgroundServiceExceptionBehavior")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnFailure {
+    /// The host is asked to stop, and its result is an error. The default.
+    #[default]
+    StopHost,
+    /// The host goes on. The failure is logged, and stands in the report alone. This covers the start too.
+    Ignore,
+}
+
+/// What the completion of a service means for its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnCompletion {
+    /// The host goes on, until the last of its services has completed. The default.
+    #[default]
+    Ignore,
+    /// The host is asked to stop.
+    StopHost,
+}
+
+impl ServiceOptions {
+    /// Starts this service after those named only, and stops it before them.
+    ///
+    /// Without this it comes after all those added before it. So independent services start side by side:
+    /// `.after::<&str>([])` is after none. Only services already added can be named: a cycle cannot be written.
+    /// Called again, it adds names. An unknown name is an error of [`Host::start`](crate::Host::start).
+    #[doc(alias("Requires", "After"))]
+    pub fn after<N: AsRef<str>>(&mut self, names: impl IntoIterator<Item = N>) -> &mut Self {
+        let names = names.into_iter().map(|name| name.as_ref().to_owned());
+        self.after.get_or_insert_default().extend(names);
+        self
+    }
+
+    /// How long the first start may take, from the making of its thread. Default: as long as the host's may.
+    #[doc(alias = "StartupTimeout")]
+    pub fn start_timeout(&mut self, limit: Duration) -> &mut Self {
+        self.start_timeout = Some(limit);
+        self
+    }
+
+    /// How long this service may hold up, in a stop, those it depends on. Default: half of the time left.
+    ///
+    /// It is still waited for until the end of the whole stop.
+    #[doc(alias("ShutdownTimeout", "shutdown"))]
+    pub fn stop_timeout(&mut self, limit: Duration) -> &mut Self {
+        self.stop_timeout = Some(limit);
+        self
+    }
+
+    /// When the service is started again after it ended. Default: never.
+    pub fn restart(&mut self, restart: Restart) -> &mut Self {
+        self.restart = restart;
+        self
+    }
+
+    /// What its final failure means for the host. Default: that stops.
+    pub fn on_failure(&mut self, then: OnFailure) -> &mut Self {
+        self.on_failure = then;
+        self
+    }
+
+    /// What its completion means for the host. Default: nothing.
+    pub fn on_completion(&mut self, then: OnCompletion) -> &mut Self {
+        self.on_completion = then;
+        self
+    }
+
+    /// The stack of its thread, in bytes. Default: the standard library's, 2 MiB.
+    pub fn stack_size(&mut self, bytes: usize) -> &mut Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            ignores_failure: self.on_failure == OnFailure::Ignore,
+            completion_stops_host: self.on_completion == OnCompletion::StopHost,
+        }
+    }
+}

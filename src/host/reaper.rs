@@ -1,0 +1,90 @@
+//! Joining threads with a deadline. `join` has none, and a thread's end as the standard library tells it comes before
+//! its thread-local destructors: so other threads do the joining, and the owner waits for those, as long as it likes.
+
+use crate::board::Board;
+use crate::sync::Arc;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The reapers of a host: none until the first thread is to be joined, then one, and more where one is held up.
+pub(super) struct Reapers {
+    board: Arc<Board>,
+    work: (Sender<Dead>, Receiver<Dead>),
+    threads: usize,
+    handed_over: usize,
+    /// How many had been joined when that last changed, and when that was.
+    progress: (usize, Instant),
+}
+
+/// A thread that has nothing more to do, and whose it was.
+type Dead = (usize, JoinHandle<()>);
+
+/// A reaper that has not come back for so long may be held up by a thread-local destructor.
+const HELD_UP: Duration = Duration::from_millis(10);
+
+impl Reapers {
+    pub(super) fn new(board: Arc<Board>) -> Self {
+        Reapers { board, work: unbounded(), threads: 0, handed_over: 0, progress: (0, Instant::now()) }
+    }
+
+    /// Takes a thread that is about to end.
+    pub(super) fn take(&mut self, index: usize, thread: JoinHandle<()>) {
+        if self.waiting() == 0 {
+            self.progress.1 = Instant::now();
+        }
+        if self.threads == 0 {
+            self.add();
+        }
+        if self.threads == 0 {
+            // No thread is to be had: this one is let go instead, and ends by itself.
+            drop(thread);
+            self.board.joined(index);
+            return;
+        }
+        self.handed_over += 1;
+        // The receiver is in `self`: this cannot fail.
+        _ = self.work.0.send((index, thread));
+    }
+
+    /// When to look whether one is held up, if that would help.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        (self.waiting() > self.threads).then(|| self.progress.1 + HELD_UP)
+    }
+
+    /// Twice as many, if nothing has been joined for a while: a thread that is held up does not hold up others.
+    pub(super) fn look(&mut self) {
+        let joined = self.joined();
+        if joined != self.progress.0 {
+            self.progress = (joined, Instant::now());
+        } else if self.next_look().is_some_and(|at| at <= Instant::now()) {
+            for _ in 0..self.threads.min(self.waiting() - self.threads) {
+                self.add();
+            }
+            self.progress.1 = Instant::now();
+        }
+    }
+
+    /// How many that were handed over are not joined.
+    fn waiting(&self) -> usize {
+        self.handed_over - self.joined().min(self.handed_over)
+    }
+
+    fn joined(&self) -> usize {
+        self.board.read(|inner| inner.joined)
+    }
+
+    fn add(&mut self) {
+        let (work, board) = (self.work.1.clone(), self.board.clone());
+        let reap = move || {
+            for (index, thread) in work {
+                // A panic was told where it happened; only one beyond all guards could come out here.
+                _ = thread.join();
+                board.joined(index);
+            }
+        };
+        if Builder::new().name("hosted-reaper".to_owned()).spawn(reap).is_ok() {
+            self.threads += 1;
+        }
+    }
+}

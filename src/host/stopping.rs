@@ -1,0 +1,240 @@
+//! The stop: each service is asked when those that came after it have ended, or have had their time.
+//!
+//! Asked with the time R left, a service holds the others up for at most R / 2, and for at most its own stop timeout.
+//! So of any number of deaf ones each next is asked in half of what the one before left, and with less than
+//! `HURRY` left everyone is asked: always before the deadline, however many are deaf.
+
+use super::asking::ask;
+use super::plan::Entry;
+use super::reaper::Reapers;
+use super::starting::{WORD, who};
+use crate::board::{Board, Remains};
+use crate::event::EventKind;
+use crate::status::{HostState, StopReason};
+use crate::sync::{Arc, deadline, left};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// With less than this left, all that have not been asked are.
+const HURRY: Duration = Duration::from_millis(10);
+
+/// How long threads that have ended may take to be joined beyond the deadline. They need microseconds; a thread-local
+/// destructor may need for ever.
+const JOINING: Duration = Duration::from_millis(100);
+
+/// A service is told to be done a little before the host gives up on it: 5 % of its time, at least this.
+const MARGIN: Duration = Duration::from_millis(20);
+
+/// Stops every service that was started, within `timeout`. Who is alive then is hung, by the board.
+pub(super) fn stop_all(board: &Arc<Board>, entries: &mut [Entry], reapers: &mut Reapers, timeout: Duration) {
+    let callbacks = board.update(|inner| {
+        let callbacks = inner.stop_for(StopReason::Requested);
+        inner.host = HostState::Stopping;
+        if inner.stop_began.is_none() {
+            inner.stop_began = Some(Instant::now());
+            let reason = inner.reason.clone().unwrap_or(StopReason::Requested);
+            inner.say(None, EventKind::HostStopping { reason });
+        }
+        callbacks
+    });
+    callbacks.run_elsewhere("hosted-callbacks");
+    let mut blockers = vec![0; entries.len()];
+    for entry in &*entries {
+        entry.after.iter().for_each(|&before| blockers[before] += 1);
+    }
+    let (asked, cleared) = (vec![false; entries.len()], vec![false; entries.len()]);
+    let (deadline, word, unasked) = (deadline(timeout), Instant::now() + WORD, entries.len());
+    let holds = BTreeSet::new();
+    Stopping { board, entries, reapers, deadline, blockers, asked, unasked, cleared, holds, word }.run();
+}
+
+struct Stopping<'h> {
+    board: &'h Arc<Board>,
+    entries: &'h mut [Entry],
+    reapers: &'h mut Reapers,
+    deadline: Option<Instant>,
+    /// How many that came after it still hold each one up.
+    blockers: Vec<usize>,
+    asked: Vec<bool>,
+    unasked: usize,
+    /// No longer holding anyone up.
+    cleared: Vec<bool>,
+    /// Until when those that were asked hold others up.
+    holds: BTreeSet<(Instant, usize)>,
+    /// When to say next whom the stop waits for.
+    word: Instant,
+}
+
+enum Seen {
+    News(Vec<usize>),
+    Deadline(Instant),
+    AllGone,
+}
+
+impl Stopping<'_> {
+    fn run(mut self) {
+        let began = Instant::now();
+        self.begin();
+        loop {
+            self.expire_holds();
+            self.hurry();
+            self.reapers.look();
+            if left(self.deadline).is_zero() {
+                break;
+            }
+            if Instant::now() >= self.word {
+                self.word += WORD;
+                let services = who(self.board, |slot| slot.asked.is_some() && !slot.gone());
+                self.board.say(None, EventKind::StillStopping { waited: began.elapsed(), services });
+            }
+            match self.wait() {
+                Some(Seen::News(news)) => news.into_iter().for_each(|place| self.ended(place)),
+                Some(Seen::Deadline(at)) => self.deadline = Some(at),
+                Some(Seen::AllGone) => break,
+                None => {}
+            }
+        }
+        self.finish();
+    }
+
+    /// Asks those that nobody came after.
+    fn begin(&mut self) {
+        let over: Vec<usize> = self.board.update(|inner| {
+            inner.news.clear();
+            let ended = |place: &usize| inner.slots[*place].ended.is_some();
+            (0..self.entries.len()).filter(ended).collect()
+        });
+        over.into_iter().for_each(|place| self.reap(place));
+        let last = (0..self.entries.len()).filter(|&place| self.blockers[place] == 0).collect();
+        self.ask_in_turn(last);
+    }
+
+    /// Asks these, and as far as one has ended already, those before it.
+    fn ask_in_turn(&mut self, mut turn: Vec<usize>) {
+        while let Some(place) = turn.pop() {
+            if std::mem::replace(&mut self.asked[place], true) {
+                continue;
+            }
+            self.unasked -= 1;
+            if self.is_over(place) {
+                self.clear(place, &mut turn);
+            } else {
+                self.ask(place);
+            }
+        }
+    }
+
+    fn ask(&mut self, place: usize) {
+        let entry = &self.entries[place];
+        let (now, left) = (Instant::now(), left(self.deadline));
+        let own = entry.options.stop_timeout;
+        let limit = own.unwrap_or(Duration::MAX).min(left.saturating_sub(MARGIN.max(left / 20)));
+        ask(self.board, place, entry, now.checked_add(limit));
+        let hold = own.unwrap_or(Duration::MAX).min(left / 2);
+        if let (false, Some(until)) = (entry.after.is_empty(), now.checked_add(hold)) {
+            self.holds.insert((until, place));
+        }
+    }
+
+    /// It holds nobody up any more: whoever was held up by it alone is next.
+    fn clear(&mut self, place: usize, turn: &mut Vec<usize>) {
+        if std::mem::replace(&mut self.cleared[place], true) {
+            return;
+        }
+        for &before in &self.entries[place].after {
+            self.blockers[before] -= 1;
+            if self.blockers[before] == 0 {
+                turn.push(before);
+            }
+        }
+    }
+
+    fn ended(&mut self, place: usize) {
+        self.reap(place);
+        if self.asked[place] {
+            self.let_go(place);
+        } // else it is cleared when its turn comes: those after it are still there
+    }
+
+    fn let_go(&mut self, place: usize) {
+        let mut turn = Vec::new();
+        self.clear(place, &mut turn);
+        self.ask_in_turn(turn);
+    }
+
+    fn expire_holds(&mut self) {
+        let now = Instant::now();
+        while let Some(&(until, place)) = self.holds.first().filter(|hold| hold.0 <= now) {
+            self.holds.remove(&(until, place));
+            self.overtake(place);
+        }
+    }
+
+    fn overtake(&mut self, place: usize) {
+        if !self.cleared[place] && !self.is_over(place) {
+            self.board.overtaken(place);
+        }
+        self.let_go(place);
+    }
+
+    /// Asks everyone, when there is no time left for an order.
+    fn hurry(&mut self) {
+        if self.unasked == 0 || left(self.deadline) > HURRY {
+            return;
+        }
+        for (_, place) in std::mem::take(&mut self.holds) {
+            self.overtake(place);
+        }
+        for place in (0..self.entries.len()).rev() {
+            self.ask_in_turn(vec![place]);
+        }
+    }
+
+    fn wait(&mut self) -> Option<Seen> {
+        let hurry = self.deadline.filter(|_| self.unasked > 0).and_then(|at| at.checked_sub(HURRY));
+        let look = [self.holds.first().map(|hold| hold.0), hurry, self.deadline, Some(self.word)];
+        let until = look.into_iter().flatten().chain(self.reapers.next_look()).min();
+        let deadline = self.deadline;
+        self.board.wait_for(until, |inner| {
+            let sooner = inner.stop_by.filter(|&at| deadline.is_none_or(|deadline| at < deadline));
+            if !inner.news.is_empty() {
+                Some(Seen::News(std::mem::take(&mut inner.news)))
+            } else if inner.outstanding == 0 {
+                Some(Seen::AllGone)
+            } else {
+                sooner.map(Seen::Deadline)
+            }
+        })
+    }
+
+    /// Never started, or ended.
+    fn is_over(&self, place: usize) -> bool {
+        self.board.read(|inner| inner.slots[place].launched.is_none() || inner.slots[place].ended.is_some())
+    }
+
+    fn reap(&mut self, place: usize) {
+        if let Some(thread) = self.entries[place].thread.take() {
+            self.reapers.take(place, thread);
+        }
+    }
+
+    fn finish(mut self) {
+        let news = self.board.update(|inner| std::mem::take(&mut inner.news));
+        news.into_iter().for_each(|place| self.reap(place));
+        self.board.wait_for(deadline(JOINING), |inner| (inner.unjoined == 0).then_some(()));
+        let remains: Vec<(usize, Remains)> = self.board.read(|inner| {
+            let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
+            alive.map(|(place, slot)| (place, slot.remains())).collect()
+        });
+        for (place, remains) in remains {
+            self.board.hung(place, remains.inspect());
+        }
+        self.board.update(|inner| {
+            let (now, hung) = (Instant::now(), inner.hung());
+            inner.stop_ended = Some(now);
+            inner.host = HostState::Stopped;
+            let took = inner.stop_began.map_or(Duration::ZERO, |began| now - began);
+            inner.say(None, EventKind::HostStopped { took, hung });
+        });
+    }
+}

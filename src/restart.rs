@@ -1,0 +1,150 @@
+//! When a service that ended is started again, and how long that waits.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// When a service that ended is started again (Erlang's *restart type*, systemd's `Restart=`).
+///
+/// A restart happens on the service's own thread, with the same value: `stop` of the old run comes before `start`
+/// of the new one. Between the two it waits: first the shortest time, then twice that, up to the longest, each
+/// shortened by up to a quarter at random so that many services do not come back in one moment.
+///
+/// ```
+/// use hosted::Restart;
+/// use std::time::Duration;
+///
+/// let restart = Restart::on_failure()
+///     .backoff(Duration::from_millis(200)..=Duration::from_secs(10))
+///     .give_up_after(5)
+///     .stable_after(Duration::from_secs(30));
+/// # let _ = restart;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "give it to ServiceOptions::restart"]
+#[doc(alias("RestartPolicy", "permanent", "transient", "temporary", "supervisor"))]
+pub struct Restart {
+    when: When,
+    backoff: RangeInclusive<Duration>,
+    limit: u32,
+    stable_after: Duration,
+    first_start: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Never,
+    OnFailure,
+    Always,
+}
+
+impl Restart {
+    /// Never: the first failure is final. The default. Erlang: `temporary`.
+    pub fn never() -> Self {
+        Self::when(When::Never)
+    }
+
+    /// After an error or a panic, not after a normal end. Erlang: `transient`.
+    pub fn on_failure() -> Self {
+        Self::when(When::OnFailure)
+    }
+
+    /// After every end that was not asked for, a normal one too. Erlang: `permanent`.
+    pub fn always() -> Self {
+        Self::when(When::Always)
+    }
+
+    /// The shortest and the longest wait before a restart (default 100 ms to 30 s).
+    ///
+    /// A range whose start is above its end is an error of [`Host::start`](crate::Host::start).
+    pub fn backoff(mut self, range: RangeInclusive<Duration>) -> Self {
+        self.backoff = range;
+        self
+    }
+
+    /// After this many restarts in a row the next end is a final failure (default 10).
+    ///
+    /// With the default backoff that is an outage of 60 to 80 seconds. Restarts count as "in a row" until one run
+    /// lasts as long as [`stable_after`](Self::stable_after).
+    pub fn give_up_after(mut self, restarts: u32) -> Self {
+        self.limit = restarts;
+        self
+    }
+
+    /// A run of this length forgets the restarts before it (default 60 s).
+    pub fn stable_after(mut self, run: Duration) -> Self {
+        self.stable_after = run;
+        self
+    }
+
+    /// Also retries the very first start, within its start timeout. Without this a host whose service cannot
+    /// start says so at once.
+    pub fn also_first_start(mut self) -> Self {
+        self.first_start = true;
+        self
+    }
+
+    fn when(when: When) -> Self {
+        let backoff = Duration::from_millis(100)..=Duration::from_secs(30);
+        Restart { when, backoff, limit: 10, stable_after: Duration::from_secs(60), first_start: false }
+    }
+
+    /// What is wrong with this policy, for the error of `start`.
+    pub(crate) fn flaw(&self) -> Option<String> {
+        self.backoff.is_empty().then(|| {
+            let (min, max) = (self.backoff.start(), self.backoff.end());
+            format!("its restart backoff starts at {min:?}, above its end of {max:?}")
+        })
+    }
+
+    pub(crate) fn retries_first_start(&self) -> bool {
+        self.first_start && self.retries_failure()
+    }
+
+    pub(crate) fn retries_failure(&self) -> bool {
+        self.when != When::Never
+    }
+
+    pub(crate) fn retries_completion(&self) -> bool {
+        self.when == When::Always
+    }
+
+    pub(crate) fn streak(&self) -> Streak<'_> {
+        Streak { policy: self, restarts: 0 }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self::never()
+    }
+}
+
+/// The restarts in a row of one service.
+pub(crate) struct Streak<'a> {
+    policy: &'a Restart,
+    restarts: u32,
+}
+
+impl Streak<'_> {
+    /// A run of this length has ended: the wait before the next start, or `None` when it is time to give up.
+    pub(crate) fn next(&mut self, ran_for: Duration) -> Option<Duration> {
+        if ran_for >= self.policy.stable_after {
+            self.restarts = 0;
+        }
+        if self.restarts >= self.policy.limit {
+            return None;
+        }
+        let (min, max) = (*self.policy.backoff.start(), *self.policy.backoff.end());
+        let doubled = min.checked_mul(1_u32.checked_shl(self.restarts).unwrap_or(u32::MAX));
+        self.restarts += 1;
+        let longest = doubled.unwrap_or(max).min(max);
+        Some((longest - (longest / 4).mul_f64(jitter())).max(min))
+    }
+}
+
+/// Between zero and one. The standard library's hash seeds are all the randomness this needs.
+fn jitter() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}

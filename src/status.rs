@@ -1,0 +1,179 @@
+//! The words for how a host and its services are, and for how they ended.
+
+use crate::error::{Plain, ServiceError};
+use crate::sync::Arc;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Where a host is in its one life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HostState {
+    /// Not started yet.
+    New,
+    /// In [`Host::start`](crate::Host::start).
+    Starting,
+    /// Every service has started, or has failed and is ignored.
+    Started,
+    /// A stop was requested, or something happened that requests it.
+    Stopping,
+    /// Stopped. Threads that did not end in time may be left; their services are [`State::Hung`].
+    Stopped,
+}
+
+/// What a service is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// Not started yet: it waits for those it comes after.
+    Waiting,
+    /// In its `start`.
+    Starting,
+    /// In its `run`.
+    Running,
+    /// Between two runs: cleaning up the old one, or waiting for the next.
+    Restarting,
+    /// Asked to stop, or cleaning up.
+    Stopping,
+    /// Ended by itself, well.
+    Completed,
+    /// Ended on request.
+    Stopped,
+    /// Failed for good.
+    Failed,
+    /// Its thread did not end in time, and is alive.
+    Hung,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            State::Waiting => "waiting",
+            State::Starting => "starting",
+            State::Running => "running",
+            State::Restarting => "restarting",
+            State::Stopping => "stopping",
+            State::Completed => "completed",
+            State::Stopped => "stopped",
+            State::Failed => "failed",
+            State::Hung => "hung",
+        })
+    }
+}
+
+/// One service at one moment: a row of [`HostHandle::services`](crate::HostHandle::services).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServiceStatus {
+    /// Its name; a group's children are `group/child`.
+    pub name: Arc<str>,
+    /// What it is doing.
+    pub state: State,
+    /// Since when, by the system's clock.
+    pub since: Instant,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// How many errors it had: failed runs, and what it or its ticks and jobs reported.
+    pub errors: u64,
+    /// The latest of them.
+    pub last_error: Option<String>,
+    /// What its thread is blocked in: on Linux, while it is starting, stopping or hung.
+    pub blocked_in: Option<String>,
+}
+
+/// Why a host stopped. The first cause wins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// Somebody asked for it.
+    Requested,
+    /// Ctrl-c, SIGTERM or SIGHUP.
+    Signal,
+    /// This service failed for good, or could not be set up.
+    Failed(Arc<str>),
+    /// This service completed, and says `on_completion(StopHost)`.
+    Completed(Arc<str>),
+    /// Every service has completed, or failed and is ignored.
+    AllCompleted,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopReason::Requested => f.write_str("a stop was requested"),
+            StopReason::Signal => f.write_str("ctrl-c or a termination signal"),
+            StopReason::Failed(service) => write!(f, "service `{}` failed", Plain(service)),
+            StopReason::Completed(service) => write!(f, "service `{}` completed", Plain(service)),
+            StopReason::AllCompleted => f.write_str("every service has completed"),
+        }
+    }
+}
+
+/// How a service ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Its `start` was never called.
+    NeverStarted,
+    /// It ended by itself, well.
+    Completed,
+    /// It ended on request.
+    Stopped,
+    /// It failed for good. This is its first failure; the host's error has all of them.
+    Failed(ServiceError),
+    /// Its thread is still alive.
+    Hung(HungService),
+}
+
+impl Outcome {
+    /// The word for a table.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Outcome::NeverStarted => "never started",
+            Outcome::Completed => "completed",
+            Outcome::Stopped => "stopped",
+            Outcome::Failed(_) => "failed",
+            Outcome::Hung(_) => "hung",
+        }
+    }
+}
+
+/// A service whose thread did not end in time. Threads are never killed: it is still there.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HungService {
+    /// What it is in.
+    pub phase: crate::error::Phase,
+    /// How long ago it was asked to end.
+    pub waited: Duration,
+    /// Its thread: the name, and on Linux the number by which `gdb`, `top -H` and `/proc` know it.
+    pub thread: String,
+    /// What the thread is blocked in: on Linux, the system call.
+    pub blocked_in: Option<String>,
+}
+
+impl fmt::Display for HungService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HungService { phase, waited, thread, .. } = self;
+        write!(f, "thread {} is still in its {phase} after {}", Plain(thread), Seconds(*waited))?;
+        match &self.blocked_in {
+            Some(call) => write!(f, ", blocked in {}", Plain(call)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A time as people read it: `2.25 s`, `310 ms`, `85 µs`.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.0.as_micros() {
+            0 => "0 s".to_owned(),
+            micros @ ..1_000 => format!("{micros} µs"),
+            micros @ ..1_000_000 => format!("{} ms", micros / 1_000),
+            _ => format!("{:.2} s", self.0.as_secs_f64()),
+        };
+        f.pad(&text)
+    }
+}

@@ -1,0 +1,133 @@
+//! Asking for the stop: flags and wakes the whole subtree first, then leaves the callbacks to whoever asked.
+
+use super::slab::Slab;
+use super::state::{Node, SETTLED, STOPPED, TIMED};
+use super::timer::{self, Due};
+use crate::panic::guarded;
+use crate::sync::{Arc, Ordering, Weak, caller};
+
+/// The callbacks of a stop that has been requested: every flag is set and every waiter woken before they exist.
+#[must_use = "the callbacks run only when told to"]
+#[derive(Clone, Default)]
+pub(crate) struct Callbacks(Vec<Arc<Node>>);
+
+/// Flags and wakes the whole subtree of `root`. `None`: somebody else had requested the stop before.
+pub(super) fn request_stop(root: &Arc<Node>) -> Option<Callbacks> {
+    let mut found = Vec::new();
+    match root.flag() {
+        Flagged::Before => return None,
+        Flagged::Alone => {}
+        Flagged::Listened => {
+            let mut flagged = vec![root.clone()];
+            while let Some(node) = flagged.pop() {
+                let (children, has_callbacks) = node.wake_all();
+                let children = children.into_values().filter_map(|child| child.upgrade());
+                flagged.extend(children.filter(|child| matches!(child.flag(), Flagged::Listened)));
+                if has_callbacks { found.push(node) } else { node.settle() }
+            }
+        }
+    }
+    Some(Callbacks(found))
+}
+
+enum Flagged {
+    /// By another requester, earlier.
+    Before,
+    /// By this one; nobody ever listened, so there is nothing more to do.
+    Alone,
+    /// By this one; there may be somebody to tell.
+    Listened,
+}
+
+impl Node {
+    fn flag(&self) -> Flagged {
+        // AcqRel both times: Release for whoever sees the stop, Acquire for what listeners put on the lists.
+        if self.state.compare_exchange(0, STOPPED | SETTLED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            return Flagged::Alone;
+        }
+        let before = self.state.fetch_or(STOPPED, Ordering::AcqRel);
+        if before & STOPPED != 0 {
+            return Flagged::Before;
+        }
+        if before & TIMED != 0 {
+            timer::disarm(self.key());
+        }
+        Flagged::Listened
+    }
+
+    /// Wakes who waits; gives the children and whether there are callbacks.
+    fn wake_all(&self) -> (Slab<Weak<Node>>, bool) {
+        // Taken and let go: a waiter that did not see the stop is asleep by now. Notifying comes after, since a
+        // woken thread would only run into the lock.
+        drop(self.asleep.lock());
+        self.awake.notify_all();
+        let Some(lists) = self.lists.get() else { return (Slab::new(), false) };
+        let mut slabs = lists.slabs.lock();
+        let children = std::mem::replace(&mut slabs.children, Slab::new());
+        let done = slabs.done.take();
+        let has_callbacks = !slabs.callbacks.is_empty();
+        drop(slabs);
+        drop(done);
+        (children, has_callbacks)
+    }
+
+    fn settle(&self) {
+        self.state.fetch_or(SETTLED, Ordering::Release);
+    }
+
+    fn run_callbacks(&self, panics: &mut Vec<String>) {
+        let lists = self.lists();
+        let mut from = 0;
+        let mut slabs = lists.slabs.lock();
+        while let Some((slot, callback)) = slabs.callbacks.take_from(from) {
+            from = slot + 1;
+            slabs.running = Some((slot, caller()));
+            drop(slabs);
+            panics.extend(guarded(callback).err());
+            slabs = lists.slabs.lock();
+            slabs.running = None;
+            lists.returned.notify_all();
+        }
+        drop(slabs);
+        self.settle();
+    }
+}
+
+impl Callbacks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Runs them all, here and now. What the panicking ones said is logged and returned.
+    pub(crate) fn run(self) -> Vec<String> {
+        let mut panics = Vec::new();
+        for node in self.0 {
+            node.run_callbacks(&mut panics);
+        }
+        for text in &panics {
+            log::error!(target: "hosted::service", "a stop callback panicked: {text}");
+        }
+        panics
+    }
+
+    /// Runs them on a thread of their own, if there are any: for requesters that no callback may hold up.
+    pub(crate) fn run_elsewhere(self, thread: &str) {
+        if self.is_empty() {
+            return;
+        }
+        let again = self.clone();
+        let spawned = std::thread::Builder::new().name(thread.to_owned()).spawn(|| self.run());
+        if spawned.is_err() {
+            // No thread is to be had: better here than never.
+            again.run();
+        }
+    }
+}
+
+impl Due for Node {
+    fn due(self: Arc<Self>) {
+        if let Some(callbacks) = request_stop(&self) {
+            callbacks.run_elsewhere("hosted-timer-callbacks");
+        }
+    }
+}

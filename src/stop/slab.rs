@@ -1,0 +1,68 @@
+//! Values under small numbers: what a token keeps of its callbacks and children, so that each leaves in one step.
+
+pub(super) struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    /// The first free slot, the head of a list through `Slot::Free`; `NONE` when all are full.
+    free: u32,
+    len: usize,
+}
+
+enum Slot<T> {
+    Full(T),
+    Free(u32),
+}
+
+/// No slot: what an inert registration holds.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// An emptied slab with more room than this gives it back: a million that came and went leave nothing.
+const KEPT: usize = 32;
+
+impl<T> Slab<T> {
+    pub(super) const fn new() -> Self {
+        Slab { slots: Vec::new(), free: NONE, len: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) fn insert(&mut self, value: T) -> u32 {
+        self.len += 1;
+        if self.free == NONE {
+            self.slots.push(Slot::Full(value));
+            return (self.slots.len() - 1) as u32;
+        }
+        let slot = self.free;
+        if let Slot::Free(next) = self.slots[slot as usize] {
+            self.free = next;
+        }
+        self.slots[slot as usize] = Slot::Full(value);
+        slot
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
+        let place = self.slots.get_mut(slot as usize).filter(|place| matches!(place, Slot::Full(_)))?;
+        let Slot::Full(value) = std::mem::replace(place, Slot::Free(self.free)) else { return None };
+        self.free = slot;
+        self.len -= 1;
+        if self.len == 0 && self.slots.capacity() > KEPT {
+            *self = Slab::new();
+        }
+        Some(value)
+    }
+
+    /// Takes the first value at `from` or behind it, with its slot.
+    pub(super) fn take_from(&mut self, from: u32) -> Option<(u32, T)> {
+        let rest = self.slots.get(from as usize..)?;
+        let slot = from + rest.iter().position(|slot| matches!(slot, Slot::Full(_)))? as u32;
+        Some((slot, self.remove(slot)?))
+    }
+
+    pub(super) fn into_values(self) -> impl Iterator<Item = T> {
+        self.slots.into_iter().filter_map(|slot| match slot {
+            Slot::Full(value) => Some(value),
+            Slot::Free(_) => None,
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! Seeing the stop: `StopToken`, and reacting to it: `StopCallback`.
+
+use super::slab::NONE;
+use super::state::{Callback, Node};
+use crate::error::{RecvError, Stopped};
+use crate::panic::guarded;
+use crate::sync::{Arc, OnceLock, deadline};
+use crossbeam_channel::{Receiver, never, select};
+use std::convert::Infallible;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Sees whether a stop was requested, and waits for it.
+///
+/// Cheap to clone and to look at: [`stop_requested`](Self::stop_requested) is one atomic load, however many
+/// parents its source is linked to. A stop is for ever. Every wait ends at the stop, and at once when that was
+/// before. C++'s `stop_token`, .NET's `CancellationToken`.
+///
+/// ```
+/// use hosted::StopSource;
+/// use std::time::Duration;
+///
+/// let stop = StopSource::new();
+/// let token = stop.token();
+/// let worker = std::thread::spawn(move || {
+///     while token.sleep(Duration::from_secs(3600)).is_ok() { /* something every hour */ }
+/// });
+/// stop.request_stop();
+/// worker.join().unwrap(); // at once
+/// ```
+#[doc(alias("CancellationToken", "stop_token"))]
+#[derive(Clone)]
+pub struct StopToken(Option<Arc<Node>>);
+
+impl StopToken {
+    /// A token that is never stopped. Allocates nothing.
+    pub fn never() -> Self {
+        StopToken(None)
+    }
+
+    pub(super) fn of(node: Arc<Node>) -> Self {
+        StopToken(Some(node))
+    }
+
+    pub(super) fn node(&self) -> Option<&Arc<Node>> {
+        self.0.as_ref()
+    }
+
+    /// Whether a stop was requested. One atomic load.
+    #[doc(alias = "IsCancellationRequested")]
+    #[inline]
+    pub fn stop_requested(&self) -> bool {
+        self.0.as_ref().is_some_and(|node| node.stopped())
+    }
+
+    /// `Ok` until a stop is requested: with `?`, the way out of a loop that never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] from the stop on.
+    #[doc(alias = "ThrowIfCancellationRequested")]
+    pub fn check(&self) -> Result<(), Stopped> {
+        if self.stop_requested() { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Waits for the stop. For ever, if none comes.
+    pub fn wait(&self) {
+        self.wait_until(None);
+    }
+
+    /// Waits for the stop, for at most `limit`; true when it was requested.
+    ///
+    /// `Duration::MAX` is for ever. .NET: `WaitHandle.WaitOne`.
+    pub fn wait_timeout(&self, limit: Duration) -> bool {
+        self.wait_until(deadline(limit))
+    }
+
+    /// Sleeps for `time`. `Duration::MAX` is for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`], at once, when a stop is requested.
+    pub fn sleep(&self, time: Duration) -> Result<(), Stopped> {
+        if self.wait_timeout(time) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Sleeps until `instant`; not at all when that has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`], at once, when a stop is requested.
+    pub fn sleep_until(&self, instant: Instant) -> Result<(), Stopped> {
+        if self.wait_until(Some(instant)) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Receives from a channel, until the stop.
+    ///
+    /// ```
+    /// use hosted::{RecvError, StopSource};
+    ///
+    /// let (sender, orders) = crossbeam_channel::unbounded();
+    /// let stop = StopSource::new();
+    /// sender.send("tea").unwrap();
+    /// assert_eq!(stop.token().recv(&orders), Ok("tea"));
+    /// stop.request_stop();
+    /// assert_eq!(stop.token().recv(&orders), Err(RecvError::Stopped));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Stopped`] once a stop is requested, also while messages are left: those stay in the channel.
+    /// [`RecvError::Disconnected`] when the channel is empty and its last sender is gone.
+    pub fn recv<T>(&self, from: &Receiver<T>) -> Result<T, RecvError> {
+        self.check()?;
+        if let Ok(message) = from.try_recv() {
+            return Ok(message);
+        }
+        let received = select! {
+            recv(from) -> message => message.ok(),
+            recv(self.done()) -> _ => None,
+        };
+        match received {
+            Some(message) => Ok(message),
+            None if self.stop_requested() => Err(RecvError::Stopped),
+            None => Err(RecvError::Disconnected),
+        }
+    }
+
+    /// A receiver that never has a message and disconnects at the stop: an arm of [`crossbeam_channel::select!`].
+    ///
+    /// ```
+    /// use crossbeam_channel::{never, select};
+    /// use hosted::StopSource;
+    ///
+    /// let stop = StopSource::new();
+    /// let orders = never::<String>();
+    /// stop.request_stop();
+    /// select! {
+    ///     recv(orders) -> order => println!("{order:?}"),
+    ///     recv(stop.token().done()) -> _ => println!("stopping"),
+    /// }
+    /// ```
+    pub fn done(&self) -> &Receiver<Infallible> {
+        static NEVER: OnceLock<Receiver<Infallible>> = OnceLock::new();
+        self.0.as_ref().map_or_else(|| NEVER.get_or_init(never), |node| node.done())
+    }
+
+    /// Calls `f` once when a stop is requested, unless the returned guard is dropped before.
+    ///
+    /// It runs on the thread that requests the stop (a host that stops a service uses a thread of its own), before
+    /// `request_stop` returns, with no lock held; the flag is set and every waiter of this source and of those
+    /// linked to it is awake by then. After the stop, `f` runs here and now. One that panics is logged and keeps no
+    /// other from running. In which order several run is not defined.
+    ///
+    /// The way to wake what does not know the token: shut a socket down, unblock a server, notify a condvar.
+    ///
+    /// ```
+    /// use hosted::StopSource;
+    /// use std::sync::mpsc;
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let stop = StopSource::new();
+    /// let token = stop.token();
+    /// let guard = token.on_stop(move || sender.send("woken").unwrap());
+    /// stop.request_stop();
+    /// assert_eq!(receiver.recv(), Ok("woken"));
+    /// # drop(guard);
+    /// ```
+    #[doc(alias("Register", "stop_callback"))]
+    pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
+        let Some(node) = &self.0 else { return StopCallback { node: None, slot: NONE } };
+        match node.register(Box::new(f)) {
+            Ok(slot) => StopCallback { node: Some(node.clone()), slot },
+            Err(callback) => {
+                run_late(callback);
+                StopCallback { node: None, slot: NONE }
+            }
+        }
+    }
+
+    fn wait_until(&self, until: Option<Instant>) -> bool {
+        match (&self.0, until) {
+            (Some(node), until) => node.wait(until),
+            (None, Some(until)) => {
+                std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                false
+            }
+            (None, None) => loop {
+                std::thread::park(); // returns when it likes; this wait does not
+            },
+        }
+    }
+}
+
+fn run_late(callback: Callback) {
+    if let Err(text) = guarded(callback) {
+        log::error!(target: "hosted::service", "a stop callback panicked: {text}");
+    }
+}
+
+impl fmt::Debug for StopToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StopToken").field("stop_requested", &self.stop_requested()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps a stop callback registered; dropping it unregisters.
+///
+/// The drop promises what C++'s `stop_callback` promises: when it returns, the callback has run, or never will. So it
+/// waits while *another thread* is running this very callback, and not inside the callback itself. Two callbacks
+/// of different sources that each drop the other's guard wait for each other for ever (so they do in C++ and
+/// .NET): [`unregister`](Self::unregister) never waits.
+#[must_use = "dropping it unregisters the callback at once"]
+#[doc(alias("CancellationTokenRegistration", "stop_callback"))]
+pub struct StopCallback {
+    /// `None`: inert, there is nothing to unregister.
+    node: Option<Arc<Node>>,
+    slot: u32,
+}
+
+impl StopCallback {
+    /// Unregisters without ever waiting. True: the callback has not run and never will.
+    ///
+    /// False: it has run, or is running now.
+    #[doc(alias = "Unregister")]
+    pub fn unregister(mut self) -> bool {
+        self.node.take().is_some_and(|node| node.deregister(self.slot))
+    }
+}
+
+impl Drop for StopCallback {
+    fn drop(&mut self) {
+        if let Some(node) = self.node.take() {
+            if !node.deregister(self.slot) {
+                node.wait_for_callback(self.slot);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StopCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StopCallback").finish_non_exhaustive()
+    }
+}

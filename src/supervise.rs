@@ -1,0 +1,191 @@
+//! One service's life on its thread: start, run, stop, restarts included, and the end, which is always told.
+
+use crate::blocked::{Tid, this_thread, tidy_thread_name};
+use crate::board::HostHandle;
+use crate::context::Context;
+use crate::error::{BoxError, Cause, Phase, Result, ServiceError, means_stopped};
+use crate::panic::{drop_quietly, guarded};
+use crate::restart::{Restart, Streak};
+use crate::service::Service;
+use std::time::Duration;
+
+/// Lives the whole life of `service`, as the row `index` of its host's board.
+pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, index: usize, restart: Restart) {
+    let end = End { host: ctx.host().clone(), index, completed: false };
+    tell_end_after(end, |end| {
+        tidy_thread_name(ctx.name());
+        let streak = restart.streak();
+        let mut life = Life { service, ctx, index, thread: this_thread(), restart: &restart, streak };
+        end.completed = life.live();
+        life.drop_service();
+    });
+}
+
+/// Tells the board of the end when it is dropped, whatever happened before.
+struct End {
+    host: HostHandle,
+    index: usize,
+    completed: bool,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.host.board().ended(self.index, self.completed);
+    }
+}
+
+/// The end is told after everything that `f` captured has been dropped. A function and not a block in the thread's
+/// closure: what a concrete closure captured would be dropped after the end was told.
+fn tell_end_after<F: FnOnce(&mut End)>(mut end: End, f: F) {
+    f(&mut end);
+}
+
+struct Life<'a> {
+    service: Box<dyn Service>,
+    ctx: Context,
+    index: usize,
+    thread: Option<Tid>,
+    restart: &'a Restart,
+    streak: Streak<'a>,
+}
+
+/// What follows a run.
+enum Next {
+    /// It has completed, or stopped on request.
+    End { completed: bool },
+    /// It has failed for good; the board knows.
+    Failed,
+    /// It will be started again, after this time.
+    Again(Duration),
+}
+
+/// How a call of the service's own code ended, if not by an error.
+enum Called {
+    Returned,
+    /// By `Stopped`, on request.
+    Stopped,
+}
+
+impl Life<'_> {
+    /// All lives of the service. True: it completed.
+    fn live(&mut self) -> bool {
+        loop {
+            match self.one_life() {
+                Next::End { completed } => return completed,
+                Next::Failed => return false,
+                Next::Again(after) => {
+                    if self.ctx.sleep(after).is_err() {
+                        return false; // asked to stop while it waited to be started again
+                    }
+                }
+            }
+        }
+    }
+
+    fn one_life(&mut self) -> Next {
+        self.ctx.board().starting(self.index, self.thread);
+        match self.call(Phase::Start, |service, ctx| service.start(ctx)) {
+            Ok(Called::Returned) => {}
+            Ok(Called::Stopped) => return Next::End { completed: false },
+            Err(error) => return self.after_failed_start(error),
+        }
+        let may_run = self.ctx.board().ready(self.index);
+        let next = if may_run { self.run() } else { Next::Failed };
+        self.ctx.board().closing(self.index);
+        match (self.call(Phase::Stop, |service, ctx| service.stop(ctx)), next) {
+            (Ok(_), next) => next,
+            (Err(error), Next::Again(after)) => {
+                self.ctx.report(error);
+                Next::Again(after)
+            }
+            (Err(error), _) => self.fail(error),
+        }
+    }
+
+    fn after_failed_start(&mut self, error: ServiceError) -> Next {
+        let is_first = self.ctx.board().read(|inner| inner.slots[self.index].start_took.is_none());
+        let retries = if is_first { self.restart.retries_first_start() } else { self.restart.retries_failure() };
+        self.again_or_fail(retries, Duration::ZERO, error)
+    }
+
+    fn run(&mut self) -> Next {
+        let began = self.ctx.clock().now();
+        let ran = self.call(Phase::Run, |service, ctx| service.run(ctx));
+        let ran_for = self.ctx.clock().now().saturating_duration_since(began);
+        match ran {
+            Err(error) => self.again_or_fail(self.restart.retries_failure(), ran_for, error),
+            Ok(_) if self.ctx.stop_requested() => Next::End { completed: false },
+            Ok(_) if self.is_final() => Next::Failed,
+            Ok(_) if !self.restart.retries_completion() => Next::End { completed: true },
+            Ok(_) => match self.streak.next(ran_for) {
+                Some(after) => self.again(None, after),
+                None => {
+                    let text = "it ended by itself once more than its restart policy allows";
+                    let error = self.error(Phase::Run, Cause::Failed(text.into()));
+                    self.fail(error)
+                }
+            },
+        }
+    }
+
+    fn again_or_fail(&mut self, retries: bool, ran_for: Duration, error: ServiceError) -> Next {
+        if self.is_final() && !self.ctx.stop_requested() {
+            return Next::Failed; // which this is the end of
+        }
+        if !retries || self.ctx.stop_requested() {
+            return self.fail(error);
+        }
+        match self.streak.next(ran_for) {
+            Some(after) => self.again(Some(error), after),
+            None => self.fail(error),
+        }
+    }
+
+    fn again(&self, error: Option<ServiceError>, after: Duration) -> Next {
+        self.ctx.board().restarting(self.index, error, after);
+        Next::Again(after)
+    }
+
+    /// Whether it has been called failed while it was still alive: a group with a hung child.
+    fn is_final(&self) -> bool {
+        self.ctx.board().read(|inner| inner.slots[self.index].failure.is_some())
+    }
+
+    fn fail(&self, error: ServiceError) -> Next {
+        self.ctx.board().failed(self.index, error);
+        Next::Failed
+    }
+
+    /// Calls the service's own code. An error or a panic comes back as who, when and why.
+    fn call(
+        &mut self,
+        phase: Phase,
+        f: impl FnOnce(&mut Box<dyn Service>, &Context) -> Result,
+    ) -> Result<Called, ServiceError> {
+        let cause = match guarded(|| f(&mut self.service, &self.ctx)) {
+            Ok(Ok(())) => return Ok(Called::Returned),
+            Ok(Err(error)) if phase != Phase::Stop && self.was_asked(&error) => return Ok(Called::Stopped),
+            Ok(Err(error)) => Cause::Failed(error),
+            Err(text) => Cause::Panicked(text),
+        };
+        Err(self.error(phase, cause))
+    }
+
+    /// Whether `error` is there because this very service was asked to stop.
+    fn was_asked(&self, error: &BoxError) -> bool {
+        self.ctx.stop_requested() && means_stopped(&**error)
+    }
+
+    fn error(&self, phase: Phase, cause: Cause) -> ServiceError {
+        ServiceError::new(self.ctx.shared_name(), phase, cause)
+    }
+
+    /// Drops the service's value here, on its own thread.
+    fn drop_service(self) {
+        self.ctx.board().dropping(self.index);
+        if let Err(text) = drop_quietly(self.service) {
+            let error = ServiceError::new(self.ctx.shared_name(), Phase::Drop, Cause::Panicked(text));
+            self.ctx.board().failed(self.index, error);
+        }
+    }
+}
