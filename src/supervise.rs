@@ -142,7 +142,7 @@ impl Life<'_> {
     }
 
     fn again(&self, error: Option<ServiceError>, after: Duration) -> Next {
-        self.ctx.board().restarting(self.index, error, after);
+        self.ctx.board().restarting(self.index, error.as_ref(), after);
         Next::Again(after)
     }
 
@@ -152,7 +152,7 @@ impl Life<'_> {
     }
 
     fn fail(&self, error: ServiceError) -> Next {
-        self.ctx.board().failed(self.index, error);
+        self.ctx.board().failed(self.index, &error);
         Next::Failed
     }
 
@@ -185,7 +185,7 @@ impl Life<'_> {
         self.ctx.board().dropping(self.index);
         if let Err(text) = drop_quietly(self.service) {
             let error = ServiceError::new(self.ctx.shared_name(), Phase::Drop, Cause::Panicked(text));
-            self.ctx.board().failed(self.index, error);
+            self.ctx.board().failed(self.index, &error);
         }
     }
 }

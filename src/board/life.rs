@@ -83,20 +83,20 @@ impl Board {
     }
 
     /// The run is over and there will be another.
-    pub(crate) fn restarting(&self, index: usize, error: Option<ServiceError>, after: Duration) {
+    pub(crate) fn restarting(&self, index: usize, error: Option<&ServiceError>, after: Duration) {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
-            if let Some(error) = &error {
+            if let Some(error) = error {
                 slot.count_error(error.to_string());
             }
             slot.enter(State::Restarting);
             let restart = slot.restarts + 1;
-            inner.say_of(index, EventKind::Restarting { error, restart, after });
+            inner.say_of(index, EventKind::Restarting { error: error.cloned(), restart, after });
         });
     }
 
     /// The service has failed for good.
-    pub(crate) fn failed(&self, index: usize, error: ServiceError) {
+    pub(crate) fn failed(&self, index: usize, error: &ServiceError) {
         self.update(|inner| inner.fail(index, error)).run_elsewhere(CALLBACKS);
     }
 
@@ -176,7 +176,7 @@ impl Board {
             slot.late = true;
             slot.policy.ignores_failure = ignored;
             let error = ServiceError::new(slot.name.clone(), Phase::Start, Cause::TimedOut(limit));
-            Some(inner.fail(index, error))
+            Some(inner.fail(index, &error))
         });
         let late = callbacks.is_some();
         callbacks.unwrap_or_default().run_elsewhere(CALLBACKS);
@@ -216,12 +216,12 @@ impl Board {
     }
 
     /// The service's stop callbacks have run; these panicked.
-    pub(crate) fn called_back(&self, index: usize, panics: Vec<ServiceError>) {
+    pub(crate) fn called_back(&self, index: usize, panics: &[ServiceError]) {
         let callbacks = self.update(|inner| {
             inner.slots[index].callbacks = None;
             inner.one_less();
             inner.slots[index].settle();
-            panics.into_iter().map(|error| inner.fail(index, error)).reduce(|first, _| first)
+            panics.iter().map(|error| inner.fail(index, error)).reduce(|first, _| first)
         });
         callbacks.unwrap_or_default().run_elsewhere(CALLBACKS);
     }
@@ -234,8 +234,10 @@ impl Inner {
     }
 
     /// A final failure: on the books, and a reason to stop the host unless it is ignored.
+    ///
+    /// The caller keeps `error` until the lock is let go: its last drop is foreign code.
     #[must_use = "the callbacks of `stopping` are to be run"]
-    pub(crate) fn fail(&mut self, index: usize, error: ServiceError) -> Callbacks {
+    pub(crate) fn fail(&mut self, index: usize, error: &ServiceError) -> Callbacks {
         let slot = &mut self.slots[index];
         slot.count_error(error.to_string());
         slot.failure.get_or_insert_with(|| error.clone());
@@ -245,7 +247,7 @@ impl Inner {
         if ignored {
             return Callbacks::default();
         }
-        self.failures.push(error);
+        self.failures.push(error.clone());
         self.stop_for(StopReason::Failed(name))
     }
 }

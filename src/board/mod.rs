@@ -148,9 +148,11 @@ impl Board {
         });
     }
 
-    /// Every service has started: whoever waits for that goes on.
+    /// Every service has started: whoever waits for that goes on. A group is a part of a host that is starting.
     pub(crate) fn open(&self) {
-        self.started.request_stop();
+        if self.read(|inner| inner.group.is_none()) {
+            self.started.request_stop();
+        }
     }
 
     /// All services and those of groups, as they are at one moment, with the threads worth a look.

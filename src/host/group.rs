@@ -115,7 +115,7 @@ fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
     let unasked = !ctx.stop_requested();
     if let (Some(index), true, Some(first)) = (ctx.index(), unasked, error.failures().first()) {
         let (board, cause) = (ctx.board(), Cause::Failed(first.clone().into()));
-        board.failed(index, ServiceError::new(ctx.shared_name(), first.phase(), cause));
+        board.failed(index, &ServiceError::new(ctx.shared_name(), first.phase(), cause));
         let remains = board.read(|inner| inner.slots[index].remains());
         board.hung(index, remains.inspect());
     }

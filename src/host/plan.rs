@@ -67,7 +67,9 @@ impl fmt::Display for SetupError {
                 write!(f, "service `{name}` comes after `{}`, and none of that name was added before it", Plain(after))
             }
             SetupError::Flaw { flaw, .. } => write!(f, "service `{name}` cannot run: {flaw}"),
-            SetupError::RanBefore => f.write_str("a host runs once, and this one was started before: make a new one"),
+            SetupError::RanBefore => {
+                f.write_str("a host runs once, and this one has been started or stopped before: make a new one")
+            }
             SetupError::AddedLate(_) => {
                 write!(f, "service `{name}` was added after the start: a host runs once, make a new one")
             }

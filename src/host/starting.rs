@@ -157,9 +157,7 @@ impl Starting<'_> {
             inner.say(None, EventKind::HostStarted { took: self.began.elapsed() });
             Ok(inner.check_all_completed())
         });
-        if self.host.prefix.is_none() {
-            board.open();
-        }
+        board.open();
         callbacks.map(|callbacks| callbacks.run_elsewhere("hosted-callbacks"))
     }
 }

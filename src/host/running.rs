@@ -1,0 +1,143 @@
+//! The one life of a host: start, wait, stop, and `run`, which is all three.
+
+use super::Host;
+use super::plan::{SetupError, plan};
+use super::starting::{Aborted, start_all};
+use super::stopping::stop_all;
+use crate::error::BoxError;
+use crate::event::EventKind;
+use crate::report::{HostError, Report};
+use crate::signal::ctrl_c;
+use crate::status::{HostState, StopReason};
+use crate::stop::StopToken;
+use std::time::Duration;
+
+impl Host {
+    /// Starts every service; returns when all are ready.
+    ///
+    /// If one fails or takes too long, nothing more starts, and those that run are stopped in reverse, within the
+    /// host's `stop_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, the root cause first. [`HostError::failures`] is empty when it was the set-up (bad names, no
+    /// thread to be had, a second start): then nothing was called, or all that was started is stopped again. It is
+    /// also empty when a stop was asked for meanwhile.
+    #[doc(alias = "StartAsync")]
+    pub fn start(&mut self) -> Result<(), HostError> {
+        if let Err(setup) = self.check() {
+            return Err(self.refused(setup));
+        }
+        if !self.begin() {
+            return Err(self.error(None));
+        }
+        let setup = match start_all(self) {
+            Ok(()) => return Ok(()),
+            Err(Aborted::Stopped) => None,
+            Err(Aborted::Setup(setup)) => {
+                let culprit = setup.culprit().cloned().unwrap_or_default();
+                self.board.request_stop(StopReason::Failed(culprit)).run_elsewhere("hosted-callbacks");
+                Some(setup)
+            }
+        };
+        stop_all(&self.board, &mut self.entries, &mut self.reapers, self.stop_timeout);
+        Err(self.error(setup.map(BoxError::from)))
+    }
+
+    /// Waits until the host is to stop, and says why. It stops nothing itself.
+    ///
+    /// That is when a stop is requested, a service has failed for good, one with
+    /// [`on_completion(StopHost)`](crate::OnCompletion::StopHost) has completed, or all have completed. Returns at once when
+    /// it has happened before.
+    #[doc(alias = "WaitForShutdown")]
+    pub fn wait(&self) -> StopReason {
+        // Without a deadline it comes back with a reason only.
+        self.board.wait_for(None, |inner| inner.reason.clone()).unwrap_or(StopReason::Requested)
+    }
+
+    /// Stops every service, in reverse, and joins its thread; for at most `timeout`.
+    ///
+    /// A service is asked when those that came after it have ended, or have used up their share of the time: everyone
+    /// is asked before the deadline, and waited for until it. What is left then is named in the result, stays on the
+    /// books, and is waited for again by another `stop`. Without a start it does nothing, well.
+    ///
+    /// # Errors
+    ///
+    /// When a service failed, at whatever time, or its thread is still alive. The report is in it.
+    #[doc(alias = "StopAsync")]
+    pub fn stop(&mut self, timeout: Duration) -> Result<Report, HostError> {
+        let (state, outstanding) = self.board.read(|inner| (inner.host, inner.outstanding));
+        match state {
+            HostState::New => self.never_started(StopReason::Requested),
+            HostState::Stopped if outstanding == 0 => {}
+            _ => stop_all(&self.board, &mut self.entries, &mut self.reapers, timeout),
+        }
+        self.result()
+    }
+
+    /// Starts, waits, and stops: until ctrl-c, SIGTERM or SIGHUP, a request, a failure, or until all have completed.
+    ///
+    /// A second signal ends the process at once, with exit code 130.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start) and [`stop`](Self::stop), and when the signal handler cannot be installed. A stop
+    /// asked for while it starts is none.
+    #[doc(alias("RunAsync", "Run"))]
+    pub fn run(&mut self) -> Result<Report, HostError> {
+        let signal = ctrl_c().map_err(|error| self.refused(SetupError::NoSignals(error)))?;
+        self.run_for(&signal, StopReason::Signal)
+    }
+
+    /// As [`run`](Self::run), until `stop` instead of a signal: for a program with a handler of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run). No handler is installed.
+    pub fn run_until(&mut self, stop: &StopToken) -> Result<Report, HostError> {
+        self.run_for(stop, StopReason::Requested)
+    }
+
+    fn run_for(&mut self, stop: &StopToken, reason: StopReason) -> Result<Report, HostError> {
+        let board = self.board.clone();
+        let _link = stop.on_stop(move || drop(board.request_stop(reason).run()));
+        match self.start() {
+            Ok(()) => {}
+            Err(error) => return error.into_interrupted(),
+        }
+        self.wait();
+        self.stop(self.stop_timeout)
+    }
+
+    fn check(&mut self) -> Result<(), SetupError> {
+        if let Some(name) = self.added_late.take() {
+            return Err(SetupError::AddedLate(name));
+        }
+        if self.board.read(|inner| inner.host) != HostState::New {
+            return Err(SetupError::RanBefore);
+        }
+        plan(&mut self.entries)
+    }
+
+    /// False: a stop had been requested before, and nothing is to start.
+    fn begin(&mut self) -> bool {
+        let services = self.entries.len();
+        let reason = self.board.update(|inner| {
+            if inner.reason.is_none() {
+                inner.host = HostState::Starting;
+                inner.living = services;
+                inner.say(None, EventKind::HostStarting { services });
+            }
+            inner.reason.clone()
+        });
+        reason.map(|reason| self.never_started(reason)).is_none()
+    }
+
+    fn never_started(&self, reason: StopReason) {
+        let callbacks = self.board.update(|inner| {
+            inner.host = HostState::Stopped;
+            inner.stop_for(reason)
+        });
+        callbacks.run_elsewhere("hosted-callbacks");
+    }
+}
