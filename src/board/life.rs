@@ -158,7 +158,9 @@ impl Board {
             }
             slot.asked = Some(Instant::now());
             if slot.ended.is_none() {
-                slot.put(State::Stopping);
+                if slot.hung.is_none() {
+                    slot.put(State::Stopping);
+                }
                 inner.say_of(index, EventKind::Stopping);
             }
             true
