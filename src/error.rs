@@ -1,5 +1,6 @@
 //! The errors of the crate that every floor uses: `Stopped`, `RecvError` and what became of one service.
 
+use crate::panic::guarded;
 use crate::sync::Arc;
 use std::error::Error;
 use std::fmt;
@@ -109,11 +110,14 @@ struct Inner {
     service: Arc<str>,
     phase: Phase,
     cause: Cause,
+    /// What it says. Made once, where no lock is held: an error's `Display` is foreign code.
+    text: String,
 }
 
 impl ServiceError {
     pub(crate) fn new(service: Arc<str>, phase: Phase, cause: Cause) -> Self {
-        ServiceError(Arc::new(Inner { service, phase, cause }))
+        let text = sentence(&service, phase, &cause);
+        ServiceError(Arc::new(Inner { service, phase, cause, text }))
     }
 
     /// The name of the service.
@@ -132,19 +136,23 @@ impl ServiceError {
     }
 }
 
+fn sentence(service: &str, phase: Phase, cause: &Cause) -> String {
+    let (service, doing) = (Plain(service), phase.doing());
+    match cause {
+        Cause::Failed(error) => format!("service `{service}` failed {doing}: {}", Plain(&chain(&**error))),
+        Cause::Panicked(text) => format!("service `{service}` panicked {doing}: {}", Plain(text)),
+        Cause::TimedOut(time) if phase == Phase::Start => {
+            format!("service `{service}` had not started after {time:.1?}")
+        }
+        Cause::TimedOut(time) => {
+            format!("service `{service}` was still in its {phase} {time:.1?} after it was asked to stop")
+        }
+    }
+}
+
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (service, phase) = (Plain(self.service()), self.phase().doing());
-        match self.cause() {
-            Cause::Failed(error) => write!(f, "service `{service}` failed {phase}: {}", Plain(&chain(&**error))),
-            Cause::Panicked(text) => write!(f, "service `{service}` panicked {phase}: {}", Plain(text)),
-            Cause::TimedOut(time) if self.phase() == Phase::Start => {
-                write!(f, "service `{service}` had not started after {time:.1?}")
-            }
-            Cause::TimedOut(time) => {
-                write!(f, "service `{service}` was still in its {} {time:.1?} after it was asked to stop", self.phase())
-            }
-        }
+        f.write_str(&self.0.text)
     }
 }
 
@@ -216,17 +224,22 @@ pub enum Cause {
 }
 
 /// An error and its sources on one line. A source that the line ends with already is not said twice.
+///
+/// Calls foreign code: never under a lock.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let more = error.to_string();
-        if !error.is::<StopMarker>() && !text.ends_with(&more) {
-            text = format!("{text}: {more}");
+    let text = guarded(|| {
+        let mut text = error.to_string();
+        let mut next = error.source();
+        while let Some(error) = next {
+            let more = error.to_string();
+            if !error.is::<StopMarker>() && !text.ends_with(&more) {
+                text = format!("{text}: {more}");
+            }
+            next = error.source();
         }
-        next = error.source();
-    }
-    text
+        text
+    });
+    text.unwrap_or_else(|panic| format!("an error that panics when it is displayed: {panic}"))
 }
 
 /// Text from outside, with its control characters escaped: a name or a message cannot forge a log line.

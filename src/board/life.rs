@@ -148,23 +148,18 @@ impl Board {
         });
     }
 
-    /// The service is asked to stop, and should have ended by `deadline`. False: it has been asked before.
-    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) -> bool {
+    /// The service is asked to stop, and should have ended by `deadline`.
+    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
             slot.stop_deadline = deadline;
-            if slot.asked.is_some() {
-                return false;
-            }
-            slot.asked = Some(Instant::now());
-            if slot.ended.is_none() {
-                if slot.hung.is_none() {
-                    slot.put(State::Stopping);
-                }
+            slot.asked.get_or_insert_with(Instant::now);
+            // One that has begun to stop by itself has said so.
+            if !matches!(slot.state, State::Stopping | State::Hung) && slot.ended.is_none() {
+                slot.put(State::Stopping);
                 inner.say_of(index, EventKind::Stopping);
             }
-            true
-        })
+        });
     }
 
     /// The service's first start has taken longer than `limit`. False: it has not, or has not begun.
