@@ -1,6 +1,6 @@
 //! Who listens to a host's events: bounded channels, which never hold the teller up.
 
-use crate::event::{Event, EventKind};
+use crate::event::Event;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -46,8 +46,7 @@ impl Bus {
 impl Listener {
     /// False: nobody listens there any more.
     fn tell(&mut self, event: &Event) -> bool {
-        let missed = EventKind::Missed { events: self.missed };
-        let missed = (self.missed > 0).then_some(Event { at: event.at, service: None, kind: missed });
+        let missed = (self.missed > 0).then(|| event.missed(self.missed));
         for event in missed.into_iter().chain([event.clone()]) {
             match self.sender.try_send(event) {
                 Ok(()) => self.missed = 0,

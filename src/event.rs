@@ -20,6 +20,7 @@ pub struct Event {
     pub service: Option<Arc<str>>,
     /// What.
     pub kind: EventKind,
+    level: Level,
 }
 
 /// What happened.
@@ -113,8 +114,10 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    fn level(&self, of_service: bool) -> Level {
+    /// In a group nothing is final but for the group, which says so itself: it may be started again.
+    pub(crate) fn level(&self, in_group: bool) -> Level {
         match self {
+            EventKind::Failed(_) if in_group => Level::Warn,
             EventKind::Failed(_) | EventKind::Hung(_) => Level::Error,
             EventKind::StillStarting { .. }
             | EventKind::StillStopping { .. }
@@ -127,14 +130,16 @@ impl EventKind {
             EventKind::HostStarting { .. }
             | EventKind::HostStarted { .. }
             | EventKind::HostStopping { .. }
-            | EventKind::HostStopped { .. } => {
-                if of_service {
-                    Level::Debug
-                } else {
-                    Level::Info
-                }
+            | EventKind::HostStopped { .. }
+                if in_group =>
+            {
+                Level::Debug
             }
-            EventKind::Completed => Level::Info,
+            EventKind::HostStarting { .. }
+            | EventKind::HostStarted { .. }
+            | EventKind::HostStopping { .. }
+            | EventKind::HostStopped { .. }
+            | EventKind::Completed => Level::Info,
             EventKind::Starting | EventKind::Started | EventKind::Stopping | EventKind::Stopped => Level::Debug,
         }
     }
@@ -150,19 +155,18 @@ impl EventKind {
 }
 
 impl Event {
-    pub(crate) fn now(service: Option<Arc<str>>, kind: EventKind) -> Self {
-        Event { at: SystemTime::now(), service, kind }
+    pub(crate) fn now(service: Option<Arc<str>>, kind: EventKind, level: Level) -> Self {
+        Event { at: SystemTime::now(), service, kind, level }
     }
 
-    /// Whether the logger could want it, without asking the logger: this may be called under a lock.
-    pub(crate) fn is_loud(kind: &EventKind, of_service: bool) -> bool {
-        kind.level(of_service) <= log::max_level()
+    /// What a listener is told that missed events before this one.
+    pub(crate) fn missed(&self, events: u64) -> Self {
+        Event { at: self.at, service: None, kind: EventKind::Missed { events }, level: Level::Warn }
     }
 
     /// Writes the log line. Calls foreign code: never under a lock.
     pub(crate) fn log(&self) {
-        let of_service = self.service.is_some();
-        let (target, level) = (self.kind.target(of_service), self.kind.level(of_service));
+        let (target, level) = (self.kind.target(self.service.is_some()), self.level);
         // A logger that panics must not end the thread that tells; there is nobody left to tell of it.
         _ = guarded(|| log::log!(target: target, level, "{self}"));
     }

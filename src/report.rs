@@ -64,7 +64,12 @@ impl fmt::Display for Report {
         write!(f, "stopped in {}: {}", Seconds(self.took), self.reason)?;
         let width = self.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
         for service in &self.services {
-            write!(f, "\n  {:width$}  {:13}", Plain(&service.name).to_string(), service.outcome.word())?;
+            write!(f, "\n  {:width$}  ", Plain(&service.name).to_string())?;
+            // Padded only where something follows.
+            match service.asked_after {
+                Some(_) => write!(f, "{:13}", service.outcome.word())?,
+                None => f.write_str(service.outcome.word())?,
+            }
             if let Some(asked_after) = service.asked_after {
                 let bar = bar(asked_after, service.stop_took, self.took);
                 write!(f, "  |{bar}| {}", Seconds(service.stop_took))?;

@@ -70,6 +70,9 @@ pub trait Service: Send + 'static {
 
     /// Cleans up after `run`, however that ended.
     ///
+    /// In a stop `ctx` is stopped by now: each of its waits ends at once. [`Context::stop_deadline`] says how much time
+    /// there is.
+    ///
     /// The default does nothing.
     ///
     /// # Errors

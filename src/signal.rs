@@ -7,17 +7,22 @@ use crate::stop::{StopSource, StopToken};
 use crate::sync::Mutex;
 use crossbeam_channel::{Sender, unbounded};
 use std::io;
+use std::time::{Duration, Instant};
 
 /// Where the shell's convention puts the end by a second ctrl-c: 128 + SIGINT.
 const TOLD_TWICE: i32 = 130;
+
+/// Signals so close together are one: `timeout(1)` and some shells signal a process and then its group. Nobody has
+/// seen the effect of the first by then.
+const SAME: Duration = Duration::from_micros(250);
 
 /// Who is to be told of the next signal.
 static UNTOLD: Mutex<Vec<StopSource>> = Mutex::new(Vec::new());
 
 /// Ctrl-c, SIGTERM and SIGHUP as a token: the first of them stops every token that this function has returned.
 ///
-/// A second signal, or one when no such token is alive, ends the process at once with exit code 130. The handler
-/// is installed by the first call and stays for the life of the process.
+/// A second signal, or one when no such token is alive, ends the process at once with exit code 130. (Signals within a
+/// quarter of a millisecond are one: `timeout(1)` sends two.) The handler is installed by the first call and stays for the life of the process.
 ///
 /// ```no_run
 /// fn main() -> std::io::Result<()> {
@@ -58,19 +63,24 @@ fn install() -> io::Result<()> {
             }
         }
     })?;
+    let mut told = None;
     // Not `try_set_handler`: that fails where a signal is merely ignored, as in a script's background job.
-    ctrlc::set_handler(move || on_signal(&sender)).map_err(to_io)?;
+    ctrlc::set_handler(move || on_signal(&sender, &mut told)).map_err(to_io)?;
     *installed = true;
     Ok(())
 }
 
 /// On the thread of `ctrlc`, which a panic would end for good: nothing here can.
-fn on_signal(dispatcher: &Sender<Vec<StopSource>>) {
+fn on_signal(dispatcher: &Sender<Vec<StopSource>>, told: &mut Option<Instant>) {
+    if told.is_some_and(|at| at.elapsed() < SAME) {
+        return;
+    }
     let mut untold = std::mem::take(&mut *UNTOLD.lock());
     untold.retain(StopSource::watched);
     if untold.is_empty() || dispatcher.send(untold).is_err() {
         std::process::exit(TOLD_TWICE);
     }
+    *told = Some(Instant::now());
 }
 
 fn to_io(error: ctrlc::Error) -> io::Error {

@@ -180,12 +180,13 @@ impl Board {
 
 impl Inner {
     pub(crate) fn say(&mut self, service: Option<Arc<str>>, kind: EventKind) {
-        let service = service.or_else(|| self.group.clone());
-        let loud = Event::is_loud(&kind, service.is_some());
+        let level = kind.level(self.group.is_some());
+        // Whether the logger could want it, without asking the logger: that is foreign code.
+        let loud = level <= log::max_level();
         if !loud && !self.bus.has_listeners() {
             return;
         }
-        let event = Event::now(service, kind);
+        let event = Event::now(service.or_else(|| self.group.clone()), kind, level);
         self.bus.tell(&event);
         if loud {
             self.said.push(event);
