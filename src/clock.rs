@@ -42,7 +42,7 @@ impl Clock {
     pub(crate) fn sleep(&self, time: Duration, token: &StopToken) -> Result<(), Stopped> {
         match &self.manual {
             None => token.sleep(time),
-            Some(shared) => shared.sleep(|now| now.checked_add(time).unwrap_or(now + CENTURY), token),
+            Some(shared) => shared.sleep(|now| now.checked_add(time).map_or(Due::Never, Due::At), token),
         }
     }
 
@@ -50,7 +50,7 @@ impl Clock {
     pub(crate) fn sleep_until(&self, instant: Instant, token: &StopToken) -> Result<(), Stopped> {
         match &self.manual {
             None => token.sleep_until(instant),
-            Some(shared) => shared.sleep(|_| instant, token),
+            Some(shared) => shared.sleep(|_| Due::At(instant), token),
         }
     }
 }
@@ -68,10 +68,14 @@ struct Shared {
 }
 
 /// When a sleeper is due, and its number.
-type Key = (Instant, u64);
+type Key = (Due, u64);
 
-/// A sleep that ends later than an `Instant` can say ends in a century instead.
-const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    At(Instant),
+    /// Later than an `Instant` can say.
+    Never,
+}
 
 struct State {
     now: Instant,
@@ -81,7 +85,7 @@ struct State {
 }
 
 impl Shared {
-    fn sleep(&self, until: impl FnOnce(Instant) -> Instant, token: &StopToken) -> Result<(), Stopped> {
+    fn sleep(&self, until: impl FnOnce(Instant) -> Due, token: &StopToken) -> Result<(), Stopped> {
         token.check()?;
         let Some((key, over)) = self.lie_down(until) else { return Ok(()) };
         match token.recv(&over) {
@@ -94,10 +98,10 @@ impl Shared {
     }
 
     /// `None`: the time has passed already.
-    fn lie_down(&self, until: impl FnOnce(Instant) -> Instant) -> Option<(Key, Receiver<Infallible>)> {
+    fn lie_down(&self, until: impl FnOnce(Instant) -> Due) -> Option<(Key, Receiver<Infallible>)> {
         let mut state = self.state.lock();
         let until = until(state.now);
-        if until <= state.now {
+        if until <= Due::At(state.now) {
             return None;
         }
         let (sender, over) = bounded(0);
@@ -162,7 +166,7 @@ impl ManualClock {
         let mut state = self.shared.state.lock();
         state.now += by;
         let now = state.now;
-        let due: Vec<Key> = state.sleepers.keys().copied().take_while(|key| key.0 <= now).collect();
+        let due: Vec<Key> = state.sleepers.keys().copied().take_while(|key| key.0 <= Due::At(now)).collect();
         for key in due {
             state.sleepers.remove(&key);
         }

@@ -3,11 +3,13 @@
 use crate::context::Context;
 use crate::error::{RecvError, Result};
 use crate::event::EventKind;
+use crate::line;
 use crate::panic::guarded;
 use crate::queue::Queue;
 use crate::service::Service;
 use crate::stop::{StopCallback, StopSource};
-use crate::sync::left;
+use crate::sync::{Arc, Mutex, left};
+use log::Level;
 
 impl<T: Send + 'static> Queue<T> {
     /// A service that takes items out and calls `f` with each, one at a time. Several may share a queue.
@@ -20,17 +22,43 @@ impl<T: Send + 'static> Queue<T> {
     where
         F: FnMut(T, &Context) -> Result + Send + 'static,
     {
-        Consumer { queue: self.clone(), f, joined: false }
+        let member = Arc::new(Member { queue: self.clone(), joined: Mutex::new(false) });
+        Consumer { member, f }
     }
 }
 
 /// The service that [`Queue::consumer`] makes.
 #[must_use = "a service does nothing until a host runs it"]
 pub struct Consumer<T, F> {
-    queue: Queue<T>,
+    member: Arc<Member<T>>,
     f: F,
-    /// Counted among the queue's consumers.
-    joined: bool,
+}
+
+/// One consumer among those of its queue.
+struct Member<T> {
+    queue: Queue<T>,
+    /// Counted among the queue's consumers: from the start until it is asked to stop.
+    joined: Mutex<bool>,
+}
+
+impl<T> Member<T> {
+    fn join(&self) {
+        if !std::mem::replace(&mut *self.joined.lock(), true) {
+            self.queue.join();
+        }
+    }
+
+    /// No longer counted. True: it was, and it was the last.
+    fn leave(&self) -> bool {
+        std::mem::take(&mut *self.joined.lock()) && self.queue.leave() == 0
+    }
+
+    /// It was asked to stop: with the last of them the queue closes.
+    fn asked(&self) {
+        if self.leave() {
+            self.queue.close();
+        }
+    }
 }
 
 impl<T, F> Consumer<T, F>
@@ -41,7 +69,7 @@ where
     /// Handles what comes until the service is asked to stop (true), or the queue is closed and empty (false).
     fn until_asked(&mut self, ctx: &Context, job: &Context) -> bool {
         loop {
-            match ctx.recv(self.queue.receiver()) {
+            match ctx.recv(self.member.queue.receiver()) {
                 Ok(item) => self.handle(item, ctx, job),
                 Err(error) => return error == RecvError::Stopped,
             }
@@ -50,26 +78,29 @@ where
 
     /// Handles what is left, until the time is up.
     fn finish(&mut self, ctx: &Context, job: &Context) {
-        if self.leave() > 0 {
-            // Others go on, and close the queue: this one helps only with what is there.
-            while let (false, Ok(item)) = (job.stop_requested(), self.queue.receiver().try_recv()) {
-                self.handle(item, ctx, job);
+        self.member.asked(); // if the callback has not come to it yet
+        while !job.stop_requested() {
+            let queue = &self.member.queue;
+            let next = if queue.is_closed() {
+                // Until disconnected, not until empty: a push that had got in before the closing is under way.
+                job.recv(queue.receiver()).ok()
+            } else {
+                // Others go on, and close the queue: this one helps only with what is there.
+                queue.receiver().try_recv().ok()
+            };
+            match next {
+                Some(item) => self.handle(item, ctx, job),
+                None => break,
             }
-            return;
         }
-        self.queue.close();
-        // Until disconnected, not until empty: a push that had got in before the closing is still under way.
-        while let Ok(item) = job.recv(self.queue.receiver()) {
-            self.handle(item, ctx, job);
-        }
-        let items = self.queue.len();
-        if items > 0 {
-            ctx.say(EventKind::LeftInQueue { items });
+        let (queue, out_of_time) = (&self.member.queue, job.stop_requested());
+        if out_of_time && queue.is_closed() && !queue.is_empty() {
+            ctx.say(EventKind::LeftInQueue { items: queue.len() });
         }
     }
 
     fn handle(&mut self, item: T, ctx: &Context, job: &Context) {
-        log::trace!(target: "hosted::queue", "service `{}` takes a job", ctx.name());
+        line::log(Level::Trace, "hosted::queue", format_args!("service `{}` takes a job", ctx.name()));
         match guarded(|| (self.f)(item, job)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => ctx.report(error),
@@ -77,20 +108,16 @@ where
         }
     }
 
-    /// No longer counted; how many others are.
-    fn leave(&mut self) -> usize {
-        if std::mem::take(&mut self.joined) { self.queue.leave() } else { 0 }
+    /// What is to happen at the asking, also while a job is under way: the queue closes, and the time begins to run.
+    fn at_the_asking(&self, ctx: &Context, time_up: &StopSource) -> StopCallback {
+        let (member, asked, time_up) = (self.member.clone(), ctx.clone(), time_up.clone());
+        ctx.on_stop(move || {
+            member.asked();
+            if let deadline @ Some(_) = asked.stop_deadline() {
+                time_up.request_stop_after(left(deadline));
+            }
+        })
     }
-}
-
-/// Stops `time_up` at the service's deadline, as soon as there is one.
-fn limit(ctx: &Context, time_up: StopSource) -> StopCallback {
-    let asked = ctx.clone();
-    ctx.on_stop(move || {
-        if let deadline @ Some(_) = asked.stop_deadline() {
-            time_up.request_stop_after(left(deadline));
-        }
-    })
 }
 
 impl<T, F> Service for Consumer<T, F>
@@ -99,15 +126,15 @@ where
     F: FnMut(T, &Context) -> Result + Send + 'static,
 {
     fn start(&mut self, _: &Context) -> Result {
-        self.queue.join();
-        self.joined = true;
+        self.member.join();
         Ok(())
     }
 
     fn run(&mut self, ctx: &Context) -> Result {
+        self.member.join(); // where a test calls it without a start
         let time_up = StopSource::new();
         let job = ctx.with_token(time_up.token());
-        let _limit = limit(ctx, time_up.clone());
+        let _asked = self.at_the_asking(ctx, &time_up);
         if self.until_asked(ctx, &job) {
             self.finish(ctx, &job);
         }
@@ -116,11 +143,12 @@ where
 
     fn stop(&mut self, _: &Context) -> Result {
         // A run that was not asked to stop leaves the queue open: others, or its next run, go on.
-        self.leave();
+        self.member.leave();
         Ok(())
     }
 
     fn flaw(&self) -> Option<String> {
-        (self.queue.receiver().capacity() == Some(0)).then(|| "its queue has no room: Queue::bounded(0)".to_owned())
+        let no_room = self.member.queue.receiver().capacity() == Some(0);
+        no_room.then(|| "its queue has no room: Queue::bounded(0)".to_owned())
     }
 }

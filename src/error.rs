@@ -1,5 +1,6 @@
 //! The errors of the crate that every floor uses: `Stopped`, `RecvError` and what became of one service.
 
+use crate::line::Plain;
 use crate::panic::guarded;
 use crate::sync::Arc;
 use std::error::Error;
@@ -95,9 +96,11 @@ impl fmt::Display for StopMarker {
 
 impl Error for StopMarker {}
 
-/// Whether `error` says, anywhere in its chain, that it is there because of a stop.
+/// Whether `error` says, anywhere in its chain, that it is there because of a stop. What became of another service
+/// has been judged already: a `ServiceError` is a failure, whatever is below it.
 pub(crate) fn means_stopped(error: &(dyn Error + 'static)) -> bool {
-    error.is::<StopMarker>() || error.source().is_some_and(means_stopped)
+    let judged = error.is::<ServiceError>();
+    !judged && (error.is::<StopMarker>() || error.source().is_some_and(means_stopped))
 }
 
 /// What went wrong in one service: who, in which phase, and why.
@@ -240,16 +243,4 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         text
     });
     text.unwrap_or_else(|panic| format!("an error that panics when it is displayed: {panic}"))
-}
-
-/// Text from outside, with its control characters escaped: a name or a message cannot forge a log line.
-pub(crate) struct Plain<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            if c.is_control() { write!(f, "{}", c.escape_debug())? } else { write!(f, "{c}")? }
-        }
-        Ok(())
-    }
 }

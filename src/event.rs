@@ -1,8 +1,8 @@
 //! What a host tells: the one place that log lines and events come from.
 
-use crate::error::{Plain, ServiceError};
-use crate::panic::guarded;
-use crate::status::{HungService, Seconds, StopReason};
+use crate::error::ServiceError;
+use crate::line::{self, Plain, Seconds};
+use crate::status::{HungService, StopReason};
 use crate::sync::Arc;
 use log::Level;
 use std::fmt;
@@ -166,9 +166,7 @@ impl Event {
 
     /// Writes the log line. Calls foreign code: never under a lock.
     pub(crate) fn log(&self) {
-        let (target, level) = (self.kind.target(self.service.is_some()), self.level);
-        // A logger that panics must not end the thread that tells; there is nobody left to tell of it.
-        _ = guarded(|| log::log!(target: target, level, "{self}"));
+        line::log(self.level, self.kind.target(self.service.is_some()), format_args!("{self}"));
     }
 }
 

@@ -3,8 +3,10 @@
 use crate::context::Context;
 use crate::error::{BoxError, Result, means_stopped};
 use crate::event::EventKind;
+use crate::line;
 use crate::panic::guarded;
 use crate::service::Service;
+use log::Level;
 use std::time::Duration;
 
 /// A service that calls `f` every `period`: polling, clean-up, heartbeats.
@@ -95,7 +97,7 @@ where
 
     /// One call of `f`. An error comes back only where it is to end the service.
     fn tick(&mut self, ctx: &Context) -> Result {
-        log::trace!(target: "hosted::tick", "service `{}` ticks", ctx.name());
+        line::log(Level::Trace, "hosted::tick", format_args!("service `{}` ticks", ctx.name()));
         if self.fail_fast {
             return (self.f)(ctx);
         }

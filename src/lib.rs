@@ -145,11 +145,15 @@
 //! ERROR for what failed for good or hangs, WARN for restarts and whatever is late or reported, INFO for the host's few
 //! own lines, DEBUG for each step of a service, TRACE for ticks and jobs. [`Host::events`] has the same as values.
 
+#![forbid(unsafe_code)]
+
 mod panic;
 mod restart;
 mod sync;
 
 mod blocked;
+mod line;
+
 mod error;
 
 mod status;

@@ -3,7 +3,7 @@
 use crate::error::StopMarker;
 use crate::stop::{StopSource, StopToken};
 use crate::sync::{Arc, Mutex, RwLock, deadline};
-use crossbeam_channel::{Receiver, Sender, TrySendError, at, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, TrySendError, at, bounded, never, select_biased};
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -105,7 +105,7 @@ impl<T> Queue<T> {
     /// Closes the queue, for ever: nothing more gets in; what is in is still handled, and then its consumers complete.
     #[doc(alias = "CompleteAdding")]
     pub fn close(&self) {
-        // Dropped outside the lock. Refused from here on, and what waits for room is woken to be refused.
+        // Refused from here on. Who waits for room is woken to be refused: no later than `is_closed` says so.
         let sender = self.shared.sender.write().take();
         drop(sender);
         self.shared.closed.request_stop();
@@ -122,7 +122,13 @@ impl<T> Queue<T> {
     }
 
     /// Takes out what is in it: after a stop, what its consumers had no time for.
+    ///
+    /// Of a closed queue it is all there ever will be: a push that had got in before the closing is waited for.
     pub fn drain(&self) -> Vec<T> {
+        if self.is_closed() {
+            // Until disconnected, not until empty. Who waits for room has been woken, so this waits for nobody.
+            return self.shared.receiver.iter().collect();
+        }
         self.shared.receiver.try_iter().collect()
     }
 
@@ -141,12 +147,16 @@ impl<T> Queue<T> {
         let Some(sender) = self.shared.sender.read().clone() else { return Err(PushError::Closed(item)) };
         let closed = self.shared.closed.token();
         let over = until.map_or_else(never, at);
-        select! {
-            send(sender, item) -> sent => sent.map_err(|unsent| PushError::Closed(unsent.0)),
+        select_biased! {
             recv(closed.done()) -> _ => Err(PushError::Closed(item)),
             recv(stop.done()) -> _ => Err(PushError::Stopped(item)),
+            send(sender, item) -> sent => sent.map_err(|unsent| PushError::Closed(unsent.0)),
             recv(over) -> _ => Err(PushError::Full(item)),
         }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.closed.stop_requested()
     }
 
     /// The end that consumers take from.
@@ -175,8 +185,7 @@ impl<T> Clone for Queue<T> {
 
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let closed = self.shared.closed.stop_requested();
-        f.debug_struct("Queue").field("len", &self.len()).field("closed", &closed).finish_non_exhaustive()
+        f.debug_struct("Queue").field("len", &self.len()).field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What became of a host's services: `Report`, and `HostError` where that is not well.
 
-use crate::error::{BoxError, Plain, ServiceError};
-use crate::status::{Outcome, Seconds, StopReason};
+use crate::error::{BoxError, ServiceError};
+use crate::line::{Plain, Seconds};
+use crate::status::{Outcome, StopReason};
 use crate::sync::Arc;
 use std::error::Error;
 use std::fmt;
@@ -62,32 +63,37 @@ const WIDTH: u32 = 40;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stopped in {}: {}", Seconds(self.took), self.reason)?;
-        let width = self.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
-        for service in &self.services {
-            write!(f, "\n  {:width$}  ", Plain(&service.name).to_string())?;
-            // Padded only where something follows.
-            match service.asked_after {
-                Some(_) => write!(f, "{:13}", service.outcome.word())?,
-                None => f.write_str(service.outcome.word())?,
-            }
-            if let Some(asked_after) = service.asked_after {
-                let bar = bar(asked_after, service.stop_took, self.took);
-                write!(f, "  |{bar}| {}", Seconds(service.stop_took))?;
-            }
-            if service.overtaken {
-                f.write_str("  overtaken")?;
-            }
-            if service.restarts > 0 {
-                write!(f, "  restarts: {}", service.restarts)?;
-            }
-            if service.errors > 0 {
-                write!(f, "  errors: {}", service.errors)?;
-            }
-            if let Outcome::Hung(hung) = &service.outcome {
-                write!(f, "  {hung}")?;
-            }
+        let names: Vec<String> = self.services.iter().map(|service| Plain(&service.name).to_string()).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        for (service, name) in self.services.iter().zip(names) {
+            let row = format!("{name:width$}  {:13}{}", service.outcome.word(), service.details(self.took));
+            write!(f, "\n  {}", row.trim_end())?;
         }
         Ok(())
+    }
+}
+
+impl ServiceReport {
+    /// What there is to say beyond the outcome.
+    fn details(&self, whole: Duration) -> String {
+        let mut text = String::new();
+        if let Some(asked_after) = self.asked_after {
+            let bar = bar(asked_after, self.stop_took, whole);
+            text += &format!("  |{bar}| {}", Seconds(self.stop_took));
+        }
+        if self.overtaken {
+            text += "  overtaken";
+        }
+        if self.restarts > 0 {
+            text += &format!("  restarts: {}", self.restarts);
+        }
+        if self.errors > 0 {
+            text += &format!("  errors: {}", self.errors);
+        }
+        if let Outcome::Hung(hung) = &self.outcome {
+            text += &format!("  {hung}");
+        }
+        text
     }
 }
 

@@ -111,7 +111,7 @@ impl Restart {
     }
 
     pub(crate) fn streak(&self) -> Streak<'_> {
-        Streak { policy: self, restarts: 0 }
+        Streak { policy: self, restarts: 0, longest: *self.backoff.start() }
     }
 }
 
@@ -125,21 +125,26 @@ impl Default for Restart {
 pub(crate) struct Streak<'a> {
     policy: &'a Restart,
     restarts: u32,
+    /// The next wait, before chance shortens it.
+    longest: Duration,
 }
+
+/// Twice nothing is nothing: a backoff that begins at zero goes on from here.
+const SHORTEST_DOUBLED: Duration = Duration::from_millis(1);
 
 impl Streak<'_> {
     /// A run of this length has ended: the wait before the next start, or `None` when it is time to give up.
     pub(crate) fn next(&mut self, ran_for: Duration) -> Option<Duration> {
+        let (min, max) = (*self.policy.backoff.start(), *self.policy.backoff.end());
         if ran_for >= self.policy.stable_after {
-            self.restarts = 0;
+            *self = self.policy.streak();
         }
         if self.restarts >= self.policy.limit {
             return None;
         }
-        let (min, max) = (*self.policy.backoff.start(), *self.policy.backoff.end());
-        let doubled = min.checked_mul(1_u32.checked_shl(self.restarts).unwrap_or(u32::MAX));
-        self.restarts += 1;
-        let longest = doubled.unwrap_or(max).min(max);
+        let longest = self.longest;
+        let doubled = if longest.is_zero() { SHORTEST_DOUBLED } else { longest.saturating_mul(2) };
+        (self.restarts, self.longest) = (self.restarts + 1, doubled.min(max));
         Some((longest - (longest / 4).mul_f64(jitter())).max(min))
     }
 }

@@ -1,6 +1,7 @@
 //! The words for how a host and its services are, and for how they ended.
 
-use crate::error::{Plain, ServiceError};
+use crate::error::ServiceError;
+use crate::line::{Plain, Seconds};
 use crate::sync::Arc;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -160,20 +161,5 @@ impl fmt::Display for HungService {
             Some(call) => write!(f, ", blocked in {}", Plain(call)),
             None => Ok(()),
         }
-    }
-}
-
-/// A time as people read it: `2.25 s`, `310 ms`, `85 µs`.
-pub(crate) struct Seconds(pub(crate) Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.0.as_micros() {
-            0 => "0 s".to_owned(),
-            micros @ ..1_000 => format!("{micros} µs"),
-            micros @ ..1_000_000 => format!("{} ms", micros / 1_000),
-            _ => format!("{:.2} s", self.0.as_secs_f64()),
-        };
-        f.pad(&text)
     }
 }

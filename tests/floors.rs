@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// From the ground up. A folder stands where its name does; inside it the order is that of its `mod` lines.
 const FLOORS: &[&[&str]] = &[
     &["sync", "panic", "restart"],
-    &["error", "blocked"],
+    &["line", "blocked"],
+    &["error"],
     &["stop", "status"],
     &["clock", "event", "signal"],
     &["ticks", "bus", "report"],

@@ -49,8 +49,7 @@ impl HostHandle {
     /// the host that the group is in.
     #[doc(alias("StopApplication", "StopAsync"))]
     pub fn request_stop(&self) {
-        // What the callbacks panicked with is logged by them.
-        _ = self.board.request_stop(StopReason::Requested).run();
+        self.board.request_stop(StopReason::Requested).run_and_log();
     }
 
     /// How every service is, at one moment, in order of registration; a group's children follow it.

@@ -1,6 +1,6 @@
 //! What a service's thread tells the board, in the order of a life.
 
-use super::{Board, Inner, Policy};
+use super::{Board, Inner, Policy, StartLimit};
 use crate::blocked::Tid;
 use crate::error::{Cause, Phase, ServiceError, chain};
 use crate::event::EventKind;
@@ -10,15 +10,15 @@ use crate::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The name of the thread that runs the callbacks of a host's `stopping` token, where the host itself is the cause.
-const CALLBACKS: &str = "hosted-callbacks";
+pub(crate) const CALLBACKS: &str = "hosted-callbacks";
 
 impl Board {
     /// The service's thread is about to be made. Gives its name.
-    pub(crate) fn launching(&self, index: usize, policy: Policy) -> Arc<str> {
+    pub(crate) fn launching(&self, index: usize, policy: Policy, limit: Option<StartLimit>) -> Arc<str> {
         self.update(|inner| {
             inner.outstanding += 1;
             let slot = &mut inner.slots[index];
-            slot.policy = policy;
+            (slot.policy, slot.start_limit) = (policy, limit);
             slot.launched = Some(Instant::now());
             slot.put(State::Starting);
             slot.name.clone()
@@ -50,23 +50,21 @@ impl Board {
 
     /// `start` has returned `Ok`. False: too late, the service is not to run.
     pub(crate) fn ready(&self, index: usize) -> bool {
-        self.update(|inner| {
+        let ready = |inner: &mut Inner| {
+            let late = inner.fail_if_late(index);
             let slot = &mut inner.slots[index];
             if slot.late {
-                return false;
+                return (false, late);
             }
             slot.phase = Phase::Run;
             slot.enter(State::Running);
-            let first = slot.start_took.is_none();
-            if first {
-                slot.start_took = slot.launched.map(|launched| launched.elapsed());
-            }
+            slot.start_took = slot.start_took.or_else(|| slot.launched.map(|launched| launched.elapsed()));
             inner.say_of(index, EventKind::Started);
-            if first {
-                inner.news_of(index);
-            }
-            true
-        })
+            (true, inner.settle(index))
+        };
+        let (in_time, callbacks) = self.update(ready);
+        callbacks.run_elsewhere(CALLBACKS);
+        in_time
     }
 
     /// `stop` is about to be called.
@@ -132,7 +130,12 @@ impl Board {
             inner.news_of(index);
             inner.living -= 1;
             inner.unjoined += 1;
-            if stops_host { inner.stop_for(StopReason::Completed(name)) } else { inner.check_all_completed() }
+            // Ignored, it counts as started also where it failed before it was ready.
+            let ignored = inner.slots[index].policy.ignores_failure;
+            let settled = if ignored { inner.settle(index) } else { Callbacks::default() };
+            let ended =
+                if stops_host { inner.stop_for(StopReason::Completed(name)) } else { inner.check_all_completed() };
+            settled.or(ended)
         };
         self.update(end).run_elsewhere(CALLBACKS);
     }
@@ -162,21 +165,13 @@ impl Board {
         });
     }
 
-    /// The service's first start has taken longer than `limit`. False: it has not, or has not begun.
-    pub(crate) fn late(&self, index: usize, limit: Duration, ignored: bool) -> bool {
-        let callbacks = self.update(|inner| {
-            let slot = &mut inner.slots[index];
-            let begun = slot.launched.is_some() && !slot.late;
-            if !begun || slot.start_took.is_some() || slot.ended.is_some() {
-                return None;
-            }
-            slot.late = true;
-            slot.policy.ignores_failure = ignored;
-            let error = ServiceError::new(slot.name.clone(), Phase::Start, Cause::TimedOut(limit));
-            Some(inner.fail(index, &error))
+    /// Whether the service's first start has taken too long. If so that is on the books now.
+    pub(crate) fn is_late(&self, index: usize) -> bool {
+        let (late, callbacks) = self.update(|inner| {
+            let callbacks = inner.fail_if_late(index);
+            (inner.slots[index].late, callbacks)
         });
-        let late = callbacks.is_some();
-        callbacks.unwrap_or_default().run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere(CALLBACKS);
         late
     }
 
@@ -218,9 +213,9 @@ impl Board {
             inner.slots[index].callbacks = None;
             inner.one_less();
             inner.slots[index].settle();
-            panics.iter().map(|error| inner.fail(index, error)).reduce(|first, _| first)
+            panics.iter().fold(Callbacks::default(), |before, error| before.or(inner.fail(index, error)))
         });
-        callbacks.unwrap_or_default().run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere(CALLBACKS);
     }
 }
 
@@ -228,6 +223,21 @@ impl Inner {
     pub(crate) fn say_of(&mut self, index: usize, kind: EventKind) {
         let name = self.slots[index].name.clone();
         self.say(Some(name), kind);
+    }
+
+    /// A first start that has not returned in time is a failure, whatever it says later.
+    fn fail_if_late(&mut self, index: usize) -> Callbacks {
+        let slot = &mut self.slots[index];
+        let over = slot.late || slot.start_took.is_some() || slot.ended.is_some();
+        let Some(limit) = slot.start_limit.filter(|limit| !over && limit.at <= Instant::now()) else {
+            return Callbacks::default();
+        };
+        slot.late = true;
+        slot.policy.ignores_failure &= !limit.of_host;
+        let (ignored, cause) = (slot.policy.ignores_failure, Cause::TimedOut(limit.limit));
+        let error = ServiceError::new(slot.name.clone(), Phase::Start, cause);
+        let callbacks = self.fail(index, &error);
+        if ignored { callbacks.or(self.settle(index)) } else { callbacks }
     }
 
     /// A final failure: on the books, and a reason to stop the host unless it is ignored.

@@ -10,7 +10,8 @@ mod life;
 mod handle;
 
 pub use handle::HostHandle;
-pub(crate) use slot::{CallbackThread, Policy, Remains, Slot};
+pub(crate) use life::CALLBACKS;
+pub(crate) use slot::{CallbackThread, Policy, Remains, Slot, StartLimit};
 
 use crate::blocked::Tid;
 use crate::bus::Bus;
@@ -44,6 +45,12 @@ pub(crate) struct Inner {
     pub(crate) failures: Vec<ServiceError>,
     /// Services that became ready or ended since the owner last looked.
     pub(crate) news: Vec<usize>,
+    /// Every service has become ready, before anything stopped the host.
+    pub(crate) has_started: bool,
+    /// When the start began.
+    pub(crate) start_began: Instant,
+    /// How many services the start still waits for.
+    unsettled: usize,
     /// How many services of this run have not ended.
     pub(crate) living: usize,
     /// How many threads are not joined, and callback threads not done.
@@ -57,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) stop_began: Option<Instant>,
     pub(crate) stop_ended: Option<Instant>,
     stopping: StopSource,
+    started: StopSource,
     bus: Arc<Bus>,
     /// Said, and to be logged once the lock is let go.
     said: Vec<Event>,
@@ -78,6 +86,9 @@ impl Board {
             slots: Vec::new(),
             failures: Vec::new(),
             news: Vec::new(),
+            has_started: false,
+            start_began: Instant::now(),
+            unsettled: 0,
             living: 0,
             outstanding: 0,
             unjoined: 0,
@@ -86,6 +97,7 @@ impl Board {
             stop_began: None,
             stop_ended: None,
             stopping: stopping.clone(),
+            started: started.clone(),
             bus: bus.clone(),
             said: Vec::new(),
             ring: false,
@@ -148,13 +160,6 @@ impl Board {
         });
     }
 
-    /// Every service has started: whoever waits for that goes on. A group is a part of a host that is starting.
-    pub(crate) fn open(&self) {
-        if self.read(|inner| inner.group.is_none()) {
-            self.started.request_stop();
-        }
-    }
-
     /// All services and those of groups, as they are at one moment, with the threads worth a look.
     fn collect(&self, into: &mut Vec<(ServiceStatus, Option<Tid>)>) {
         let inner = self.inner.lock();
@@ -204,6 +209,42 @@ impl Inner {
         }
         self.ring = true;
         self.stopping.signal().unwrap_or_default()
+    }
+
+    /// The start begins. With no service at all it is over.
+    pub(crate) fn begin_start(&mut self, services: usize) -> Callbacks {
+        self.host = HostState::Starting;
+        self.start_began = Instant::now();
+        (self.living, self.unsettled) = (services, services);
+        self.say(None, EventKind::HostStarting { services });
+        self.settle_start()
+    }
+
+    /// The start waits no longer for this service: it is ready, or has failed and is ignored.
+    pub(crate) fn settle(&mut self, index: usize) -> Callbacks {
+        if std::mem::replace(&mut self.slots[index].settled, true) {
+            return Callbacks::default();
+        }
+        self.unsettled -= 1;
+        self.news_of(index);
+        self.settle_start()
+    }
+
+    /// The host has started when the last of its services has, and nothing had stopped it before: what happens from
+    /// then on, in whatever order the owner sees it, is no failure of the start.
+    fn settle_start(&mut self) -> Callbacks {
+        if self.unsettled > 0 || self.host != HostState::Starting {
+            return Callbacks::default();
+        }
+        self.host = HostState::Started;
+        self.has_started = true;
+        self.ring = true;
+        self.say(None, EventKind::HostStarted { took: self.start_began.elapsed() });
+        // A latch without callbacks. A group is only a part of a host that is starting.
+        if self.group.is_none() {
+            _ = self.started.signal();
+        }
+        self.check_all_completed()
     }
 
     /// Something about this service concerns the owner.

@@ -3,6 +3,7 @@
 use super::Board;
 use crate::blocked::{Tid, blocked_in};
 use crate::error::{Phase, ServiceError};
+use crate::line::Plain;
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
 use crate::sync::Arc;
@@ -31,6 +32,10 @@ pub(crate) struct Slot {
     pub(crate) launched: Option<Instant>,
     /// How long the first start took, once that has returned `Ok`.
     pub(crate) start_took: Option<Duration>,
+    /// By when the first start must have returned.
+    pub(crate) start_limit: Option<StartLimit>,
+    /// The start of the host no longer waits for it.
+    pub(crate) settled: bool,
     /// It missed its start timeout: what it says from now on comes too late.
     pub(crate) late: bool,
     pub(crate) asked: Option<Instant>,
@@ -48,6 +53,15 @@ pub(crate) struct Slot {
     pub(crate) hung: Option<HungService>,
     /// A group's own services.
     pub(crate) children: Option<Arc<Board>>,
+}
+
+/// How long a first start may take.
+#[derive(Clone, Copy)]
+pub(crate) struct StartLimit {
+    pub(crate) at: Instant,
+    pub(crate) limit: Duration,
+    /// It is the whole host's time that is up then: that a service may be ignored gives it none.
+    pub(crate) of_host: bool,
 }
 
 pub(crate) struct CallbackThread {
@@ -70,6 +84,8 @@ impl Slot {
             thread: None,
             launched: None,
             start_took: None,
+            start_limit: None,
+            settled: false,
             late: false,
             asked: None,
             stop_deadline: None,
@@ -123,14 +139,20 @@ impl Slot {
         self.launched.is_none() || self.joined && self.callbacks.is_none()
     }
 
-    /// What is left of it, and since when it has been asked to go.
+    /// What is left of it, and since when it has been asked to go. A callback comes first: its service may well be
+    /// waiting for it, in dropping the guard.
     pub(crate) fn remains(&self) -> Remains {
-        let (phase, thread, since) = match &self.callbacks {
-            Some(callbacks) if self.ended.is_some() => (Phase::Callback, callbacks.thread, callbacks.since),
-            _ if self.ended.is_some() => (Phase::Drop, self.thread, self.asked.unwrap_or(self.since)),
-            _ => (self.phase, self.thread, self.asked.unwrap_or(self.since)),
-        };
-        Remains { name: self.name.clone(), phase, thread, since }
+        let (name, own) = (self.name.clone(), self.thread.filter(|_| self.ended.is_none()));
+        let since = self.asked.unwrap_or(self.since);
+        match &self.callbacks {
+            Some(CallbackThread { thread, since }) => {
+                Remains { name, phase: Phase::Callback, thread: *thread, service_thread: own, since: *since }
+            }
+            None => {
+                let phase = if self.ended.is_some() { Phase::Drop } else { self.phase };
+                Remains { name, phase, thread: self.thread, service_thread: None, since }
+            }
+        }
     }
 
     pub(super) fn status(&self) -> (ServiceStatus, Option<Tid>) {
@@ -172,20 +194,26 @@ impl Slot {
 
 /// What is left of a service that should have ended.
 pub(crate) struct Remains {
-    pub(crate) name: Arc<str>,
+    name: Arc<str>,
     phase: Phase,
     thread: Option<Tid>,
+    /// Of a callback: the service's own thread, if that is alive too.
+    service_thread: Option<Tid>,
     since: Instant,
 }
 
 impl Remains {
     /// Looks at the thread. Reads files: not under a lock.
     pub(crate) fn inspect(&self) -> HungService {
+        let name = if self.phase == Phase::Callback { format!("{}:on_stop", self.name) } else { self.name.to_string() };
         let thread = match self.thread {
-            Some(thread) => format!("{} (tid {thread})", self.name),
-            None => self.name.to_string(),
+            Some(thread) => format!("{name} (tid {thread})"),
+            None => name,
         };
-        let blocked_in = self.thread.and_then(blocked_in);
+        let blocked_in = match (self.thread.and_then(blocked_in), self.service_thread.and_then(blocked_in)) {
+            (Some(callback), Some(service)) => Some(format!("{callback}, its service in {service}")),
+            (callback, service) => callback.or(service),
+        };
         HungService { phase: self.phase, waited: self.since.elapsed(), thread, blocked_in }
     }
 
@@ -193,6 +221,6 @@ impl Remains {
     pub(crate) fn describe(&self) -> String {
         let HungService { phase, blocked_in, .. } = self.inspect();
         let blocked = blocked_in.map(|call| format!(", blocked in {call}")).unwrap_or_default();
-        format!("`{}` (in its {phase}{blocked})", self.name)
+        format!("`{}` (in its {phase}{blocked})", Plain(&self.name))
     }
 }

@@ -1,7 +1,7 @@
 //! A service that is a host of its own: services that stand and fall together (Erlang's `one_for_all`).
 
 use super::Host;
-use crate::board::Board;
+use crate::board::{Board, CALLBACKS};
 use crate::context::Context;
 use crate::error::{BoxError, Cause, Result, ServiceError, Stopped};
 use crate::report::{HostError, Report};
@@ -53,8 +53,8 @@ where
     fn start(&mut self, ctx: &Context) -> Result {
         let mut host = Host::inside(ctx);
         (self.fill)(&mut host)?;
-        let handle = host.handle();
-        let link = ctx.on_stop(move || handle.request_stop());
+        let board = host.board.clone();
+        let link = ctx.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere(CALLBACKS));
         let started = host.start();
         drop(link);
         match started {
@@ -140,7 +140,8 @@ impl Host {
     fn inside(ctx: &Context) -> Self {
         let board = Board::new(ctx.index().map(|_| (ctx.board(), ctx.shared_name())));
         if let Some(index) = ctx.index() {
-            ctx.board().update(|inner| inner.slots[index].children = Some(board.clone()));
+            // The old children's board is dropped once the lock is let go: their errors are foreign code.
+            drop(ctx.board().update(|inner| inner.slots[index].children.replace(board.clone())));
         }
         Host::on(board, ctx.clock().clone(), Some(ctx.shared_name()))
     }

@@ -16,14 +16,15 @@ pub use options::{OnCompletion, OnFailure, ServiceOptions};
 
 use crate::board::{Board, HostHandle, Slot};
 use crate::clock::Clock;
-use crate::error::Plain;
 use crate::event::Event;
+use crate::line;
 use crate::panic::{drop_quietly, guarded};
 use crate::service::Service;
 use crate::status::HostState;
 use crate::stop::StopSource;
 use crate::sync::Arc;
 use crossbeam_channel::Receiver;
+use log::Level;
 use plan::{Entry, SetupError};
 use reaper::Reapers;
 use std::fmt;
@@ -104,7 +105,7 @@ impl Host {
         });
         if state != HostState::New {
             let error = SetupError::AddedLate(name.clone());
-            log::error!(target: "hosted::host", "{error}");
+            line::log(Level::Error, "hosted::host", format_args!("{error}"));
             self.added_late.get_or_insert(name.clone());
         }
         let (options, source) = (ServiceOptions::default(), StopSource::new());
@@ -150,7 +151,7 @@ impl Default for Host {
 impl Drop for Host {
     fn drop(&mut self) {
         let running = !matches!(self.handle().state(), HostState::New | HostState::Stopped);
-        let complain = |text: String| log::error!(target: "hosted::host", "dropping a host: {}", Plain(&text));
+        let complain = |text| line::log(Level::Error, "hosted::host", format_args!("dropping a host: {text}"));
         if running {
             let timeout = self.stop_timeout;
             match guarded(|| self.stop(timeout)) {

@@ -1,7 +1,7 @@
 //! What is checked before any thread exists, and who comes after whom.
 
 use super::options::ServiceOptions;
-use crate::error::Plain;
+use crate::line::Plain;
 use crate::service::Service;
 use crate::stop::StopSource;
 use crate::sync::Arc;

@@ -4,8 +4,8 @@ use super::Host;
 use super::plan::{SetupError, plan};
 use super::starting::{Aborted, start_all};
 use super::stopping::stop_all;
+use crate::board::CALLBACKS;
 use crate::error::BoxError;
-use crate::event::EventKind;
 use crate::report::{HostError, Report};
 use crate::signal::ctrl_c;
 use crate::status::{HostState, StopReason};
@@ -36,7 +36,7 @@ impl Host {
             Err(Aborted::Stopped) => None,
             Err(Aborted::Setup(setup)) => {
                 let culprit = setup.culprit().cloned().unwrap_or_default();
-                self.board.request_stop(StopReason::Failed(culprit)).run_elsewhere("hosted-callbacks");
+                self.board.request_stop(StopReason::Failed(culprit)).run_elsewhere(CALLBACKS);
                 Some(setup)
             }
         };
@@ -100,7 +100,8 @@ impl Host {
 
     fn run_for(&mut self, stop: &StopToken, reason: StopReason) -> Result<Report, HostError> {
         let board = self.board.clone();
-        let _link = stop.on_stop(move || drop(board.request_stop(reason).run()));
+        // Elsewhere: dropping the link waits for this callback, and must not wait for those of `stopping`.
+        let _link = stop.on_stop(move || board.request_stop(reason).run_elsewhere(CALLBACKS));
         match self.start() {
             Ok(()) => {}
             Err(error) => return error.into_interrupted(),
@@ -122,15 +123,20 @@ impl Host {
     /// False: a stop had been requested before, and nothing is to start.
     fn begin(&mut self) -> bool {
         let services = self.entries.len();
-        let reason = self.board.update(|inner| {
-            if inner.reason.is_none() {
-                inner.host = HostState::Starting;
-                inner.living = services;
-                inner.say(None, EventKind::HostStarting { services });
-            }
-            inner.reason.clone()
+        let begun = self.board.update(|inner| match &inner.reason {
+            None => Ok(inner.begin_start(services)),
+            Some(reason) => Err(reason.clone()),
         });
-        reason.map(|reason| self.never_started(reason)).is_none()
+        match begun {
+            Ok(callbacks) => {
+                callbacks.run_elsewhere(CALLBACKS);
+                true
+            }
+            Err(reason) => {
+                self.never_started(reason);
+                false
+            }
+        }
     }
 
     fn never_started(&self, reason: StopReason) {
@@ -138,6 +144,6 @@ impl Host {
             inner.host = HostState::Stopped;
             inner.stop_for(reason)
         });
-        callbacks.run_elsewhere("hosted-callbacks");
+        callbacks.run_elsewhere(CALLBACKS);
     }
 }

@@ -8,7 +8,7 @@ use super::asking::ask;
 use super::plan::Entry;
 use super::reaper::Reapers;
 use super::starting::{WORD, who};
-use crate::board::{Board, Remains};
+use crate::board::{Board, CALLBACKS, Remains};
 use crate::event::EventKind;
 use crate::status::{HostState, StopReason};
 use crate::sync::{Arc, deadline, left};
@@ -37,7 +37,7 @@ pub(super) fn stop_all(board: &Arc<Board>, entries: &mut [Entry], reapers: &mut 
         }
         callbacks
     });
-    callbacks.run_elsewhere("hosted-callbacks");
+    callbacks.run_elsewhere(CALLBACKS);
     let mut blockers = vec![0; entries.len()];
     for entry in &*entries {
         entry.after.iter().for_each(|&before| blockers[before] += 1);
@@ -84,7 +84,7 @@ impl Stopping<'_> {
             }
             if Instant::now() >= self.word {
                 self.word += WORD;
-                let services = who(self.board, |slot| slot.asked.is_some() && !slot.gone());
+                let services = who(self.board, |slot| !slot.gone() && (slot.asked.is_some() || slot.ended.is_some()));
                 self.board.say(None, EventKind::StillStopping { waited: began.elapsed(), services });
             }
             match self.wait() {
@@ -182,8 +182,8 @@ impl Stopping<'_> {
         if self.unasked == 0 || left(self.deadline) > HURRY {
             return;
         }
-        for (_, place) in std::mem::take(&mut self.holds) {
-            self.overtake(place);
+        while let Some((_, place)) = self.holds.pop_first() {
+            self.overtake(place); // which may ask others, who hold on in turn
         }
         for place in (0..self.entries.len()).rev() {
             self.ask_in_turn(vec![place]);
@@ -221,7 +221,7 @@ impl Stopping<'_> {
     fn finish(mut self) {
         let news = self.board.update(|inner| std::mem::take(&mut inner.news));
         news.into_iter().for_each(|place| self.reap(place));
-        self.board.wait_for(deadline(JOINING), |inner| (inner.unjoined == 0).then_some(()));
+        self.join_the_dead();
         let remains: Vec<(usize, Remains)> = self.board.read(|inner| {
             let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
             alive.map(|(place, slot)| (place, slot.remains())).collect()
@@ -236,5 +236,17 @@ impl Stopping<'_> {
             let took = inner.stop_began.map_or(Duration::ZERO, |began| now - began);
             inner.say(None, EventKind::HostStopped { took, hung });
         });
+    }
+
+    /// Waits for threads that have ended already, a little beyond the deadline if need be.
+    fn join_the_dead(&mut self) {
+        let end = Instant::now() + JOINING;
+        let joined = |board: &Board, until| board.wait_for(Some(until), |inner| (inner.unjoined == 0).then_some(()));
+        while joined(self.board, self.reapers.next_look().map_or(end, |look| look.min(end))).is_none() {
+            self.reapers.look();
+            if Instant::now() >= end {
+                return;
+            }
+        }
     }
 }

@@ -3,8 +3,10 @@
 use super::slab::Slab;
 use super::state::{Node, SETTLED, STOPPED, TIMED};
 use super::timer::{self, Due};
+use crate::line;
 use crate::panic::guarded;
 use crate::sync::{Arc, Ordering, Weak, caller};
+use log::Level;
 
 /// The callbacks of a stop that has been requested: every flag is set and every waiter woken before they exist.
 #[must_use = "the callbacks run only when told to"]
@@ -98,16 +100,23 @@ impl Callbacks {
         self.0.is_empty()
     }
 
-    /// Runs them all, here and now. What the panicking ones said is logged and returned.
+    /// These, or `others` where there are none: one stop has callbacks once.
+    pub(crate) fn or(self, others: Callbacks) -> Callbacks {
+        if self.is_empty() { others } else { self }
+    }
+
+    /// Runs them all, here and now. What the panicking ones said is the caller's to report.
     pub(crate) fn run(self) -> Vec<String> {
         let mut panics = Vec::new();
         for node in self.0 {
             node.run_callbacks(&mut panics);
         }
-        for text in &panics {
-            log::error!(target: "hosted::service", "a stop callback panicked: {text}");
-        }
         panics
+    }
+
+    /// Runs them all, here and now, and logs what the panicking ones said.
+    pub(crate) fn run_and_log(self) {
+        self.run().iter().for_each(|text| log_panic(text));
     }
 
     /// Runs them on a thread of their own, if there are any: for requesters that no callback may hold up.
@@ -116,10 +125,10 @@ impl Callbacks {
             return;
         }
         let again = self.clone();
-        let spawned = std::thread::Builder::new().name(thread.to_owned()).spawn(|| self.run());
+        let spawned = std::thread::Builder::new().name(thread.to_owned()).spawn(|| self.run_and_log());
         if spawned.is_err() {
             // No thread is to be had: better here than never.
-            again.run();
+            again.run_and_log();
         }
     }
 }
@@ -130,4 +139,9 @@ impl Due for Node {
             callbacks.run_elsewhere("hosted-timer-callbacks");
         }
     }
+}
+
+/// Where nobody else is to be told that a callback panicked.
+pub(super) fn log_panic(text: &str) {
+    line::log(Level::Error, "hosted::service", format_args!("a stop callback panicked: {text}"));
 }

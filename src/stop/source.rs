@@ -68,7 +68,7 @@ impl StopSource {
     /// Callbacks run on this thread before it returns; they may do anything, also request this stop again.
     #[doc(alias = "Cancel")]
     pub fn request_stop(&self) -> bool {
-        self.signal().map(|callbacks| drop(callbacks.run())).is_some()
+        self.signal().map(Callbacks::run_and_log).is_some()
     }
 
     /// Requests the stop once `delay` has passed, on a thread of the library.

@@ -19,9 +19,11 @@
 
 use super::slab::{NONE, Slab};
 use super::timer::{self, Due, Key};
+use crate::line;
 use crate::panic::drop_quietly;
 use crate::sync::{Arc, AtomicU32, Caller, Condvar, Mutex, OnceLock, Ordering, Weak, caller, wait};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use log::Level;
 use std::convert::Infallible;
 use std::time::Instant;
 
@@ -164,7 +166,8 @@ impl Node {
         let removed = self.lists().slabs.lock().callbacks.remove(slot);
         let never_ran = removed.is_some();
         if let Err(text) = drop_quietly(removed) {
-            log::error!(target: "hosted::service", "dropping an unregistered stop callback panicked: {text}");
+            let what = "dropping an unregistered stop callback panicked";
+            line::log(Level::Error, "hosted::service", format_args!("{what}: {text}"));
         }
         never_ran
     }

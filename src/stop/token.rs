@@ -1,11 +1,11 @@
 //! Seeing the stop: `StopToken`, and reacting to it: `StopCallback`.
 
-use super::slab::NONE;
-use super::state::{Callback, Node};
+use super::request::log_panic;
+use super::state::Node;
 use crate::error::{RecvError, Stopped};
 use crate::panic::guarded;
 use crate::sync::{Arc, OnceLock, deadline};
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, never, select_biased};
 use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -115,14 +115,13 @@ impl StopToken {
         if let Ok(message) = from.try_recv() {
             return Ok(message);
         }
-        let received = select! {
-            recv(from) -> message => message.ok(),
-            recv(self.done()) -> _ => None,
-        };
-        match received {
-            Some(message) => Ok(message),
-            None if self.stop_requested() => Err(RecvError::Stopped),
-            None => Err(RecvError::Disconnected),
+        // Biased: of a stop and a message that came meanwhile, the stop is seen and the message stays.
+        select_biased! {
+            recv(self.done()) -> _ => Err(RecvError::Stopped),
+            recv(from) -> message => message.map_err(|_| match self.check() {
+                Ok(()) => RecvError::Disconnected,
+                Err(Stopped) => RecvError::Stopped,
+            }),
         }
     }
 
@@ -168,12 +167,14 @@ impl StopToken {
     /// ```
     #[doc(alias("Register", "stop_callback"))]
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
-        let Some(node) = &self.0 else { return StopCallback { node: None, slot: NONE } };
+        let Some(node) = &self.0 else { return StopCallback(Registration::NeverRuns) };
         match node.register(Box::new(f)) {
-            Ok(slot) => StopCallback { node: Some(node.clone()), slot },
+            Ok(slot) => StopCallback(Registration::On(node.clone(), slot)),
             Err(callback) => {
-                run_late(callback);
-                StopCallback { node: None, slot: NONE }
+                if let Err(text) = guarded(callback) {
+                    log_panic(&text);
+                }
+                StopCallback(Registration::Over)
             }
         }
     }
@@ -192,12 +193,6 @@ impl StopToken {
     }
 }
 
-fn run_late(callback: Callback) {
-    if let Err(text) = guarded(callback) {
-        log::error!(target: "hosted::service", "a stop callback panicked: {text}");
-    }
-}
-
 impl fmt::Debug for StopToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StopToken").field("stop_requested", &self.stop_requested()).finish_non_exhaustive()
@@ -212,10 +207,15 @@ impl fmt::Debug for StopToken {
 /// .NET): [`unregister`](Self::unregister) never waits.
 #[must_use = "dropping it unregisters the callback at once"]
 #[doc(alias("CancellationTokenRegistration", "stop_callback"))]
-pub struct StopCallback {
-    /// `None`: inert, there is nothing to unregister.
-    node: Option<Arc<Node>>,
-    slot: u32,
+pub struct StopCallback(Registration);
+
+enum Registration {
+    /// Under this slot of the node.
+    On(Arc<Node>, u32),
+    /// It has run, or its guard is gone.
+    Over,
+    /// The token is never stopped.
+    NeverRuns,
 }
 
 impl StopCallback {
@@ -224,15 +224,19 @@ impl StopCallback {
     /// False: it has run, or is running now.
     #[doc(alias = "Unregister")]
     pub fn unregister(mut self) -> bool {
-        self.node.take().is_some_and(|node| node.deregister(self.slot))
+        match std::mem::replace(&mut self.0, Registration::Over) {
+            Registration::On(node, slot) => node.deregister(slot),
+            Registration::Over => false,
+            Registration::NeverRuns => true,
+        }
     }
 }
 
 impl Drop for StopCallback {
     fn drop(&mut self) {
-        if let Some(node) = self.node.take() {
-            if !node.deregister(self.slot) {
-                node.wait_for_callback(self.slot);
+        if let Registration::On(node, slot) = &self.0 {
+            if !node.deregister(*slot) {
+                node.wait_for_callback(*slot);
             }
         }
     }

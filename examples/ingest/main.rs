@@ -1,0 +1,96 @@
+//! Keeps an SQLite catalogue of a directory: every regular file with its size, lines, words and SHA-256.
+//!
+//! `cargo run --release --example ingest -- DIR` and then ctrl-c; `--help` tells the options. The page it shows is at
+//! the address that it logs.
+//!
+//! ```text
+//!             jobs: a Queue                    changes: a channel
+//!   scan ───────────────────▶ digest 1 … n ─┬───────────────────▶ store ───▶ catalogue
+//!   every 2 s: what is new    read files    │                     writes in batches
+//!                                retention ─┘
+//!                                every 2 s: what is gone
+//! ```
+//!
+//! `pipeline` adds the services in the order of start: who consumes comes before who produces. The stop goes the other
+//! way, so the web page goes first, then the scanner; then the digesters finish what is queued, and the store what they
+//! found. Killed at any moment, nothing is lost either: what is not in the catalogue is found by the next scan.
+
+#![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
+
+mod options;
+mod job;
+mod tree;
+mod catalogue;
+mod store;
+mod digest;
+mod retention;
+mod scan;
+mod status;
+mod page;
+mod web;
+
+use crate::catalogue::Catalogue;
+use crate::digest::Digester;
+use crate::job::Claims;
+use crate::options::Options;
+use crate::retention::{Retention, Tidy};
+use crate::scan::Scanner;
+use crate::status::Sources;
+use crate::store::Store;
+use crate::tree::Tree;
+use crate::web::Web;
+use crossbeam_channel::bounded;
+use hosted::{Host, Queue, Restart, every, task};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(options) => options,
+        Err(no) => return no.tell(),
+    };
+    match pipeline(options).run() {
+        Ok(report) => {
+            _ = writeln!(io::stdout(), "{report}"); // the work is done, whether somebody reads this or not
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("ingest: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn pipeline(options: Options) -> Host {
+    let Options { dir, db, port, digesters, period, once } = options;
+    let tree = Tree::new(dir, &db);
+    let claims = Claims::default();
+    let jobs = Queue::bounded(256);
+    let (changes, accepted) = bounded(256);
+    let tidy = Tidy::default();
+
+    let mut host = Host::new();
+    let at = db.clone();
+    host.add("schema", task(move |_| Ok(Catalogue::create(&at)?)));
+    host.add("store", Store::new(&db, accepted)).restart(Restart::on_failure());
+    for n in 1..=digesters {
+        let mut digester = Digester::new(&tree, &changes);
+        host.add(format!("digest {n}"), jobs.consumer(move |job, ctx| digester.digest(job, ctx))).after(["store"]);
+    }
+    let retention = Retention::new(&tree, &db, changes, tidy.clone());
+    let sweeps = every(period, move |ctx| retention.sweep(ctx));
+    host.add("retention", sweeps.immediately().fixed_delay()).after(["store"]);
+    let mut scanner = Scanner::new(&tree, &db, &jobs, &claims);
+    let scans = every(period, move |ctx| {
+        let settled = scanner.scan(ctx)?;
+        if once && settled && tidy.get() {
+            ctx.host().request_stop();
+        }
+        Ok(())
+    });
+    host.add("scan", scans.immediately().fixed_delay());
+    let sources = Sources { dir: tree.dir().to_owned(), db, jobs, claims };
+    host.add("web", Web::new(port, sources)).restart(Restart::on_failure());
+    host
+}

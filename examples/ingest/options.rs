@@ -1,0 +1,124 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs;
+use std::io::ErrorKind;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+const USAGE: &str = "\
+usage: ingest DIR [options]
+
+Keeps an SQLite catalogue of the files below DIR, until ctrl-c.
+
+  --db PATH        where the catalogue is (default: DIR/.ingest.db)
+  --port N         where its page is, on 127.0.0.1 (default: any free port, which is logged)
+  --digesters N    how many files are read side by side (default: one for each core)
+  --every SECONDS  the time between two scans (default: 2)
+  --once           stop when there is nothing new
+  --help           this text";
+
+/// What the command line asks for.
+pub struct Options {
+    /// The directory, absolute and free of symlinks.
+    pub dir: PathBuf,
+    /// The database, likewise: so it is recognised when a scan comes upon it.
+    pub db: PathBuf,
+    pub port: u16,
+    pub digesters: usize,
+    pub period: Duration,
+    pub once: bool,
+}
+
+/// Why there are no options.
+pub enum No {
+    Help,
+    Mistake(String),
+}
+
+impl No {
+    /// Says so, and with which code to exit.
+    pub fn tell(self) -> ExitCode {
+        match self {
+            No::Help => {
+                println!("{USAGE}");
+                ExitCode::SUCCESS
+            }
+            No::Mistake(text) => {
+                eprintln!("ingest: {text}\n`ingest --help` tells the options");
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+impl Options {
+    pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, No> {
+        let (mut dir, mut db): (Option<PathBuf>, Option<PathBuf>) = (None, None);
+        let (mut port, mut digesters, mut seconds, mut once) = (0, cores(), 2.0, false);
+        while let Some(arg) = args.next() {
+            match arg.to_str() {
+                Some("--help" | "-h") => return Err(No::Help),
+                Some("--once") => once = true,
+                Some("--db") => db = Some(value("--db", args.next())?.into()),
+                Some("--port") => port = number("--port", args.next(), 0..=u16::MAX)?,
+                Some("--digesters") => digesters = number("--digesters", args.next(), 1..=256)?,
+                Some("--every") => seconds = number("--every", args.next(), 0.01..=1e6)?,
+                Some(option) if option.starts_with('-') => return mistake(format!("there is no option {option}")),
+                _ if dir.is_none() => dir = Some(arg.into()),
+                _ => return mistake(format!("one directory at a time: {arg:?} is one too many")),
+            }
+        }
+        let Some(dir) = dir else { return mistake("which directory?".to_owned()) };
+        let dir = directory(&dir)?;
+        let db = database(db.unwrap_or_else(|| dir.join(".ingest.db")))?;
+        Ok(Options { dir, db, port, digesters, period: Duration::from_secs_f64(seconds), once })
+    }
+}
+
+fn mistake<T>(text: String) -> Result<T, No> {
+    Err(No::Mistake(text))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(16)
+}
+
+fn value(option: &str, value: Option<OsString>) -> Result<OsString, No> {
+    value.map_or_else(|| mistake(format!("{option} wants a value")), Ok)
+}
+
+fn number<T>(option: &str, given: Option<OsString>, range: RangeInclusive<T>) -> Result<T, No>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let given = value(option, given)?;
+    let number = given.to_str().and_then(|text| text.parse().ok()).filter(|number| range.contains(number));
+    let (from, to) = (range.start(), range.end());
+    number.map_or_else(|| mistake(format!("{option} wants a number from {from} to {to}, not {given:?}")), Ok)
+}
+
+fn directory(dir: &Path) -> Result<PathBuf, No> {
+    match fs::canonicalize(dir) {
+        Ok(path) if path.is_dir() => Ok(path),
+        Ok(_) => mistake(format!("{} is not a directory", dir.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            mistake(format!("there is no directory {}", dir.display()))
+        }
+        Err(error) => mistake(format!("{}: {error}", dir.display())),
+    }
+}
+
+/// SQLite follows symlinks and puts its journals beside the real file: so the real one is meant here too.
+fn database(db: PathBuf) -> Result<PathBuf, No> {
+    if let Ok(path) = fs::canonicalize(&db) {
+        return Ok(path);
+    }
+    let Some(name) = db.file_name() else { return mistake(format!("{} is no name for a database", db.display())) };
+    let parent = db.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(directory(parent)?.join(name))
+}

@@ -1,0 +1,74 @@
+//! `scan`: walks the tree and queues what is new or has changed.
+
+use crate::catalogue::Catalogue;
+use crate::job::{Claims, Job, Stamp, is_settled};
+use crate::tree::{Tree, is_not_found};
+use hosted::{Context, Queue, Result};
+use std::collections::HashSet;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+pub struct Scanner {
+    tree: Tree,
+    db: PathBuf,
+    jobs: Queue<Job>,
+    claims: Claims,
+    /// The directories that cannot be read: each is told of once.
+    told: HashSet<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Its row is as it is now.
+    UpToDate,
+    /// In flight, or changed just now: a later scan looks again.
+    Unsettled,
+    Queued,
+}
+
+impl Scanner {
+    pub fn new(tree: &Tree, db: &Path, jobs: &Queue<Job>, claims: &Claims) -> Self {
+        let (tree, db, jobs, claims) = (tree.clone(), db.to_owned(), jobs.clone(), claims.clone());
+        Scanner { tree, db, jobs, claims, told: HashSet::new() }
+    }
+
+    /// Looks at every file once. True: all of them are in the catalogue as they are.
+    pub fn scan(&mut self, ctx: &Context) -> Result<bool> {
+        let catalogue = Catalogue::open(&self.db)?;
+        let (mut settled, mut queued) = (true, 0);
+        for entry in self.tree.files() {
+            ctx.check()?;
+            let seen = match entry.and_then(|entry| Ok((entry.metadata()?, entry))) {
+                Ok((metadata, entry)) => self.look(self.tree.relative(entry.path()), &metadata, &catalogue, ctx)?,
+                Err(error) if error.depth() == 0 => return Err(error.into()),
+                Err(error) if is_not_found(&error) => continue,
+                Err(error) => {
+                    if self.told.insert(error.to_string()) {
+                        ctx.report(error);
+                    }
+                    continue;
+                }
+            };
+            settled &= seen == Seen::UpToDate;
+            queued += usize::from(seen == Seen::Queued);
+        }
+        if queued > 0 {
+            log::info!("new or changed files: {queued}");
+        }
+        Ok(settled)
+    }
+
+    /// The claim comes first: from then on the row of the file stays as it is.
+    fn look(&self, path: &Path, metadata: &Metadata, catalogue: &Catalogue, ctx: &Context) -> Result<Seen> {
+        let Some(claim) = self.claims.claim(path) else { return Ok(Seen::Unsettled) };
+        let stamp = Stamp::of(metadata)?;
+        if catalogue.has(path, stamp)? {
+            return Ok(Seen::UpToDate);
+        }
+        if !is_settled(metadata)? {
+            return Ok(Seen::Unsettled);
+        }
+        self.jobs.push_until(Job { claim, stamp }, ctx.stop_token())?;
+        Ok(Seen::Queued)
+    }
+}

@@ -1,0 +1,41 @@
+//! Lines for people: what may stand on one, and how it gets into the log.
+
+use crate::panic::guarded;
+use log::Level;
+use std::fmt;
+use std::time::Duration;
+
+/// Writes a log line. The logger is foreign code: never under a lock. One that panics must not end the thread that
+/// tells, and there is nobody left to tell of it.
+pub(crate) fn log(level: Level, target: &str, text: fmt::Arguments<'_>) {
+    if level <= log::max_level() {
+        _ = guarded(|| log::log!(target: target, level, "{}", Plain(&text.to_string())));
+    }
+}
+
+/// Text from outside, with its control characters escaped: a name or a message cannot forge a log line.
+pub(crate) struct Plain<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_debug())? } else { write!(f, "{c}")? }
+        }
+        Ok(())
+    }
+}
+
+/// A time as people read it: `2.25 s`, `310 ms`, `85 µs`.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.0.as_micros() {
+            0 => "0 s".to_owned(),
+            micros @ ..1_000 => format!("{micros} µs"),
+            micros @ ..1_000_000 => format!("{} ms", micros / 1_000),
+            _ => format!("{:.2} s", self.0.as_secs_f64()),
+        };
+        f.pad(&text)
+    }
+}

@@ -1,0 +1,172 @@
+//! The example `ingest` as a program: interrupted, killed, and looked at. What the catalogue should be, the test
+//! computes itself.
+#![cfg(unix)]
+#![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
+
+#[path = "ingest/program.rs"]
+mod program;
+#[path = "ingest/tree.rs"]
+mod tree;
+
+use program::{Ingest, PATIENCE, files, once};
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::time::{Duration, Instant};
+use tree::{NOBODY, assert_same, change, compare_with_sha256sum, give_to_nobody, paths, rows, tree, truth};
+
+#[test]
+fn interrupted_and_killed_at_any_point_it_ends_with_the_same_catalogue() {
+    let dir = tree(3000);
+    let mut ingest = Ingest::start(dir.path(), &[]);
+    ingest.wait_until(|status| files(status) >= 1);
+    ingest.signal("-INT");
+    let (code, report, _) = ingest.end();
+    assert_eq!(code, Some(0));
+    assert!(report.contains("a termination signal"), "{report}");
+
+    Ingest::start(dir.path(), &[]).kill_at("starting");
+    Ingest::start(dir.path(), &[]).kill_at("started in");
+    for (round, kept) in [300, 800, 1300, 1800, 2300].into_iter().enumerate() {
+        change(dir.path(), round);
+        let mut ingest = Ingest::start(dir.path(), &["--digesters", "3"]);
+        ingest.wait_until(|status| files(status) >= kept);
+        ingest.child.kill().unwrap();
+    }
+    change(dir.path(), 5);
+    once(dir.path());
+    assert_same(rows(&dir.path().join(".ingest.db")), truth(dir.path()));
+    compare_with_sha256sum(dir.path());
+}
+
+#[test]
+fn it_follows_the_tree_while_it_runs() {
+    let dir = tree(30);
+    let db = dir.path().join("nested/catalogue.db"); // in the tree, and not in the catalogue
+    let mut ingest = Ingest::start(dir.path(), &["--db", db.to_str().unwrap()]);
+    ingest.wait_for("started in");
+    for round in 0..4 {
+        change(dir.path(), round);
+        let began = Instant::now();
+        while rows(&db) != truth(dir.path()) && began.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(10)); // between two looks
+        }
+        assert_same(rows(&db), truth(dir.path()));
+    }
+    drop(ingest);
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_ends_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("busy");
+    fs::write(&file, vec![0; 1 << 20]).unwrap();
+    let mut ingest = Ingest::start(dir.path(), &["--every", "0.01"]);
+    for n in 0..1000_u32 {
+        let mut content = vec![0; 1 << 20]; // always of the same size
+        content[..4].copy_from_slice(&n.to_le_bytes());
+        fs::write(&file, &content).unwrap();
+        if n % 50 == 49 {
+            ingest.wait_for("new or changed"); // no writing until it has been read again
+        }
+    }
+    drop(ingest);
+    once(dir.path());
+    assert_same(rows(&dir.path().join(".ingest.db")), truth(dir.path()));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_row_with_its_error() {
+    let dir = tree(5);
+    let secret = dir.path().join("nested/secret");
+    fs::write(&secret, "secret").unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
+    let mut command = Ingest::command(dir.path(), &["--once"]);
+    if secret.metadata().unwrap().uid() == 0 {
+        give_to_nobody(dir.path());
+        command.uid(NOBODY).gid(NOBODY); // root can read everything
+    }
+    let (code, report, log) = Ingest::spawn(command).end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("nested/secret: Permission denied"), "{log}");
+    assert!(report.contains("errors: 1"), "{report}");
+
+    let rows = rows(&dir.path().join(".ingest.db"));
+    let (size, content) = &rows[b"nested/secret".as_slice()];
+    assert_eq!(*size, 6);
+    assert!(content.as_ref().unwrap_err().contains("Permission denied"));
+    assert_eq!(rows.values().filter(|row| row.1.is_err()).count(), 1);
+    assert_eq!(rows.keys().collect::<Vec<_>>(), paths(dir.path()).keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_is_exit_code_2() {
+    let mistakes: [&[&str]; 5] = [&["/no/such/place"], &[], &["."; 2], &[".", "--port", "x"], &[".", "--bogus"]];
+    let words = ["there is no directory /no/such/place", "which directory", "one too many", "--port wants", "--bogus"];
+    for (args, words) in mistakes.iter().zip(words) {
+        let (code, _, errors) = Ingest::spawn(Ingest::bare(args)).end();
+        assert_eq!(code, Some(2));
+        assert!(errors.contains(words), "{errors}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_fails_the_start() {
+    let dir = tree(5);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (code, _, errors) = Ingest::start(dir.path(), &["--port", &port]).end();
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("service `web` failed while starting: Address already in use"), "{errors}");
+}
+
+#[test]
+fn page_and_json_show_every_service() {
+    let dir = tree(20);
+    let mut ingest = Ingest::start(dir.path(), &["--digesters", "2"]);
+    let all = paths(dir.path()).len() as i64;
+    let status = ingest.wait_until(|status| files(status) == all && status["in_flight"] == 0);
+    let names = ["schema", "store", "digest 1", "digest 2", "retention", "scan", "web"];
+    let page = ingest.get("/").unwrap();
+    for (place, name) in names.into_iter().enumerate() {
+        assert_eq!(status["services"][place]["name"], name);
+        assert_eq!(status["services"][place]["state"], if name == "schema" { "completed" } else { "running" });
+        assert!(page.contains(&format!("<td>{name}<")), "{page}");
+    }
+    let bytes: i64 = truth(dir.path()).values().map(|row| row.0).sum();
+    assert_eq!(status["catalogue"]["bytes"], bytes);
+    assert_eq!(status["directory"], dir.path().canonicalize().unwrap().to_str().unwrap());
+}
+
+#[test]
+fn nothing_is_queued_twice() {
+    let dir = tree(1000);
+    let (code, _, log) = Ingest::start(dir.path(), &["--every", "0.01", "--digesters", "1", "--once"]).end();
+    assert_eq!(code, Some(0));
+    let queued = log.lines().filter_map(|line| line.split("new or changed files: ").nth(1));
+    assert_eq!(queued.map(|n| n.parse::<usize>().unwrap()).sum::<usize>(), paths(dir.path()).len());
+}
+
+#[test]
+fn sigterm_stops_who_produces_before_who_consumes() {
+    let dir = tree(20);
+    let mut command = Ingest::command(dir.path(), &["--digesters", "2"]);
+    command.env("RUST_LOG", "hosted=debug,ingest=info");
+    let mut ingest = Ingest::spawn(command);
+    let all = paths(dir.path()).len() as i64;
+    ingest.wait_until(|status| files(status) == all);
+    ingest.signal("-TERM");
+    let (code, report, log) = ingest.end();
+    assert_eq!(code, Some(0));
+    assert!(report.starts_with("stopped in "), "{report}");
+    for name in ["schema", "store", "digest 1", "digest 2", "retention", "scan", "web"] {
+        assert!(report.contains(&format!("\n  {name} ")), "{report}");
+    }
+    assert!(!log.contains("has not ended"), "one was asked before another that depends on it had ended: {log}");
+    let asked = |name| log.find(&format!("service `{name}` is stopping")).unwrap_or_else(|| panic!("{name}: {log}"));
+    for digester in ["digest 1", "digest 2"] {
+        let order = [asked("web"), asked("scan"), asked(digester), asked("store")];
+        assert!(order.is_sorted(), "{log}");
+    }
+}
