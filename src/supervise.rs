@@ -16,7 +16,7 @@ pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, index: usize, r
         tidy_thread_name(ctx.name());
         let streak = restart.streak();
         let mut life = Life { service, ctx, index, thread: this_thread(), restart: &restart, streak };
-        end.completed = life.live();
+        end.completed = life.live_guarded();
         life.drop_service();
     });
 }
@@ -67,6 +67,14 @@ enum Called {
 }
 
 impl Life<'_> {
+    /// As `live`. What panics outside the calls of the service is foreign all the same: the drop of its error, say.
+    fn live_guarded(&mut self) -> bool {
+        guarded(|| self.live()).unwrap_or_else(|text| {
+            self.fail(self.error(Phase::Drop, Cause::Panicked(text)));
+            false
+        })
+    }
+
     /// All lives of the service. True: it completed.
     fn live(&mut self) -> bool {
         loop {

@@ -1,6 +1,6 @@
 //! `HostHandle`: a host as everyone but its owner sees it.
 
-use super::Board;
+use super::{Board, Part, snapshot};
 use crate::blocked::blocked_in;
 use crate::status::{HostState, ServiceStatus, StopReason};
 use crate::stop::StopToken;
@@ -57,8 +57,7 @@ impl HostHandle {
     /// Never waits for a service, however slow its start or stop.
     #[doc(alias = "which_children")]
     pub fn services(&self) -> Vec<ServiceStatus> {
-        let mut rows = Vec::new();
-        self.board.collect(&mut rows);
+        let rows = snapshot(vec![Part::Group(self.board.clone())], Vec::new());
         let look = |(status, thread): (ServiceStatus, Option<_>)| ServiceStatus {
             blocked_in: thread.and_then(blocked_in),
             ..status

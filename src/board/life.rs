@@ -156,6 +156,9 @@ impl Board {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
             slot.stop_deadline = deadline;
+            if let Some(children) = &slot.children {
+                children.stop_by(deadline);
+            }
             slot.asked.get_or_insert_with(Instant::now);
             // One that has begun to stop by itself has said so.
             if !matches!(slot.state, State::Stopping | State::Hung) && slot.ended.is_none() {

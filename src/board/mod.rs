@@ -152,23 +152,12 @@ impl Board {
         self.update(|inner| inner.stop_for(reason))
     }
 
-    /// A stop under way is to be over by `at`.
+    /// A stop of this host is to be over by `at`, whatever it was given.
     pub(crate) fn stop_by(&self, at: Option<Instant>) {
         self.update(|inner| {
             inner.stop_by = at;
             inner.ring = true;
         });
-    }
-
-    /// All services and those of groups, as they are at one moment, with the threads worth a look.
-    fn collect(&self, into: &mut Vec<(ServiceStatus, Option<Tid>)>) {
-        let inner = self.inner.lock();
-        for slot in &inner.slots {
-            into.push(slot.status());
-            if let Some(children) = &slot.children {
-                children.collect(into);
-            }
-        }
     }
 
     /// A line for every service and those of groups, in order of registration.
@@ -269,4 +258,31 @@ impl Inner {
     pub(crate) fn hung(&self) -> usize {
         self.slots.iter().filter(|slot| slot.state == State::Hung).count()
     }
+}
+
+/// A row of a snapshot, with the thread that is worth a look.
+type Row = (ServiceStatus, Option<Tid>);
+
+enum Part {
+    Row(Row),
+    /// The services of a group, still to be looked at.
+    Group(Arc<Board>),
+}
+
+/// All services and those of groups, as they are at one moment: every board stays locked until the last is read.
+fn snapshot(mut parts: Vec<Part>, mut rows: Vec<Row>) -> Vec<Row> {
+    while let Some(part) = parts.pop() {
+        match part {
+            Part::Row(row) => rows.push(row),
+            Part::Group(board) => {
+                let inner = board.inner.lock();
+                for slot in inner.slots.iter().rev() {
+                    parts.extend(slot.children.clone().map(Part::Group));
+                    parts.push(Part::Row(slot.status()));
+                }
+                return snapshot(parts, rows);
+            }
+        }
+    }
+    rows
 }

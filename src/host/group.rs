@@ -62,13 +62,11 @@ where
                 self.host = Some(host);
                 Ok(())
             }
-            Err(error) => {
-                if is_hung(error.report()) {
-                    // How that ends is in the error already.
-                    _ = wait_for_hung(&mut host, &error, ctx);
-                }
-                Err(cause(error, ctx))
+            Err(error) if is_hung(error.report()) => {
+                wait_for_hung(&mut host, &error, ctx)?;
+                Err(Stopped.into()) // on request, or else it has been called failed
             }
+            Err(error) => interrupted(error.into_interrupted().map_err(cause)?, ctx),
         }
     }
 
@@ -77,8 +75,7 @@ where
             let stopping = host.handle().stopping();
             StopSource::linked([ctx.stop_token(), &stopping]).token().wait();
             if !ctx.stop_requested() && host.wait() == StopReason::Requested {
-                // A child asked its host to stop: it means the application, not the drawer that it is in.
-                ctx.host().request_stop();
+                stop_application(ctx);
             }
         }
         self.close(ctx)
@@ -92,16 +89,33 @@ where
 impl<F> Group<F> {
     fn close(&mut self, ctx: &Context) -> Result {
         let Some(mut host) = self.host.take() else { return Ok(()) };
-        let (board, asked) = (host.board.clone(), ctx.clone());
-        let sooner = ctx.on_stop(move || board.stop_by(asked.stop_deadline()));
+        // When the group is asked to stop meanwhile, the board tells this stop of its deadline.
         let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |deadline| left(Some(deadline)));
-        let stopped = host.stop(timeout);
-        drop(sooner);
-        match stopped {
+        match host.stop(timeout) {
             Ok(_) => Ok(()),
             Err(error) if is_hung(error.report()) => wait_for_hung(&mut host, &error, ctx),
-            Err(error) => Err(cause(error, ctx)),
+            Err(error) => Err(cause(error)),
         }
+    }
+}
+
+/// A start that was stopped is nobody's failure: a child asked for it, or the group was asked to stop.
+fn interrupted(report: Report, ctx: &Context) -> Result {
+    if !ctx.stop_requested() {
+        match report.reason {
+            StopReason::Requested => stop_application(ctx),
+            _ => return Ok(()), // a child completed, and with it the group: there is nothing left to run
+        }
+    }
+    Err(Stopped.into())
+}
+
+/// A child that asks its host to stop means the application, not the drawer that it is in. The group is stopped in its
+/// turn.
+fn stop_application(ctx: &Context) {
+    ctx.host().request_stop();
+    if ctx.index().is_some() {
+        ctx.wait();
     }
 }
 
@@ -119,18 +133,21 @@ fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
         let remains = board.read(|inner| inner.slots[index].remains());
         board.hung(index, remains.inspect());
     }
-    host.board.stop_by(None);
-    match host.stop(Duration::MAX) {
-        Err(error) if !unasked => Err(cause(error, ctx)),
-        _ => Ok(()), // what went wrong has been said
+    loop {
+        // A stop of the group's host may set a deadline again, and finds the child hung again.
+        host.board.stop_by(None);
+        match host.stop(Duration::MAX) {
+            Err(error) if is_hung(error.report()) => {}
+            Err(error) if !unasked => return Err(cause(error)),
+            _ => return Ok(()), // what went wrong has been said
+        }
     }
 }
 
-/// What the group fails with: the first failure among its children. A start that was stopped is a clean end.
-fn cause(error: HostError, ctx: &Context) -> BoxError {
+/// What the group fails with: the first failure among its children.
+fn cause(error: HostError) -> BoxError {
     match error.failures().first() {
         Some(first) => first.clone().into(),
-        None if ctx.stop_requested() => Stopped.into(),
         None => error.into(),
     }
 }
@@ -141,7 +158,11 @@ impl Host {
         let board = Board::new(ctx.index().map(|_| (ctx.board(), ctx.shared_name())));
         if let Some(index) = ctx.index() {
             // The old children's board is dropped once the lock is let go: their errors are foreign code.
-            drop(ctx.board().update(|inner| inner.slots[index].children.replace(board.clone())));
+            drop(ctx.board().update(|inner| {
+                let slot = &mut inner.slots[index];
+                board.stop_by(slot.stop_deadline);
+                slot.children.replace(board.clone())
+            }));
         }
         Host::on(board, ctx.clock().clone(), Some(ctx.shared_name()))
     }
