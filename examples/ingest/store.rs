@@ -39,7 +39,8 @@ impl Service for Store {
         }
         // Asked to stop: all who send have ended before, so what is in the channel is all there will be.
         let time_is_up = || ctx.stop_deadline().is_some_and(|deadline| Instant::now() >= deadline);
-        while let (false, Ok(first)) = (time_is_up(), self.accepted.try_recv()) {
+        while !time_is_up() {
+            let Ok(first) = self.accepted.try_recv() else { break };
             self.write(first, &mut catalogue)?;
         }
         log::info!("files in the catalogue: {}", catalogue.totals()?.files);
