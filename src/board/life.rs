@@ -13,15 +13,18 @@ use std::time::{Duration, Instant};
 pub(crate) const CALLBACKS: &str = "hosted-callbacks";
 
 impl Board {
-    /// The service's thread is about to be made. Gives its name.
-    pub(crate) fn launching(&self, index: usize, policy: Policy, limit: Option<StartLimit>) -> Arc<str> {
+    /// The service's thread is about to be made. Gives its name; `None` where nothing more is to start.
+    pub(crate) fn launching(&self, index: usize, policy: Policy, limit: Option<StartLimit>) -> Option<Arc<str>> {
         self.update(|inner| {
+            if inner.reason.is_some() {
+                return None;
+            }
             inner.outstanding += 1;
             let slot = &mut inner.slots[index];
             (slot.policy, slot.start_limit) = (policy, limit);
             slot.launched = Some(Instant::now());
             slot.put(State::Starting);
-            slot.name.clone()
+            Some(slot.name.clone())
         })
     }
 

@@ -130,9 +130,9 @@ fn look(inner: &mut Inner) -> Option<Seen> {
 /// Gives a service its thread.
 fn spawn(host: &mut Host, place: usize, limit: Option<StartLimit>) -> Result<(), SetupError> {
     let (board, entry) = (&host.board, &mut host.entries[place]);
+    let Some(name) = board.launching(place, entry.options.policy(), limit) else { return Ok(()) };
     // There is one until the host starts, and a host starts once.
     let Some(service) = entry.service.take() else { return Ok(()) };
-    let name = board.launching(place, entry.options.policy(), limit);
     let token = entry.source.token();
     let ctx = Context::seated(name.clone(), token, host.clock.clone(), HostHandle::new(board.clone()), place);
     let restart = entry.options.restart.clone();

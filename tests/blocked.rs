@@ -1,0 +1,184 @@
+//! Promises 49 and 72, on Linux: the system call of a hung thread is named; threads have their services' names, and the
+//! stacks that were asked for.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+
+use crossbeam_channel::bounded;
+use hosted::{Context, Host, Outcome, Service, State, worker};
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A service that waits until it is asked to stop.
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// A host whose one service blocks in this call, for good, and which was stopped in vain.
+fn hung_in(service: impl Service, call: &str) -> Host {
+    let mut host = Host::new();
+    host.add("deaf", service);
+    host.start().unwrap();
+    host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
+    let began = Instant::now();
+    let mut said = None;
+    // There is no event for "it has come to the call": the kernel is asked until it says so.
+    while said.as_deref() != Some(call) {
+        assert!(began.elapsed() < LIMIT, "it never said {call}, but {said:?}");
+        std::thread::yield_now();
+        said = host.handle().services().remove(0).blocked_in;
+    }
+    let error = host.stop(Duration::ZERO).unwrap_err();
+    let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
+    assert_eq!(hung.blocked_in.as_deref(), Some(call));
+    assert!(error.to_string().contains(&format!("blocked in {call}")), "{error}");
+    host
+}
+
+// 49
+#[test]
+fn a_hung_service_is_named_with_the_lock_or_channel_it_waits_for() {
+    let (release, held) = bounded::<()>(0);
+    let run = move |_: &Context| {
+        _ = held.recv();
+        Ok(())
+    };
+    let mut host = hung_in(worker(run), "futex (a lock, condvar or channel)");
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn a_hung_service_is_named_with_the_socket_it_reads_from() {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let call = format!("recvfrom (fd {})", ours.as_raw_fd());
+    let run = move |_: &Context| {
+        _ = ours.read(&mut [0])?;
+        Ok(())
+    };
+    let mut host = hung_in(worker(run), &call);
+    drop(theirs);
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn a_hung_service_is_named_with_the_socket_it_listens_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let call = format!("accept4 (fd {})", listener.as_raw_fd());
+    let run = move |_: &Context| {
+        _ = listener.accept()?;
+        Ok(())
+    };
+    let mut host = hung_in(worker(run), &call);
+    drop(std::net::TcpStream::connect(address));
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn a_hung_service_is_named_with_the_number_of_its_thread() {
+    let (tell, told) = bounded(1);
+    let (release, held) = bounded::<()>(0);
+    let run = move |_: &Context| {
+        tell.send(fs::read_link("/proc/thread-self")?)?;
+        _ = held.recv();
+        Ok(())
+    };
+    let mut host = Host::new();
+    host.add("deaf", worker(run));
+    host.start().unwrap();
+    let thread = told.recv_timeout(LIMIT).unwrap();
+    let tid = thread.file_name().and_then(|name| name.to_str()).unwrap();
+    let error = host.stop(Duration::ZERO).unwrap_err();
+    let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
+    assert_eq!(hung.thread, format!("deaf (tid {tid})"));
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn what_a_service_is_blocked_in_is_told_only_while_it_is_waited_for() {
+    let mut host = Host::new();
+    host.add("idle", idle());
+    let look = |host: &Host| host.handle().services().remove(0);
+    assert_eq!(look(&host).blocked_in, None);
+    host.start().unwrap();
+    assert_eq!((look(&host).state, look(&host).blocked_in), (State::Running, None));
+    host.stop(LIMIT).unwrap();
+    assert_eq!((look(&host).state, look(&host).blocked_in), (State::Stopped, None));
+}
+
+/// Starts a service of this name, and gives its thread's name as std has it and as the kernel has it.
+fn thread_names(name: &str) -> (String, Vec<u8>) {
+    let (tell, told) = bounded(1);
+    let mut host = Host::new();
+    let run = move |ctx: &Context| {
+        let std = std::thread::current().name().map(str::to_owned);
+        tell.send((std.ok_or("no name")?, fs::read("/proc/thread-self/comm")?))?;
+        ctx.wait();
+        Ok(())
+    };
+    host.add(name, worker(run));
+    host.start().unwrap();
+    let (std, mut kernel) = told.recv_timeout(LIMIT).unwrap();
+    assert_eq!(kernel.pop(), Some(b'\n'));
+    host.stop(LIMIT).unwrap();
+    (std, kernel)
+}
+
+// 72
+#[test]
+fn a_thread_has_its_services_name() {
+    assert_eq!(thread_names("mailer"), ("mailer".to_owned(), b"mailer".to_vec()));
+    let long = "a service with a long name";
+    assert_eq!(thread_names(long), (long.to_owned(), b"a service with ".to_vec()));
+}
+
+// 72
+#[test]
+fn a_long_name_is_cut_between_two_letters_for_the_kernel() {
+    for (name, kernel) in [
+        ("größenänderungen", "größenänderu"), // twelve letters are 15 bytes
+        ("ääääääääää", "äääääää"),            // 15 is in the middle of the eighth
+        ("日本語のサービス", "日本語のサ"),   // five of three bytes are 15
+        ("x日本語のサービス", "x日本語の"),   // the fifth would end at 16
+        ("ab🦀🦀🦀🦀", "ab🦀🦀🦀"),           // the fourth would end at 18
+        ("äöüß", "äöüß"),                     // short: whole
+    ] {
+        let (std, cut) = thread_names(name);
+        assert_eq!(std, name);
+        let cut = String::from_utf8(cut).unwrap_or_else(|_| panic!("{name} was cut inside a letter"));
+        assert_eq!(cut, kernel);
+    }
+}
+
+/// Uses a kilobyte of stack for each of `depth`, and gives their sum.
+fn dig(depth: u64) -> u64 {
+    let page = std::hint::black_box([depth; 128]);
+    if depth == 0 { 0 } else { std::hint::black_box(page[127] + dig(depth - 1)) }
+}
+
+// 72
+#[test]
+fn a_stack_size_is_honoured() {
+    let (tell, told) = bounded(1);
+    let mut host = Host::new();
+    // 12 MiB at least: the standard library's 2 MiB would overflow, which ends the process.
+    let run = move |_: &Context| Ok(tell.send(dig(12 * 1_024))?);
+    host.add("digger", worker(run)).stack_size(64 << 20);
+    host.start().unwrap();
+    assert_eq!(told.recv_timeout(LIMIT).unwrap(), (0..=12 * 1_024).sum());
+    host.stop(LIMIT).unwrap();
+}

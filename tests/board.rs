@@ -1,0 +1,249 @@
+//! Promise 37: snapshots. Events are in `board_events.rs`, what must not happen under the board's lock in
+//! `board_locks.rs`.
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
+use hosted::testing::ManualClock;
+use hosted::{
+    Context, Event, EventKind, Host, HostHandle, Phase, Restart, Result, Service, State, StopToken, group, task, worker,
+};
+use std::thread;
+use std::time::Duration;
+
+/// Only so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test that would hang if a promise were broken.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, over) = bounded::<()>(0);
+    let body = move || {
+        let _done = done; // dropped by a panic too
+        test();
+    };
+    let thread = thread::spawn(body);
+    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// A service that is one function of the phase.
+struct Acts<F>(F);
+
+fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
+    Acts(f)
+}
+
+impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Start, ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Run, ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Stop, ctx)
+    }
+}
+
+/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
+fn otherwise(phase: Phase, ctx: &Context) -> Result {
+    if phase == Phase::Run {
+        ctx.wait();
+    }
+    Ok(())
+}
+
+/// Where services wait for the test: they say that they have come, and go on one by one as they are let through.
+#[derive(Clone)]
+struct Gate {
+    came: (Sender<String>, Receiver<String>),
+    go: (Sender<()>, Receiver<()>),
+}
+
+impl Gate {
+    fn new() -> Self {
+        Gate { came: unbounded(), go: bounded(0) }
+    }
+
+    fn pass(&self, ctx: &Context) -> Result {
+        self.came.0.send(ctx.name().to_owned())?;
+        self.go.1.recv()?;
+        Ok(())
+    }
+
+    /// Who comes next.
+    fn who(&self) -> String {
+        self.came.1.recv_timeout(PATIENCE).expect("nobody comes")
+    }
+
+    fn let_one_through(&self) {
+        self.go.0.send_timeout((), PATIENCE).expect("nobody waits");
+    }
+}
+
+fn states(host: &HostHandle) -> Vec<State> {
+    host.services().iter().map(|service| service.state).collect()
+}
+
+// 37
+#[test]
+fn a_snapshot_waits_neither_for_a_slow_start_nor_for_a_slow_stop() {
+    in_time(|| {
+        let (mut host, gate) = (Host::new(), Gate::new());
+        let at_gate = gate.clone();
+        host.add("quick", acts(otherwise));
+        host.add("slow", acts(move |phase, ctx| if phase == Phase::Run { Ok(()) } else { at_gate.pass(ctx) }));
+        let handle = host.handle();
+        let owner = thread::spawn(move || host.run_until(&StopToken::never()));
+        assert_eq!(gate.who(), "slow");
+        assert_eq!(states(&handle), [State::Running, State::Starting]);
+        gate.let_one_through();
+        assert_eq!(gate.who(), "slow");
+        assert_eq!(states(&handle), [State::Running, State::Stopping]);
+        handle.request_stop();
+        gate.let_one_through();
+        owner.join().unwrap().unwrap();
+        assert_eq!(states(&handle), [State::Stopped, State::Completed]);
+    });
+}
+
+// 37
+#[test]
+fn a_snapshot_during_a_backoff_says_restarting_and_what_went_wrong() {
+    in_time(|| {
+        let (time, (tell, told)) = (ManualClock::new(), unbounded());
+        let mut host = Host::with_clock(time.clock());
+        let run = move |ctx: &Context| {
+            if ctx.restarts() == 0 {
+                return Err("cable cut".into());
+            }
+            tell.send(())?;
+            otherwise(Phase::Run, ctx)
+        };
+        let hour = Duration::from_secs(3600);
+        host.add("a", worker(run)).restart(Restart::on_failure().backoff(hour..=hour));
+        host.start().unwrap();
+        time.wait_for_sleepers(1);
+        let [a] = &host.handle().services()[..] else { panic!("one service") };
+        assert_eq!((&*a.name, a.state, a.restarts, a.errors), ("a", State::Restarting, 0, 1));
+        assert!(a.last_error.as_deref().is_some_and(|error| error.contains("cable cut")), "{a:?}");
+        time.advance(hour);
+        told.recv().unwrap();
+        let [a] = &host.handle().services()[..] else { panic!("one service") };
+        assert_eq!((a.state, a.restarts, a.errors), (State::Running, 1, 1));
+        host.stop(PATIENCE).unwrap();
+    });
+}
+
+// 37
+#[test]
+fn a_snapshot_shows_a_chain_of_services_as_it_was_at_one_moment() {
+    in_time(|| {
+        let rank = |state: &State| match state {
+            State::Waiting => 0,
+            State::Starting => 1,
+            State::Running => 2,
+            State::Stopping => 3,
+            _ => 4,
+        };
+        for _ in 0..50 {
+            let mut host = Host::new();
+            (0..6).for_each(|n| _ = host.add(format!("s{n}"), acts(otherwise)));
+            let handle = host.handle();
+            let (end, over) = bounded::<()>(0);
+            let observer = thread::spawn(move || {
+                while over.is_empty() && over.try_recv() != Err(TryRecvError::Disconnected) {
+                    let ranks: Vec<_> = states(&handle).iter().map(rank).collect();
+                    let fits = |two: &[i32]| (two[1] == 0 || two[0] >= 2) && (two[0] < 3 || two[1] == 4);
+                    assert!(ranks.windows(2).all(fits), "{ranks:?}");
+                }
+            });
+            host.start().unwrap();
+            host.stop(PATIENCE).unwrap();
+            drop(end);
+            observer.join().unwrap();
+        }
+    });
+}
+
+// 37
+#[test]
+#[cfg(target_os = "linux")]
+fn a_snapshot_says_what_a_service_is_blocked_in_only_while_it_starts_or_stops() {
+    in_time(|| {
+        let (mut host, gate) = (Host::new(), Gate::new());
+        let at_gate = gate.clone();
+        host.add("a", acts(otherwise));
+        let service = move |phase, ctx: &Context| {
+            if phase == Phase::Run { otherwise(phase, ctx) } else { at_gate.pass(ctx) }
+        };
+        host.add("b", acts(service));
+        let events = host.events();
+        let (handle, blocked) = (host.handle(), |handle: &HostHandle| {
+            handle.services().iter().map(|service| service.blocked_in.is_some()).collect::<Vec<_>>()
+        });
+        let owner = thread::spawn(move || host.run_until(&StopToken::never()));
+        gate.who();
+        assert_eq!(blocked(&handle), [false, true]);
+        gate.let_one_through();
+        while !matches!(events.recv().unwrap().kind, EventKind::HostStarted { .. }) {}
+        assert_eq!(blocked(&handle), [false, false]);
+        handle.request_stop();
+        gate.who();
+        assert_eq!(blocked(&handle), [false, true]);
+        gate.let_one_through();
+        owner.join().unwrap().unwrap();
+        assert_eq!(blocked(&handle), [false, false]);
+    });
+}
+
+/// A group of one service; then so many others, which wait for the gate, that a look takes its time; then another group.
+fn two_groups(first: Box<dyn Service>, second: Box<dyn Service>, gate: &Gate) -> Host {
+    let with = |child: Box<dyn Service>| {
+        let mut child = Some(child);
+        group(move |inside| Ok(_ = inside.add("child", child.take().ok_or("only once")?)))
+    };
+    let (mut host, gate) = (Host::new(), gate.clone());
+    host.add("gate", task(move |ctx| gate.pass(ctx)));
+    host.add("first", with(first)).after::<&str>([]);
+    (0..3_000).for_each(|n| _ = host.add(format!("between{n}"), acts(otherwise)).after(["gate"]));
+    host.add("second", with(second)).after::<&str>([]);
+    host
+}
+
+// 37
+#[test]
+fn a_snapshot_shows_the_children_of_all_groups_as_they_were_at_one_moment() {
+    in_time(|| {
+        for _ in 0..50 {
+            let (gate, (go, going), (pass_on, passed)) = (Gate::new(), bounded::<()>(0), bounded::<()>(0));
+            let (first, second) = (worker(move |_| Ok(going.recv()?)), worker(move |_| Ok(passed.recv()?)));
+            let mut host = two_groups(Box::new(first), Box::new(second), &gate);
+            let (handle, events) = (host.handle(), host.events());
+            let owner = thread::spawn(move || host.run_until(&StopToken::never()));
+            let is_group = |event: &Event| matches!(event.service.as_deref(), Some("first" | "second"));
+            let started = |event: &Event| matches!(event.kind, EventKind::Started) && is_group(event);
+            assert_eq!(events.iter().filter(started).take(2).count(), 2);
+            let observer = thread::spawn(move || {
+                loop {
+                    let services = handle.services();
+                    let child = |name| services.iter().find(|service| &*service.name == name).unwrap().state;
+                    let both = (child("first/child"), child("second/child"));
+                    assert!(both.1 != State::Completed || both.0 == State::Completed, "{both:?}");
+                    if both.1 == State::Completed {
+                        return handle;
+                    }
+                }
+            });
+            let first_is_done = |event: &Event| {
+                matches!(event.kind, EventKind::Completed) && event.service.as_deref() == Some("first/child")
+            };
+            go.send(()).unwrap();
+            events.iter().find(first_is_done).unwrap();
+            pass_on.send(()).unwrap(); // so the second completes after the first
+            observer.join().unwrap().request_stop();
+            gate.let_one_through();
+            owner.join().unwrap().unwrap();
+        }
+    });
+}

@@ -1,0 +1,295 @@
+//! Promise 38: events.
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use hosted::{Context, Event, EventKind, Host, Phase, Restart, Result, Service, StopToken, worker};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// Only so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test that would hang if a promise were broken.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, over) = bounded::<()>(0);
+    let body = move || {
+        let _done = done; // dropped by a panic too
+        test();
+    };
+    let thread = thread::spawn(body);
+    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// A service that is one function of the phase.
+struct Acts<F>(F);
+
+fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
+    Acts(f)
+}
+
+impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Start, ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Run, ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Stop, ctx)
+    }
+}
+
+/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
+fn otherwise(phase: Phase, ctx: &Context) -> Result {
+    if phase == Phase::Run {
+        ctx.wait();
+    }
+    Ok(())
+}
+
+/// Hands every log line of the process to the tests, which know their own by the services' names.
+struct Logger(Mutex<Vec<Sender<(log::Level, String, String)>>>);
+
+static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        let line = (line.level(), line.target().to_owned(), line.args().to_string());
+        self.0.lock().unwrap().retain(|listener| listener.send(line.clone()).is_ok());
+    }
+
+    fn flush(&self) {}
+}
+
+/// The log lines from now on: level, target, text.
+fn log_lines() -> Receiver<(log::Level, String, String)> {
+    let (sender, lines) = unbounded();
+    LOGGER.0.lock().unwrap().push(sender);
+    _ = log::set_logger(&LOGGER); // the first test installs it
+    log::set_max_level(log::LevelFilter::Trace);
+    lines
+}
+
+/// A word for what a service did.
+fn word(event: &Event) -> &'static str {
+    match event.kind {
+        EventKind::Starting => "starting",
+        EventKind::Started => "started",
+        EventKind::Stopping => "stopping",
+        EventKind::Stopped => "stopped",
+        EventKind::Completed => "completed",
+        EventKind::Failed(_) => "failed",
+        EventKind::Restarting { .. } => "restarting",
+        EventKind::Reported { .. } => "reported",
+        EventKind::Missed { .. } => "missed",
+        EventKind::HostStarting { .. } => "host starting",
+        EventKind::HostStarted { .. } => "host started",
+        EventKind::HostStopping { .. } => "host stopping",
+        EventKind::HostStopped { .. } => "host stopped",
+        _ => "else",
+    }
+}
+
+/// What happened to `service`, in order.
+fn story(events: &Receiver<Event>, service: Option<&str>) -> Vec<&'static str> {
+    events.try_iter().filter(|event| event.service.as_deref() == service).map(|event| word(&event)).collect()
+}
+
+/// Waits until `service` has done this.
+fn listen_for(what: &str, service: &str, events: &Receiver<Event>) {
+    events.iter().find(|event| word(event) == what && event.service.as_deref() == Some(service)).unwrap();
+}
+
+// 38
+#[test]
+fn the_events_of_one_service_and_of_the_host_are_in_order() {
+    in_time(|| {
+        let mut host = Host::new();
+        let (services, whole, heard) = (host.events(), host.events(), host.events());
+        let run = |ctx: &Context| {
+            ctx.report("a hiccup");
+            if ctx.restarts() == 0 { Err("cable cut".into()) } else { otherwise(Phase::Run, ctx) }
+        };
+        let none = Duration::ZERO..=Duration::ZERO;
+        host.add("a", worker(run)).restart(Restart::on_failure().backoff(none));
+        let (go, gate) = bounded::<()>(0);
+        let completes = move |_: &Context| Ok(gate.recv()?);
+        host.add("b", worker(completes));
+        host.add("c", acts(otherwise));
+        host.start().unwrap();
+        (0..2).for_each(|_| listen_for("reported", "a", &heard));
+        go.send(()).unwrap();
+        listen_for("completed", "b", &heard);
+        host.stop(PATIENCE).unwrap();
+        let all: Vec<Event> = services.try_iter().collect();
+        let of = |name: &str| all.iter().filter(|event| event.service.as_deref() == Some(name)).map(word).collect();
+        let (a, b, c): (Vec<_>, Vec<_>, Vec<_>) = (of("a"), of("b"), of("c"));
+        let first = ["starting", "started", "reported", "restarting"];
+        let second = ["starting", "started", "reported", "stopping", "stopped"];
+        assert_eq!(a, [&first[..], &second[..]].concat());
+        assert_eq!(b, ["starting", "started", "stopping", "completed"]);
+        assert_eq!(c, ["starting", "started", "stopping", "stopped"]);
+        assert_eq!(story(&whole, None), ["host starting", "host started", "host stopping", "host stopped"]);
+    });
+}
+
+// 38
+#[test]
+fn a_step_is_announced_before_it_is_taken() {
+    in_time(|| {
+        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let events = host.events();
+        let service = acts(move |phase, ctx| {
+            otherwise(phase, ctx)?; // in its run: until it has been asked
+            Ok(tell.send((phase, story(&events, Some("a"))))?)
+        });
+        host.add("a", service);
+        host.start().unwrap();
+        host.stop(PATIENCE).unwrap();
+        let seen: Vec<_> = told.try_iter().collect();
+        let steps =
+            [(Phase::Start, vec!["starting"]), (Phase::Run, vec!["started", "stopping"]), (Phase::Stop, vec![])];
+        assert_eq!(seen, steps);
+    });
+}
+
+// 38
+#[test]
+fn a_service_that_is_asked_to_stop_while_it_is_stopping_is_said_to_be_stopping_once() {
+    in_time(|| {
+        let (mut host, (tell, closing)) = (Host::new(), bounded(0));
+        let events = host.events();
+        let service = acts(move |phase, ctx| match phase {
+            Phase::Stop => {
+                tell.send(())?;
+                ctx.wait();
+                Ok(())
+            }
+            _ => Ok(()),
+        });
+        host.add("a", service);
+        host.start().unwrap();
+        closing.recv().unwrap();
+        host.stop(PATIENCE).unwrap();
+        assert_eq!(story(&events, Some("a")), ["starting", "started", "stopping", "completed"]);
+    });
+}
+
+/// A host with one service that reports as often as it is told to, and answers when it has.
+fn reporter(name: impl Into<Arc<str>>) -> (Host, Sender<u32>, Receiver<u32>) {
+    let ((order, orders), (answer, answers)) = (bounded(0), bounded(0));
+    let mut host = Host::new();
+    let run = move |ctx: &Context| {
+        ctx.wait_until_started()?;
+        while let Ok(times) = ctx.recv(&orders) {
+            (0..times).for_each(|_| ctx.report("a hiccup"));
+            answer.send(times)?;
+        }
+        Ok(())
+    };
+    host.add(name, worker(run));
+    (host, order, answers)
+}
+
+// 38
+#[test]
+fn a_slow_listener_holds_up_nothing_keeps_1024_events_and_is_told_how_many_it_missed() {
+    in_time(|| {
+        let (mut host, order, answers) = reporter("a");
+        let events = host.events();
+        host.start().unwrap();
+        order.send(5_000).unwrap();
+        answers.recv().unwrap(); // nobody has listened all the while
+        let kept: Vec<Event> = events.try_iter().collect();
+        assert_eq!(kept.len(), 1_024);
+        assert_eq!(
+            kept[..4].iter().map(word).collect::<Vec<_>>(),
+            ["host starting", "starting", "started", "host started"]
+        );
+        assert!(kept[4..].iter().all(|event| word(event) == "reported"));
+        order.send(2).unwrap();
+        answers.recv().unwrap();
+        let next: Vec<Event> = events.try_iter().collect();
+        assert_eq!(next.iter().map(word).collect::<Vec<_>>(), ["missed", "reported", "reported"]);
+        assert!(matches!(next[0].kind, EventKind::Missed { events } if events == 4 + 5_000 - 1_024), "{}", next[0]);
+        assert_eq!(next[0].service, None);
+        host.stop(PATIENCE).unwrap();
+    });
+}
+
+// 38
+#[test]
+fn each_subscription_is_its_own_and_hears_what_happens_from_then_on() {
+    in_time(|| {
+        let (mut host, order, answers) = reporter("a");
+        let (slow, first) = (host.events(), host.events());
+        host.start().unwrap();
+        order.send(3_000).unwrap(); // `slow` is full now, and `first`
+        answers.recv().unwrap();
+        let second = host.events();
+        first.try_iter().for_each(drop);
+        order.send(1).unwrap();
+        answers.recv().unwrap();
+        host.stop(PATIENCE).unwrap();
+        assert_eq!(story(&second, Some("a")), ["reported", "stopping", "stopped"]);
+        assert_eq!(story(&first, Some("a")), ["reported", "stopping", "stopped"]);
+        assert_eq!(slow.len(), 1_024);
+        drop(host);
+        assert!(first.recv().is_err(), "with its host a subscription ends");
+    });
+}
+
+// 38
+#[test]
+fn a_dead_listener_holds_up_nothing_and_nobody_listening_keeps_nothing() {
+    in_time(|| {
+        let name: Arc<str> = "a".into(); // each event that is kept somewhere holds it
+        let (mut host, order, answers) = reporter(name.clone());
+        host.start().unwrap();
+        let report = |times| {
+            order.send(times).unwrap();
+            answers.recv().unwrap();
+        };
+        report(1);
+        let held = Arc::strong_count(&name);
+        report(5_000);
+        assert_eq!(Arc::strong_count(&name), held, "events that nobody listens to are kept");
+        let dead = host.events();
+        report(500);
+        assert_eq!(Arc::strong_count(&name), held + 500);
+        drop(dead);
+        report(5_000);
+        assert_eq!(Arc::strong_count(&name), held, "events of a dead listener are kept");
+        host.stop(PATIENCE).unwrap();
+    });
+}
+
+// 38, 4.5
+#[test]
+fn log_lines_say_what_the_events_say() {
+    in_time(|| {
+        let (lines, mut host) = (log_lines(), Host::new());
+        let events = host.events();
+        let run = |ctx: &Context| {
+            ctx.report("a hiccup");
+            if ctx.restarts() == 0 { Err("cable cut".into()) } else { panic!("burnt down") }
+        };
+        let none = Duration::ZERO..=Duration::ZERO;
+        host.add("twofold", worker(run)).restart(Restart::on_failure().backoff(none).give_up_after(1));
+        host.run_until(&StopToken::never()).unwrap_err();
+        let ours = |text: &String| text.contains("`twofold`");
+        let mut logged: Vec<String> = lines.try_iter().map(|line| line.2).filter(ours).collect();
+        let mut told: Vec<String> = events.try_iter().map(|event| event.to_string()).filter(ours).collect();
+        logged.sort(); // lines leave after the lock is let go, in no fixed order among threads
+        told.sort();
+        assert_eq!(logged, told);
+        assert!(logged.len() >= 8, "{logged:?}");
+    });
+}

@@ -1,0 +1,232 @@
+//! Promise 73: a stop callback that blocks holds up no other service and no deadline, and is named; one that panics is in
+//! the result.
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use hosted::{
+    Cause, Context, Host, HungService, Outcome, Phase, Report, Service, StopCallback, StopSource, StopToken, worker,
+};
+use std::time::{Duration, Instant};
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Where a service leaves a guard that is to outlive its run.
+type Shelf = Sender<StopCallback>;
+
+/// A service that hears at once, and whose stop callback, left on the shelf, is `callback`.
+fn with_callback(shelf: &Shelf, callback: impl Fn() + Clone + Send + 'static) -> impl Service {
+    let shelf = shelf.clone();
+    worker(move |ctx| {
+        shelf.send(ctx.on_stop(callback.clone()))?;
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// A callback that blocks until the sender is dropped.
+fn blocking() -> (impl Fn() + Clone + Send + 'static, Sender<()>) {
+    let (release, held) = bounded::<()>(0);
+    (move || _ = held.recv(), release)
+}
+
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// Waits until the callback is registered.
+fn registered(guards: &Receiver<StopCallback>) -> StopCallback {
+    guards.recv_timeout(LIMIT).unwrap()
+}
+
+fn hung(report: &Report, place: usize) -> &HungService {
+    match &report.services[place].outcome {
+        Outcome::Hung(hung) => hung,
+        other => panic!("not hung: {other:?} in\n{report}"),
+    }
+}
+
+// 73
+#[test]
+fn a_callback_that_blocks_holds_up_no_other_service_and_no_deadline_and_is_named() {
+    let (shelf, guards) = unbounded();
+    let (callback, release) = blocking();
+    let mut host = Host::new();
+    host.add("first", idle());
+    host.add("blocked", with_callback(&shelf, callback));
+    host.add("last", idle());
+    host.start().unwrap();
+    let (guard, release) = (registered(&guards), release); // dropped in reverse: where this fails, it ends
+    let began = Instant::now();
+    let error = host.stop(SHORT).unwrap_err(); // returns, although nobody has released it
+    assert!(began.elapsed() >= SHORT);
+    assert_eq!(hung(error.report(), 1).phase, Phase::Callback);
+    assert!(hung(error.report(), 1).thread.starts_with("blocked:on_stop"), "the thread's own name: {error}");
+    let [failure] = error.failures() else { panic!("one failure: {error}") };
+    assert_eq!((failure.service(), failure.phase()), ("blocked", Phase::Callback));
+    assert!(matches!(failure.cause(), Cause::TimedOut(_)));
+    for other in [&error.report().services[0], &error.report().services[2]] {
+        assert!(matches!(other.outcome, Outcome::Stopped), "{error}");
+    }
+    drop(release);
+    let report = host.stop(LIMIT).unwrap();
+    assert!(matches!(report.services[1].outcome, Outcome::Stopped), "{report}");
+    drop(guard);
+}
+
+// 73
+#[test]
+fn those_a_service_depends_on_are_asked_when_it_has_ended_though_its_callback_blocks() {
+    let (shelf, guards) = unbounded();
+    let (callback, release) = blocking();
+    let mut held = Some(release);
+    let first = worker(move |ctx| {
+        ctx.wait();
+        drop(held.take()); // only now can the callback return
+        Ok(())
+    });
+    let mut host = Host::new();
+    host.add("first", first);
+    host.add("blocked", with_callback(&shelf, callback));
+    host.start().unwrap();
+    let _guard = registered(&guards);
+    let report = host.stop(Duration::MAX).unwrap(); // of which no half is ever over
+    assert!(report.services.iter().all(|service| !service.overtaken), "{report}");
+}
+
+// 73
+#[test]
+fn a_callback_that_blocks_is_named_also_where_its_service_waits_for_it() {
+    let (tell, ready) = bounded(1);
+    let (begin, begun) = bounded::<()>(0);
+    let (callback, release) = blocking();
+    let run = move |ctx: &Context| {
+        let (begin, callback) = (begin.clone(), callback.clone());
+        let guard = ctx.on_stop(move || {
+            _ = begin.send(());
+            callback();
+        });
+        tell.send(())?;
+        begun.recv()?;
+        drop(guard); // which waits until the callback has returned
+        Ok(())
+    };
+    let mut host = Host::new();
+    host.add("blocked", worker(run));
+    host.start().unwrap();
+    ready.recv_timeout(LIMIT).unwrap();
+    let error = host.stop(SHORT).unwrap_err();
+    assert_eq!(hung(error.report(), 0).phase, Phase::Callback, "{error}");
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+// 73
+#[test]
+fn callbacks_run_on_a_thread_of_their_own_once_the_flag_is_set() {
+    let (shelf, guards) = unbounded();
+    let (tell, told) = bounded(2);
+    let mut host = Host::new();
+    let run = move |ctx: &Context| {
+        let (asked, tell) = (ctx.clone(), tell.clone());
+        let callback = move || {
+            let thread = std::thread::current();
+            _ = tell.send((asked.stop_requested(), thread.id(), thread.name().map(str::to_owned)));
+        };
+        shelf.send(ctx.on_stop(callback))?;
+        ctx.wait();
+        Ok(())
+    };
+    host.add("one", worker(run));
+    host.start().unwrap();
+    let _guard = registered(&guards);
+    host.stop(LIMIT).unwrap();
+    let (flagged, thread, name) = told.try_recv().unwrap(); // a stop that returns well has run them
+    assert!(flagged && thread != std::thread::current().id());
+    assert_eq!(name.as_deref(), Some("one:on_stop"));
+    assert!(told.try_recv().is_err(), "once");
+}
+
+// 73
+#[test]
+fn a_callback_that_panics_is_in_the_result_and_keeps_no_other_from_running() {
+    let (shelf, guards) = unbounded();
+    let (tell, told) = unbounded();
+    let run = move |ctx: &Context| {
+        let ends = tell.clone();
+        shelf.send(ctx.on_stop(|| panic!("ouch")))?;
+        shelf.send(ctx.on_stop(move || _ = ends.send(())))?;
+        ctx.wait();
+        Ok(())
+    };
+    let mut host = Host::new();
+    host.add("first", idle());
+    host.add("sore", worker(run));
+    host.start().unwrap();
+    let _guards = [registered(&guards), registered(&guards)];
+    let error = host.stop(LIMIT).unwrap_err();
+    let [failure] = error.failures() else { panic!("one failure: {error}") };
+    assert_eq!((failure.service(), failure.phase()), ("sore", Phase::Callback));
+    assert!(matches!(failure.cause(), Cause::Panicked(text) if text == "ouch"), "{error}");
+    assert!(matches!(error.report().services[1].outcome, Outcome::Failed(_)), "{error}");
+    assert!(matches!(error.report().services[0].outcome, Outcome::Stopped), "{error}");
+    assert_eq!((told.try_iter().count(), error.report().services[1].errors), (1, 1));
+}
+
+// 73
+#[test]
+fn a_callback_of_stopping_that_blocks_holds_up_no_stop() {
+    let (callback, release) = blocking();
+    let (tell, told) = bounded(1);
+    let mut host = Host::new();
+    host.add("idle", idle());
+    host.start().unwrap();
+    let guard = host.handle().stopping().on_stop(move || {
+        _ = tell.send(());
+        callback();
+    });
+    let (_guard, release) = (guard, release); // dropped in reverse: where this fails, it ends
+    host.stop(LIMIT).unwrap(); // returns, although nobody has released it
+    told.recv_timeout(LIMIT).unwrap();
+    drop(release);
+}
+
+/// Whether a run until `stop` returns, well, though a callback of `stopping` blocks for as long as it lasts.
+fn returns_from_run(stop: StopToken, service: impl Service) -> bool {
+    let (callback, release) = blocking();
+    let mut host = Host::new();
+    host.add("idle", service);
+    let guard = host.handle().stopping().on_stop(callback);
+    let (tell, ended) = bounded(1);
+    let running = std::thread::spawn(move || tell.send(host.run_until(&stop).is_ok()));
+    let result = ended.recv_timeout(LIMIT);
+    drop(release);
+    running.join().unwrap().unwrap();
+    drop(guard);
+    result == Ok(true)
+}
+
+// 73
+#[test]
+fn a_callback_of_stopping_that_blocks_keeps_no_run_from_returning() {
+    let stop = StopSource::new();
+    let token = stop.token();
+    let service = worker(move |ctx| {
+        let stop = stop.clone();
+        std::thread::spawn(move || stop.request_stop()); // callbacks run there
+        ctx.wait();
+        Ok(())
+    });
+    assert!(returns_from_run(token, service));
+}
+
+// 73
+#[test]
+fn a_callback_of_stopping_that_blocks_keeps_no_run_from_returning_that_is_stopped_from_the_first() {
+    let stop = StopSource::new();
+    stop.request_stop();
+    assert!(returns_from_run(stop.token(), idle()));
+}

@@ -1,0 +1,133 @@
+//! A process of its own, for what ends one: the test binary itself, started again to play one of its programs.
+//!
+//! A test file that uses it has `programs`, an ignored test that calls [`play`] with a name and a function each.
+
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio, Termination};
+use std::time::Duration;
+
+/// A hang becomes a failure.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// How the test binary becomes a child.
+pub(crate) const ARGS: [&str; 4] = ["programs", "--exact", "--ignored", "--nocapture"];
+
+/// Tells a child what to play.
+const PROGRAM: &str = "HOSTED_TEST_PROGRAM";
+
+/// What a child says begins with this, to tell it from what the test harness says.
+const MARK: &str = "@@";
+
+/// In the child: plays the program that its parent wants.
+pub(crate) fn play(programs: &[(&str, fn())]) {
+    // Without a parent nobody asked for one: somebody runs all ignored tests.
+    let Ok(name) = std::env::var(PROGRAM) else { return };
+    let program = programs.iter().find(|program| program.0 == name).expect("a program of that name");
+    std::thread::spawn(|| {
+        std::thread::sleep(5 * LIMIT); // where the parent has died, nobody else ends it
+        std::process::exit(99)
+    });
+    say(&std::process::id().to_string());
+    (program.1)();
+}
+
+/// In the child: says a line to the parent.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // The harness may be in the middle of a line.
+    write!(out, "\n{MARK}{line}\n").and_then(|()| out.flush()).expect("the parent listens");
+}
+
+/// In the child: ends it as returning `result` from `main` does.
+pub(crate) fn leave(result: impl Termination) -> ! {
+    let code = format!("{:?}", result.report()); // the one way to its number
+    let digits: String = code.chars().filter(char::is_ascii_digit).collect();
+    std::process::exit(digits.parse().expect("an exit code"))
+}
+
+/// In the parent: a child.
+pub(crate) struct Child {
+    /// Of the one to send signals to.
+    id: String,
+    lines: Receiver<String>,
+    errors: Receiver<String>,
+    end: Receiver<ExitStatus>,
+    ended: bool,
+}
+
+impl Child {
+    /// Starts a process that plays `program`, and waits until that says `ready`.
+    pub(crate) fn play(program: &str) -> Self {
+        let exe = std::env::current_exe().unwrap();
+        Self::start(Command::new(exe).args(ARGS), program)
+    }
+
+    /// The same by a command that passes [`ARGS`] on to the test binary.
+    pub(crate) fn start(command: &mut Command, program: &str) -> Self {
+        let command = command.env(PROGRAM, program).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let ((say, lines), (complain, errors), (tell, end)) = (unbounded(), bounded(1), bounded(1));
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                line.strip_prefix(MARK).map(|line| say.send(line.to_owned()));
+            }
+        });
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            _ = err.read_to_string(&mut text);
+            complain.send(text)
+        });
+        let mut this = Child { id: child.id().to_string(), lines, errors, end, ended: false };
+        std::thread::spawn(move || tell.send(child.wait().unwrap()));
+        this.id = this.next();
+        this.says("ready");
+        this
+    }
+
+    fn next(&self) -> String {
+        let line = self.lines.recv_timeout(LIMIT);
+        line.unwrap_or_else(|_| panic!("it says no more, but complains: {}", self.complaints()))
+    }
+
+    /// Waits for its next line, which is `line`.
+    pub(crate) fn says(&self, line: &str) {
+        assert_eq!(self.next(), line);
+    }
+
+    /// Sends it a signal: `INT`, `TERM`, `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(kill(name, &self.id));
+    }
+
+    /// Waits for its end, and gives its exit code and what stands on stderr. A signal that killed it is a negative code.
+    /// It has said no more.
+    pub(crate) fn ends(mut self) -> (i32, String) {
+        let status = self.end.recv_timeout(LIMIT).expect("it does not end");
+        self.ended = true;
+        let more: Vec<String> = self.lines.iter().collect();
+        assert_eq!(more, [""; 0]);
+        let code = status.code().or_else(|| status.signal().map(|signal| -signal));
+        (code.expect("one or the other"), self.complaints())
+    }
+
+    fn complaints(&self) -> String {
+        self.errors.recv_timeout(Duration::from_secs(1)).unwrap_or_default()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Else the test has failed. Its number is its own until somebody has waited for its end.
+        if !self.ended && self.end.try_recv().is_err() {
+            kill("KILL", &self.id);
+        }
+    }
+}
+
+fn kill(signal: &str, id: &str) -> bool {
+    let script = ["-c", r#"kill -s "$1" "$2""#, "kill", signal, id];
+    Command::new("sh").args(script).status().is_ok_and(|status| status.success())
+}

@@ -1,0 +1,227 @@
+//! 69-71: what the consumers of a queue do with its jobs, also when a stop is asked for and when time is up.
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use hosted::{Context, Event, EventKind, Host, Outcome, PushError, Queue, Report, Result, Service, StopToken};
+use hosted::{HostError, StopSource, Stopped};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const MS: Duration = Duration::from_millis(1);
+
+fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(LIMIT).expect("this should have come long ago")
+}
+
+/// A consumer that hands out its own token, which no job sees.
+struct Open<S>(S, Sender<StopToken>);
+
+impl<S: Service> Service for Open<S> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.1.send(ctx.stop_token().clone())?;
+        self.0.start(ctx)
+    }
+    fn run(&mut self, ctx: &Context) -> Result {
+        self.0.run(ctx)
+    }
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.0.stop(ctx)
+    }
+}
+
+fn open<S: Service>(consumer: S) -> (Open<S>, Receiver<StopToken>) {
+    let (token, tokens) = unbounded();
+    (Open(consumer, token), tokens)
+}
+
+type Stopping = JoinHandle<(Host, Result<Report, HostError>)>;
+
+fn stop_aside(mut host: Host, timeout: Duration) -> Stopping {
+    spawn(move || {
+        let result = host.stop(timeout);
+        (host, result)
+    })
+}
+
+fn left_in_queue(events: &Receiver<Event>) -> Vec<(String, usize)> {
+    let left = |event: Event| match event.kind {
+        EventKind::LeftInQueue { items } => Some((event.service.unwrap().to_string(), items)),
+        _ => None,
+    };
+    events.try_iter().filter_map(left).collect()
+}
+
+// 69
+#[test]
+fn a_job_that_fails_or_panics_is_logged_counted_and_reported_and_costs_only_itself() {
+    let queue = Queue::bounded(4);
+    (1..=4).for_each(|n| queue.push(n).unwrap());
+    queue.close();
+    let (told, tells) = unbounded();
+    let mut host = Host::new();
+    let events = host.events();
+    host.add(
+        "mailer",
+        queue.consumer(move |n, _| {
+            told.send(n)?;
+            match n {
+                1 => Err("no such address".into()),
+                2 => panic!("no such letter"),
+                3 => Err(Stopped.into()), // of somebody else's token
+                _ => Ok(()),
+            }
+        }),
+    );
+    let report = host.run_until(&StopToken::never()).unwrap();
+    assert_eq!(tells.try_iter().collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(matches!(report.services[0].outcome, Outcome::Completed));
+    assert_eq!((report.services[0].errors, report.services[0].restarts), (3, 0));
+    let is_report = |event: &Event| matches!(event.kind, EventKind::Reported { .. });
+    let said = events.try_iter().filter(is_report).map(|event| event.to_string()).collect::<Vec<_>>();
+    let expected = ["no such address", "a job panicked: no such letter", "stopped"];
+    assert_eq!(said, expected.map(|text| format!("service `mailer` reports: {text}")));
+    assert_eq!(host.handle().services()[0].last_error.as_deref(), Some("stopped"));
+}
+
+// 70
+#[test]
+fn a_job_that_sleeps_or_receives_on_its_context_is_not_cut_short_by_the_asking() {
+    let queue = Queue::bounded(1);
+    let (go, gone) = bounded(0);
+    let (told, tells) = unbounded();
+    let (consumer, tokens) = open(queue.consumer(move |(), ctx| {
+        told.send(Ok(()))?;
+        let received = ctx.recv(&gone).map_err(|_| Stopped);
+        Ok(told.send(received.and_then(|()| ctx.sleep(MS)).and_then(|()| ctx.check()))?)
+    }));
+    let mut host = Host::new();
+    host.add("consumer", consumer);
+    host.start().unwrap();
+    let token = next(&tokens);
+    queue.push(()).unwrap();
+    next(&tells).unwrap();
+    let stopping = stop_aside(host, LIMIT);
+    token.wait();
+    assert!(tells.is_empty(), "it still waits");
+    go.send_timeout((), LIMIT).unwrap();
+    assert_eq!(next(&tells), Ok(()));
+    let report = stopping.join().unwrap().1.unwrap();
+    assert_eq!(report.services[0].errors, 0);
+}
+
+// 70
+#[test]
+fn when_its_time_is_up_a_jobs_context_is_stopped_and_no_further_job_is_taken() {
+    let queue = Queue::bounded(3);
+    (1..=3).for_each(|n| queue.push(n).unwrap());
+    let (told, tells) = unbounded();
+    let mut host = Host::new();
+    let events = host.events();
+    host.add(
+        "consumer",
+        queue.consumer(move |n, ctx| {
+            told.send((n, None))?;
+            let slept = ctx.sleep(Duration::MAX);
+            told.send((n, Some((slept, ctx.stop_deadline(), Instant::now()))))?;
+            Ok(slept?)
+        }),
+    );
+    host.start().unwrap();
+    assert_eq!(next(&tells), (1, None));
+    let report = host.stop(MS * 300).unwrap();
+    let (_, end) = next(&tells);
+    let (slept, deadline, at) = end.unwrap();
+    assert_eq!(slept, Err(Stopped));
+    assert!(at >= deadline.expect("a stop has a deadline"), "cut short before its time was up");
+    assert!(tells.is_empty(), "a job was taken when the time was up");
+    assert_eq!(queue.drain(), [2, 3]);
+    assert_eq!(report.services[0].errors, 1, "the job was not done, and says so");
+    assert_eq!(left_in_queue(&events), [("consumer".to_owned(), 2)]);
+}
+
+// 70
+#[test]
+fn a_consumers_own_stop_timeout_is_its_time() {
+    let queue = Queue::bounded(2);
+    (1..=2).for_each(|n| queue.push(n).unwrap());
+    let (told, tells) = unbounded();
+    let mut host = Host::new();
+    host.add(
+        "consumer",
+        queue.consumer(move |n, ctx| {
+            told.send(n)?;
+            Ok(ctx.sleep(Duration::MAX)?)
+        }),
+    )
+    .stop_timeout(MS * 50);
+    host.start().unwrap();
+    next(&tells);
+    host.stop(Duration::MAX).unwrap(); // would wait for ever
+    assert_eq!(queue.drain(), [2]);
+}
+
+// 70
+#[test]
+fn a_queue_closes_when_its_last_running_consumer_is_asked_though_that_is_in_a_job() {
+    let queue = Queue::bounded(1);
+    let (go, gone) = unbounded::<()>();
+    let (told, tells) = unbounded();
+    let (consumer, tokens) = open(queue.consumer(move |n, _| {
+        told.send(n)?;
+        Ok(gone.recv()?)
+    }));
+    let mut host = Host::new();
+    host.add("consumer", consumer);
+    host.start().unwrap();
+    queue.push(1).unwrap();
+    next(&tells);
+    queue.push(2).unwrap();
+    let (refused, refuses) = unbounded();
+    let theirs = queue.clone();
+    spawn(move || refused.send(theirs.push(3)).unwrap()); // it waits: the queue is full
+    let stopping = stop_aside(host, LIMIT);
+    next(&tokens).wait();
+    let refusal = refuses.recv_timeout(LIMIT / 6);
+    (0..3).for_each(|_| go.send(()).unwrap());
+    stopping.join().unwrap().1.unwrap();
+    assert_eq!(refusal, Ok(Err(PushError::Closed(3))), "a producer waits for a queue that nobody will empty");
+    assert_eq!((next(&tells), queue.drain()), (2, vec![]));
+}
+
+// 70
+#[test]
+fn a_consumer_without_a_host_finishes_what_is_in_its_queue_after_the_stop_and_closes_it() {
+    let (queue, stop) = (Queue::bounded(3), StopSource::new());
+    (1..=3).for_each(|n| queue.push(n).unwrap());
+    stop.request_stop();
+    let mut handled = Vec::new();
+    let (told, tells) = unbounded();
+    let ctx = Context::new("consumer", stop.token());
+    let mut consumer = queue.consumer(move |n, job| Ok(told.send((n, job.stop_requested(), job.stop_deadline()))?));
+    consumer.run(&ctx).unwrap(); // as a unit test does it, without `start`
+    handled.extend(tells.try_iter());
+    assert_eq!(handled, [1, 2, 3].map(|n| (n, false, None)), "no host, no deadline");
+    assert_eq!(queue.try_push(4), Err(PushError::Closed(4)));
+}
+
+// 69
+#[test]
+fn a_consumer_without_a_host_ends_when_its_queue_is_closed_and_empty() {
+    for started in [false, true] {
+        let queue = Queue::bounded(3);
+        let (told, tells) = unbounded();
+        let ctx = Context::new("consumer", StopSource::new().token());
+        let mut consumer = queue.consumer(move |n, _| {
+            told.send(n)?;
+            Err("is logged".into())
+        });
+        (1..=3).for_each(|n| queue.push(n).unwrap());
+        queue.close();
+        if started {
+            consumer.start(&ctx).unwrap();
+        }
+        consumer.run(&ctx).unwrap();
+        consumer.stop(&ctx).unwrap();
+        assert_eq!(tells.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
+    }
+}

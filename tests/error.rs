@@ -1,0 +1,226 @@
+//! What errors say: of a service (who, in which phase, why), of a host (the report for a person), of waits.
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use hosted::{
+    Cause, Context, Host, HostError, Phase, Queue, RecvError, Result, Service, ServiceError, StopToken, Stopped, worker,
+};
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+/// Only so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test that would hang if a promise were broken.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, over) = bounded::<()>(0);
+    let body = move || {
+        let _done = done; // dropped by a panic too
+        test();
+    };
+    let thread = thread::spawn(body);
+    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// A service that is one function of the phase.
+struct Acts<F>(F);
+
+fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
+    Acts(f)
+}
+
+impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Start, ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Run, ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Stop, ctx)
+    }
+}
+
+/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
+fn otherwise(phase: Phase, ctx: &Context) -> Result {
+    if phase == Phase::Run {
+        ctx.wait();
+    }
+    Ok(())
+}
+
+/// Runs a host with this one service, which fails, until it ends.
+fn error_of(service: impl Service) -> HostError {
+    let mut host = Host::new();
+    host.add("a", service);
+    host.run_until(&StopToken::never()).unwrap_err()
+}
+
+/// A service's own error, with a source.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the feed")]
+struct FeedError(#[source] io::Error);
+
+fn feed_error() -> FeedError {
+    FeedError(io::Error::new(io::ErrorKind::NotFound, "no such host"))
+}
+
+// Displays
+#[test]
+fn a_service_error_names_the_service_the_phase_and_the_cause_with_its_sources_on_one_line() {
+    in_time(|| {
+        let phases = [(Phase::Start, "starting"), (Phase::Run, "running"), (Phase::Stop, "stopping")];
+        for (at, doing) in phases {
+            let fails = acts(move |phase, _| if phase == at { Err(feed_error().into()) } else { Ok(()) });
+            let error = error_of(fails);
+            let text = format!("service `a` failed while {doing}: cannot read the feed: no such host");
+            assert_eq!(error.failures()[0].to_string(), text);
+            let panics = acts(move |phase, _| if phase == at { panic!("lava") } else { Ok(()) });
+            let error = error_of(panics);
+            assert_eq!(error.failures()[0].to_string(), format!("service `a` panicked while {doing}: lava"));
+            assert_eq!(format!("{:?}", error.failures()[0]), error.failures()[0].to_string());
+        }
+    });
+}
+
+// Displays
+#[test]
+fn a_time_out_names_the_service_the_phase_and_the_time() {
+    in_time(|| {
+        let mut host = Host::new();
+        let options = host.add("a", acts(|_, ctx| otherwise(Phase::Run, ctx)));
+        options.start_timeout(Duration::from_millis(20));
+        let error = host.start().unwrap_err();
+        assert_eq!(error.failures()[0].to_string(), "service `a` had not started after 20.0ms");
+        let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
+        let deaf = move |_: &Context| {
+            _ = blocked.recv(); // until the sender is gone
+            Ok(())
+        };
+        host.add("a", worker(deaf));
+        host.start().unwrap();
+        let error = host.stop(Duration::ZERO).unwrap_err();
+        let text = error.failures()[0].to_string();
+        assert!(text.starts_with("service `a` was still in its run "), "{text}");
+        assert!(text.ends_with("s after it was asked to stop"), "{text}");
+        drop(release);
+        host.stop(PATIENCE).unwrap();
+    });
+}
+
+// Displays
+#[test]
+fn the_source_of_a_service_error_is_the_services_own_error() {
+    in_time(|| {
+        let error = error_of(worker(|_| Err(feed_error().into())));
+        let first = error.source().unwrap();
+        assert_eq!(first.downcast_ref::<ServiceError>().map(ServiceError::service), Some("a"));
+        let own = first.source().and_then(|own| own.downcast_ref::<FeedError>()).unwrap();
+        assert_eq!(own.0.kind(), io::ErrorKind::NotFound);
+        let same = error.failures()[0].clone();
+        assert!(matches!(same.cause(), Cause::Failed(own) if own.is::<FeedError>()));
+        assert!(error_of(worker(|_| panic!("lava"))).failures()[0].source().is_none());
+    });
+}
+
+// Displays
+#[test]
+fn a_host_error_debugs_as_it_displays_every_failure_and_then_every_service() {
+    in_time(|| {
+        let mut host = Host::new();
+        host.add(
+            "first",
+            acts(|phase, ctx| if phase == Phase::Stop { Err("cannot close".into()) } else { otherwise(phase, ctx) }),
+        );
+        host.add("second", worker(|_| Err(feed_error().into())));
+        let error = host.run_until(&StopToken::never()).unwrap_err();
+        let text = error.to_string();
+        assert_eq!((format!("{error:?}"), format!("{error:#?}")), (text.clone(), text.clone()));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "service `second` failed while running: cannot read the feed: no such host");
+        assert_eq!(lines[1], "also: service `first` failed while stopping: cannot close");
+        assert!(lines[2].starts_with("stopped in ") && lines[2].ends_with(": service `second` failed"), "{text}");
+        assert!(lines[3].trim_start().starts_with("first ") && lines[3].contains("failed"), "{text}");
+        assert!(lines[4].trim_start().starts_with("second ") && lines[4].contains("failed"), "{text}");
+        assert_eq!(lines.len(), 5, "{text}");
+    });
+}
+
+// Displays
+#[test]
+fn a_host_error_of_the_set_up_and_one_of_a_stop_during_the_start_say_so() {
+    in_time(|| {
+        let mut host = Host::new();
+        host.add("", acts(otherwise));
+        let error = host.start().unwrap_err();
+        let text = "the host did not start: service number 1 has an empty name";
+        assert_eq!((error.to_string(), format!("{error:?}")), (text.to_owned(), text.to_owned()));
+        let mut host = Host::new();
+        host.add("a", acts(otherwise));
+        host.handle().request_stop();
+        let text = host.start().unwrap_err().to_string();
+        assert!(text.starts_with("the host was stopped while it was starting\n"), "{text}");
+        assert!(text.contains(": a stop was requested") && text.contains("never started"), "{text}");
+    });
+}
+
+// Displays
+#[test]
+fn the_errors_of_waits_and_pushes_say_what_happened() {
+    assert_eq!(Stopped.to_string(), "stopped");
+    assert_eq!(RecvError::Stopped.to_string(), "stopped while waiting for a message");
+    assert_eq!(RecvError::Disconnected.to_string(), "the channel is empty and its last sender is gone");
+    assert_eq!(RecvError::from(Stopped), RecvError::Stopped);
+    let queue = Queue::bounded(1);
+    queue.close();
+    let closed = queue.try_push(1).unwrap_err();
+    assert!(closed.to_string().contains("a producer added after its consumer stops first"), "{closed}");
+    assert!(Stopped.source().is_some() && RecvError::Stopped.source().is_some());
+    assert!(RecvError::Disconnected.source().is_none() && closed.source().is_none());
+}
+
+// Displays
+#[test]
+fn exit_codes_tell_failures_from_abandoned_threads() {
+    in_time(|| {
+        let code = |error: &HostError| format!("{:?}", error.exit_code());
+        assert_eq!(code(&error_of(worker(|_| Err("no".into())))), format!("{:?}", ExitCode::from(1)));
+        let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
+        let deaf = move |_: &Context| {
+            _ = blocked.recv(); // until the sender is gone
+            Ok(())
+        };
+        host.add("deaf", worker(deaf));
+        host.start().unwrap();
+        assert_eq!(code(&host.stop(Duration::ZERO).unwrap_err()), format!("{:?}", ExitCode::from(124)));
+        drop(release);
+        host.stop(PATIENCE).unwrap();
+    });
+}
+
+// Displays
+#[test]
+fn an_error_that_panics_when_it_is_displayed_is_reported_all_the_same() {
+    in_time(|| {
+        #[derive(Debug)]
+        struct Mute;
+        impl std::fmt::Display for Mute {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                panic!("no words")
+            }
+        }
+        impl Error for Mute {}
+        let error = error_of(worker(|ctx| {
+            ctx.report(Mute);
+            Err(Mute.into())
+        }));
+        let text = error.failures()[0].to_string();
+        assert!(text.starts_with("service `a` failed while running: ") && text.contains("no words"), "{text}");
+        assert_eq!(error.report().services[0].errors, 2);
+    });
+}

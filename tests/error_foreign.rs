@@ -1,0 +1,145 @@
+//! 33, 38 for a service's error: its `Display` and its `Drop` are foreign code. They are never called with a lock held,
+//! and when they panic the failure is a failure all the same.
+
+use crossbeam_channel::{Receiver, unbounded};
+use hosted::{Host, HostHandle, OnFailure, Outcome, Queue, Restart, Result, StopReason, StopToken, group, worker};
+use std::error::Error;
+use std::fmt;
+use std::thread::spawn;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An error that looks at the host when it is shown and when it is dropped.
+struct Curious(HostHandle);
+
+impl Curious {
+    fn look(&self) {
+        assert!(!self.0.services().is_empty());
+    }
+}
+
+impl fmt::Debug for Curious {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Curious {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.look();
+        f.write_str("curious")
+    }
+}
+
+impl Error for Curious {}
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        self.look();
+    }
+}
+
+/// An error whose text cannot be had.
+#[derive(Debug)]
+struct Mute;
+
+impl fmt::Display for Mute {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl Error for Mute {}
+
+/// What `f` returns, unless it hangs.
+fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    let (told, tells): (_, Receiver<R>) = unbounded();
+    spawn(move || told.send(f()));
+    tells.recv_timeout(LIMIT).expect("it hangs, or has panicked")
+}
+
+/// Runs a host whose one service fails with what `error` makes: its report.
+fn run(restart: Restart, then: OnFailure, error: fn(&HostHandle) -> hosted::BoxError) -> hosted::Report {
+    in_time(move || {
+        let mut host = Host::new();
+        let service = worker(move |ctx| Err(error(ctx.host())));
+        host.add("it", service).restart(restart.backoff(Duration::ZERO..=Duration::ZERO)).on_failure(then);
+        match host.run_until(&StopToken::never()) {
+            Ok(report) => report,
+            Err(error) => error.report().clone(),
+        }
+    })
+}
+
+fn policies() -> [(Restart, OnFailure, u64); 3] {
+    [
+        (Restart::never(), OnFailure::StopHost, 1),
+        (Restart::never(), OnFailure::Ignore, 1),
+        (Restart::on_failure().give_up_after(2), OnFailure::StopHost, 3),
+    ]
+}
+
+// 37, 38
+#[test]
+fn an_error_may_look_at_the_host_when_it_is_shown_and_when_it_is_dropped() {
+    for (restart, then, errors) in policies() {
+        let report = run(restart, then, |host| Curious(host.clone()).into());
+        assert_eq!(report.services[0].errors, errors);
+        assert!(matches!(report.services[0].outcome, Outcome::Failed(_)));
+    }
+}
+
+// 37, 46
+#[test]
+fn an_error_of_a_child_may_look_at_the_host_when_its_group_is_made_anew() {
+    let restarts = in_time(|| {
+        let mut host = Host::new();
+        let outer = host.handle();
+        let fill = move |inner: &mut Host| -> Result {
+            let outer = outer.clone();
+            inner.add(
+                "child",
+                worker(move |ctx| {
+                    ctx.wait_until_started()?;
+                    Err(Curious(outer.clone()).into())
+                }),
+            );
+            Ok(())
+        };
+        let restart = Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO).give_up_after(100);
+        host.add("group", group(fill)).restart(restart);
+        host.run_until(&StopToken::never()).unwrap_err().report().services[0].restarts
+    });
+    assert_eq!(restarts, 100);
+}
+
+// 33
+#[test]
+fn an_error_whose_text_panics_is_a_failure_like_any_other() {
+    for (restart, then, errors) in policies() {
+        let report = run(restart, then, |_| Mute.into());
+        assert_eq!(report.services[0].errors, errors);
+        assert!(matches!(report.services[0].outcome, Outcome::Failed(_)), "{:?}", report.reason);
+        let reason = if then == OnFailure::Ignore { StopReason::AllCompleted } else { StopReason::Failed("it".into()) };
+        assert_eq!(report.reason, reason);
+    }
+}
+
+// 69
+#[test]
+fn a_job_whose_error_has_no_text_costs_only_itself() {
+    let (told, tells) = unbounded();
+    let queue = Queue::bounded(2);
+    let consumer = queue.consumer(move |n, _| {
+        told.send(n)?;
+        if n == 1 { Err(Mute.into()) } else { Ok(()) }
+    });
+    let mut host = Host::new();
+    host.add("consumer", consumer);
+    host.start().unwrap();
+    (1..=2).for_each(|n| queue.push(n).unwrap());
+    let report = host.stop(LIMIT).unwrap();
+    assert_eq!(tells.try_iter().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(report.services[0].errors, 1);
+}

@@ -1,0 +1,179 @@
+//! Promise 34: an error that means "stopped" is a clean end of the service that was asked to stop, and only of that.
+
+use anyhow::Context as _;
+use crossbeam_channel::{RecvTimeoutError, bounded, never};
+use hosted::{
+    BoxError, Cause, Context, Host, Outcome, Phase, Queue, RecvError, Result, Service, StopSource, StopToken, Stopped,
+    group, task, worker,
+};
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+/// Only so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test that would hang if a promise were broken.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, over) = bounded::<()>(0);
+    let body = move || {
+        let _done = done; // dropped by a panic too
+        test();
+    };
+    let thread = thread::spawn(body);
+    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// An application's own error, as `thiserror` makes it.
+#[derive(Debug, thiserror::Error)]
+enum AppError {
+    #[error("while waiting")]
+    Wait(#[from] Stopped),
+    #[error(transparent)]
+    Receive(#[from] RecvError),
+    #[error("i/o")]
+    Io(#[from] io::Error),
+}
+
+/// What a service may make of a wait that the token, which is stopped, ends; and a name for it.
+type Way = (&'static str, fn(&StopToken) -> Result);
+
+const WAYS: &[Way] = &[
+    ("check", |token| Ok(token.check()?)),
+    ("sleep", |token| Ok(token.sleep(Duration::MAX)?)),
+    ("recv", |token| Ok(token.recv(&never::<()>())?)),
+    ("push_until", |token| {
+        let full = Queue::bounded(1);
+        full.push("taken")?;
+        Ok(full.push_until("left over", token)?)
+    }),
+    ("io", |token| Ok(as_io(token)?)),
+    ("io in io", |token| Err(io::Error::new(io::ErrorKind::BrokenPipe, as_io(token).unwrap_err()).into())),
+    ("anyhow", |token| Ok(as_anyhow(token)?)),
+    ("thiserror", |token| Ok(token.check().map_err(AppError::from)?)),
+    ("thiserror, transparent", |token| Ok(token.recv(&never::<()>()).map_err(AppError::from)?)),
+    ("anyhow of thiserror of io", |token| {
+        let error = anyhow::Error::from(AppError::from(as_io(token).unwrap_err()));
+        Err(error.context("poll").context("feed").into())
+    }),
+    ("boxed twice", |token| Err(io::Error::other(BoxError::from(as_anyhow(token).unwrap_err())).into())),
+];
+
+/// As a `Read` that can be stopped says it.
+fn as_io(token: &StopToken) -> io::Result<()> {
+    token.check().map_err(|stopped| io::Error::new(io::ErrorKind::ConnectionAborted, stopped))
+}
+
+fn as_anyhow(token: &StopToken) -> anyhow::Result<()> {
+    token.sleep(Duration::MAX).context("the pause was cut short")
+}
+
+// 34
+#[test]
+fn stopped_of_ones_own_token_is_a_clean_end_however_it_is_wrapped() {
+    in_time(|| {
+        for (way, f) in WAYS {
+            let mut host = Host::new();
+            let run = |ctx: &Context| {
+                ctx.wait();
+                f(ctx.stop_token())
+            };
+            host.add("a", worker(run));
+            host.start().unwrap();
+            let report = host.stop(PATIENCE).unwrap_or_else(|error| panic!("{way}: {error}"));
+            assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{way}: {report}");
+        }
+    });
+}
+
+// 34
+#[test]
+fn stopped_of_ones_own_token_in_a_start_is_a_clean_end_however_it_is_wrapped() {
+    in_time(|| {
+        for (way, f) in WAYS {
+            let mut host = Host::new();
+            let start = |ctx: &Context| {
+                ctx.host().request_stop();
+                ctx.wait();
+                f(ctx.stop_token())
+            };
+            host.add("a", task(start));
+            let report = host.run_until(&StopToken::never()).unwrap_or_else(|error| panic!("{way}: {error}"));
+            assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{way}: {report}");
+        }
+    });
+}
+
+// 34
+#[test]
+fn stopped_of_somebody_elses_token_is_a_failure_however_it_is_wrapped() {
+    in_time(|| {
+        let other = StopSource::new();
+        other.request_stop();
+        for (way, f) in WAYS {
+            let services = [(Phase::Run, false), (Phase::Start, true)];
+            for (phase, starts) in services {
+                let (mut host, token) = (Host::new(), other.token());
+                let fails = move |_: &Context| f(&token);
+                if starts {
+                    host.add("a", task(fails))
+                } else {
+                    host.add("a", worker(fails))
+                };
+                let error = host.run_until(&StopToken::never()).expect_err(way);
+                let [failure] = error.failures() else { panic!("{way}: one failure: {error}") };
+                assert_eq!((failure.service(), failure.phase()), ("a", phase), "{way}");
+                assert!(matches!(failure.cause(), Cause::Failed(_)), "{way}: {failure}");
+            }
+        }
+    });
+}
+
+// 34
+#[test]
+fn any_other_error_after_the_stop_is_a_failure() {
+    in_time(|| {
+        let errors: [fn() -> BoxError; 3] =
+            [|| "woken by force".into(), || RecvError::Disconnected.into(), || io::Error::other("stopped").into()];
+        for error in errors {
+            let mut host = Host::new();
+            let run = move |ctx: &Context| {
+                ctx.wait();
+                Err(error())
+            };
+            host.add("a", worker(run));
+            host.start().unwrap();
+            assert_eq!(host.stop(PATIENCE).unwrap_err().failures()[0].phase(), Phase::Run);
+        }
+    });
+}
+
+/// Its stop is cut short by the stop itself: what was to be cleaned up was not.
+struct Untidy;
+
+impl Service for Untidy {
+    fn stop(&mut self, ctx: &Context) -> Result {
+        Ok(ctx.check()?)
+    }
+}
+
+// 34, 48
+#[test]
+fn stopped_from_a_stop_is_a_failure_of_a_service_and_of_a_groups_child() {
+    in_time(|| {
+        let fill = |inside: &mut Host| {
+            inside.add("child", Untidy);
+            Ok(())
+        };
+        let services: [Box<dyn Service>; 2] = [Box::new(Untidy), Box::new(group(fill))];
+        for service in services {
+            let mut host = Host::new();
+            host.add("a", service);
+            host.start().unwrap();
+            let error = host.stop(PATIENCE).map(|report| report.to_string()).unwrap_err();
+            assert_eq!(error.failures()[0].service(), "a", "{error}");
+            assert!(matches!(error.report().services[0].outcome, Outcome::Failed(_)), "{error}");
+        }
+    });
+}

@@ -1,0 +1,251 @@
+//! 78, the rest: a group with a hung child is hung, names it, and is never restarted; a second stop finds its true end.
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use hosted::{Cause, Service, group, task, worker};
+use hosted::{Context, Event, EventKind, Host, HostError, Outcome, Phase, Report, Restart, Result, State, StopReason};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_millis(200);
+
+fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(LIMIT).expect("this should have come long ago")
+}
+
+fn waits(ctx: &Context) -> Result {
+    ctx.wait();
+    Ok(())
+}
+
+/// Deaf to every stop until `release` is dropped; then it ends well.
+struct Deaf {
+    release: Sender<()>,
+    released: Receiver<()>,
+}
+
+fn deaf() -> Deaf {
+    let (release, released) = unbounded();
+    Deaf { release, released }
+}
+
+impl Deaf {
+    fn run(&self) -> impl FnMut(&Context) -> Result + Send + use<> {
+        let released = self.released.clone();
+        move |_| Ok(_ = released.recv())
+    }
+
+    fn release(self) {
+        drop(self.release);
+    }
+}
+
+fn outcome<'r>(report: &'r Report, name: &str) -> &'r Outcome {
+    &report.services.iter().find(|service| &*service.name == name).expect("no such service").outcome
+}
+
+/// These and no others are hung, with this phase, and everyone who is hung is a failure that has timed out.
+fn assert_hung(error: &HostError, names: &[&str], phase: Phase) {
+    for service in &error.report().services {
+        let hung = names.contains(&&*service.name);
+        match &service.outcome {
+            Outcome::Hung(what) if hung && what.thread.starts_with(&*service.name) => {
+                assert!(!service.name.ends_with("deaf") || what.phase == phase, "{error}");
+            }
+            other => assert!(!hung && !matches!(other, Outcome::Hung(_)), "{} is {other:?}\n{error}", service.name),
+        }
+    }
+    let group = error.failures().iter().find(|failure| failure.service() == "g").expect("the group's failure");
+    assert!(matches!(group.cause(), Cause::TimedOut(_) | Cause::Failed(_)), "{error}");
+    assert!(error.to_string().contains("g/deaf") || error.to_string().contains("g/n/deaf"), "{error}");
+}
+
+fn states(host: &Host) -> Vec<(String, State)> {
+    host.handle().services().into_iter().map(|row| (row.name.to_string(), row.state)).collect()
+}
+
+// 78
+#[test]
+fn a_group_with_a_hung_child_is_hung_and_names_it_and_everyone_else_still_stops() {
+    let deaf = deaf();
+    let mut host = Host::new();
+    let events = host.events();
+    host.add("before", worker(waits));
+    let run = deaf.run();
+    let mut run = Some(run);
+    host.add(
+        "g",
+        group(move |g| {
+            g.add("first", worker(waits));
+            g.add("deaf", worker(run.take().ok_or("a group with a hung child is never restarted")?));
+            g.add("last", worker(waits));
+            Ok(())
+        }),
+    )
+    .restart(Restart::always().backoff(Duration::ZERO..=Duration::ZERO));
+    host.add("after", worker(waits));
+    host.start().unwrap();
+    let began = Instant::now();
+    let error = host.stop(SOON).unwrap_err();
+    assert!(began.elapsed() >= SOON);
+    assert_hung(&error, &["g", "g/deaf"], Phase::Run);
+    for name in ["before", "g/first", "g/last", "after"] {
+        assert!(matches!(outcome(error.report(), name), Outcome::Stopped), "{error}");
+    }
+    let hung = |row: &(String, State)| row.1 == State::Hung;
+    assert_eq!(states(&host).iter().filter(|row| hung(row)).count(), 2);
+    deaf.release();
+    let report = host.stop(LIMIT).unwrap();
+    assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
+    assert!(states(&host).iter().all(|row| row.1 == State::Stopped));
+    assert_eq!(report.services[1].restarts, 0);
+    assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::Restarting { .. })));
+}
+
+// 53, 78
+#[test]
+fn a_second_stop_that_finds_the_child_still_hung_says_so_again() {
+    let deaf = deaf();
+    let mut host = Host::new();
+    let mut run = Some(deaf.run());
+    host.add(
+        "g",
+        group(move |g| {
+            g.add("deaf", worker(run.take().ok_or("again")?));
+            Ok(())
+        }),
+    );
+    host.start().unwrap();
+    for _ in 1..=3 {
+        assert_hung(&host.stop(SOON).unwrap_err(), &["g", "g/deaf"], Phase::Run);
+        assert!(states(&host).iter().all(|row| row.1 == State::Hung));
+    }
+    deaf.release();
+    host.stop(LIMIT).unwrap();
+}
+
+// 78
+#[test]
+fn a_hung_grandchild_makes_hung_every_group_that_it_is_in() {
+    let deaf = deaf();
+    let mut host = Host::new();
+    let released = deaf.released.clone();
+    host.add(
+        "g",
+        group(move |g| {
+            let released = released.clone();
+            g.add(
+                "n",
+                group(move |n| {
+                    let released = released.clone();
+                    n.add("deaf", worker(move |_| Ok(_ = released.recv())));
+                    Ok(())
+                }),
+            );
+            Ok(())
+        }),
+    );
+    host.start().unwrap();
+    assert_hung(&host.stop(SOON * 2).unwrap_err(), &["g", "g/n", "g/n/deaf"], Phase::Run);
+    deaf.release();
+    let report = host.stop(LIMIT).unwrap();
+    assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
+}
+
+/// A group with a child that fails when it is told to and one that is deaf, which is given up after a moment.
+fn failing_beside_deaf(fail: Receiver<()>, released: Receiver<()>) -> impl Service {
+    group(move |g| {
+        g.stop_timeout(Duration::from_millis(50));
+        let (fail, released) = (fail.clone(), released.clone());
+        g.add("deaf", worker(move |_| Ok(_ = released.recv())));
+        g.add(
+            "fails",
+            worker(move |ctx| {
+                ctx.recv(&fail)?;
+                Err("no network".into())
+            }),
+        );
+        Ok(())
+    })
+}
+
+// 46, 78
+#[test]
+fn a_group_that_fails_in_mid_life_beside_a_hung_child_is_hung_stops_the_host_and_is_not_restarted() {
+    let (deaf, (fail, failing)) = (deaf(), unbounded());
+    let mut host = Host::new();
+    let events = host.events();
+    let restart = Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO);
+    host.add("g", failing_beside_deaf(failing, deaf.released.clone())).restart(restart);
+    host.add("other", worker(waits));
+    host.start().unwrap();
+    fail.send(()).unwrap();
+    assert_eq!(host.wait(), StopReason::Failed("g".into()));
+    let is_hung = |event: Event| matches!(event.kind, EventKind::Hung(_)) && event.service.as_deref() == Some("g");
+    while !is_hung(next(&events)) {} // it is called failed, and in the next breath hung
+    assert_eq!(states(&host)[..2], [("g".to_owned(), State::Hung), ("g/deaf".to_owned(), State::Hung)]);
+    let error = host.stop(SOON).unwrap_err();
+    assert_hung(&error, &["g", "g/deaf"], Phase::Run);
+    let first = &error.failures()[0];
+    assert!(first.service() == "g" && first.to_string().contains("no network"), "the root cause first: {error}");
+    deaf.release();
+    let error = host.stop(LIMIT).unwrap_err();
+    assert!(matches!(outcome(error.report(), "g"), Outcome::Failed(_)), "{error}");
+    assert!(matches!(outcome(error.report(), "g/deaf"), Outcome::Stopped), "{error}");
+    assert_eq!((error.failures().len(), error.report().services[0].restarts), (1, 0));
+}
+
+/// A group whose child is deaf in its start.
+fn deaf_start(starting: Sender<()>, released: Receiver<()>) -> impl Service {
+    group(move |g| {
+        let (starting, released) = (starting.clone(), released.clone());
+        g.add("first", worker(waits));
+        g.add(
+            "deaf",
+            task(move |_| {
+                starting.send(())?;
+                Ok(_ = released.recv())
+            }),
+        );
+        Ok(())
+    })
+}
+
+// 24, 53, 78
+#[test]
+fn a_group_asked_to_stop_while_a_child_is_deaf_in_its_start_is_hung_and_its_true_end_is_found() {
+    let (deaf, (starting, starts)) = (deaf(), unbounded());
+    let mut host = Host::new();
+    host.stop_timeout(SOON);
+    host.add("g", deaf_start(starting, deaf.released.clone()));
+    let handle = host.handle();
+    let asking = std::thread::spawn(move || {
+        next(&starts);
+        handle.request_stop();
+    });
+    let error = host.start().unwrap_err();
+    asking.join().unwrap();
+    assert_hung(&error, &["g", "g/deaf"], Phase::Start);
+    assert!(matches!(outcome(error.report(), "g/first"), Outcome::Stopped), "{error}");
+    deaf.release();
+    let report = host.stop(LIMIT).unwrap();
+    assert_eq!(report.reason, StopReason::Requested);
+    assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
+}
+
+// 23, 78
+#[test]
+fn a_group_that_misses_its_start_timeout_with_a_deaf_child_is_late_and_hung_and_so_is_the_child() {
+    let (deaf, (starting, _starts)) = (deaf(), unbounded());
+    let mut host = Host::new();
+    host.stop_timeout(SOON);
+    host.add("g", deaf_start(starting, deaf.released.clone())).start_timeout(SOON / 4);
+    let error = host.start().unwrap_err();
+    assert!(matches!(error.failures()[0].cause(), Cause::TimedOut(time) if *time == SOON / 4), "{error}");
+    assert_hung(&error, &["g", "g/deaf"], Phase::Start);
+    assert!(matches!(outcome(error.report(), "g/first"), Outcome::Stopped), "{error}");
+    deaf.release();
+    let error = host.stop(LIMIT).unwrap_err();
+    assert!(matches!(outcome(error.report(), "g"), Outcome::Failed(_)), "{error}");
+    assert!(matches!(outcome(error.report(), "g/deaf"), Outcome::Stopped), "{error}");
+    assert_eq!(error.failures().len(), 1);
+}

@@ -1,0 +1,129 @@
+//! Promise 36, from outside: a handle asks for a stop, and neither holds its host up nor is held up by it.
+
+use crossbeam_channel::bounded;
+use hosted::{Context, Host, HostState, Service, State, StopReason, StopToken, worker};
+use std::time::Duration;
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A service that waits until it is asked to stop.
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+fn idle_host() -> Host {
+    let mut host = Host::new();
+    host.add("idle", idle());
+    host
+}
+
+// 36
+#[test]
+fn a_stop_requested_from_a_handle_ends_the_wait_but_asks_no_service() {
+    let mut host = idle_host();
+    host.start().unwrap();
+    let handle = host.handle();
+    std::thread::spawn(move || handle.request_stop()).join().unwrap();
+    assert_eq!(host.wait(), StopReason::Requested);
+    assert_eq!(host.handle().state(), HostState::Stopping);
+    assert_eq!(host.handle().services()[0].state, State::Running, "asking it is the owner's part");
+    assert_eq!(host.stop(LIMIT).unwrap().reason, StopReason::Requested);
+}
+
+// 36
+#[test]
+fn a_stop_requested_from_a_handle_on_another_thread_ends_a_run() {
+    let (tell, started) = bounded(1);
+    let mut host = Host::new();
+    let run = move |ctx: &Context| {
+        ctx.wait_until_started()?;
+        tell.send(())?;
+        ctx.wait();
+        Ok(())
+    };
+    host.add("idle", worker(run));
+    let handle = host.handle();
+    let asking = std::thread::spawn(move || {
+        started.recv_timeout(LIMIT).unwrap();
+        handle.request_stop();
+        handle.request_stop(); // again is no different
+    });
+    let report = host.run_until(&StopToken::never()).unwrap();
+    assert_eq!(report.reason, StopReason::Requested);
+    asking.join().unwrap();
+}
+
+// 36
+#[test]
+fn a_stop_requested_from_a_callback_of_stopping_is_no_deadlock() {
+    let mut host = idle_host();
+    host.start().unwrap();
+    let handle = host.handle();
+    let (again, seen) = (host.handle(), bounded(1));
+    let _guard = handle.stopping().on_stop(move || {
+        again.request_stop();
+        let state = (again.state(), again.services().len(), again.stopping().stop_requested());
+        _ = seen.0.send(state);
+    });
+    handle.request_stop();
+    assert_eq!(seen.1.recv_timeout(LIMIT).unwrap(), (HostState::Stopping, 1, true));
+    host.stop(LIMIT).unwrap();
+}
+
+// 36
+#[test]
+fn a_stop_requested_from_a_handle_before_the_start_stops_the_coming_run() {
+    let mut host = idle_host();
+    host.handle().request_stop();
+    let report = host.run_until(&StopToken::never()).unwrap();
+    assert_eq!(report.reason, StopReason::Requested);
+    assert_eq!(host.handle().services()[0].state, State::Waiting);
+    assert_eq!(host.handle().state(), HostState::Stopped);
+}
+
+// 36
+#[test]
+fn dropping_a_handle_stops_nobody() {
+    let mut host = idle_host();
+    drop(host.handle());
+    host.start().unwrap();
+    let handle = host.handle();
+    drop((handle.clone(), handle));
+    assert_eq!(host.handle().state(), HostState::Started);
+    assert!(!host.handle().stopping().stop_requested());
+    host.stop(LIMIT).unwrap();
+}
+
+// 36
+#[test]
+fn a_handle_outlives_its_host() {
+    let mut host = idle_host();
+    host.start().unwrap();
+    let handle = host.handle();
+    let stopping = handle.stopping();
+    drop(host);
+    assert!(stopping.stop_requested());
+    assert_eq!(handle.state(), HostState::Stopped);
+    let services = handle.services();
+    assert_eq!((&*services[0].name, services[0].state), ("idle", State::Stopped));
+    handle.request_stop();
+    assert_eq!(handle.state(), HostState::Stopped);
+    let (asked, told) = bounded(1);
+    let _late = handle.stopping().on_stop(move || asked.send(()).unwrap());
+    told.try_recv().unwrap(); // after the stop: at once, here
+}
+
+// 36
+#[test]
+fn a_handle_outlives_a_host_that_never_started() {
+    let host = idle_host();
+    let handle = host.handle();
+    drop(host);
+    assert_eq!(handle.services()[0].state, State::Waiting);
+    handle.request_stop();
+    assert!(handle.stopping().stop_requested());
+}

@@ -1,0 +1,266 @@
+//! Promises 25, 26, 27, 30 and 36: a host from its start to its stop. How services end is in `host_ends.rs`.
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
+use hosted::{
+    Context, Host, HostError, HostState, Outcome, Phase, Result, Service, State, StopReason, StopSource, StopToken,
+    worker,
+};
+use std::error::Error;
+use std::thread;
+use std::time::Duration;
+
+/// Only so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test that would hang if a promise were broken.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, over) = bounded::<()>(0);
+    let body = move || {
+        let _done = done; // dropped by a panic too
+        test();
+    };
+    let thread = thread::spawn(body);
+    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// A service that is one function of the phase.
+struct Acts<F>(F);
+
+fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
+    Acts(f)
+}
+
+impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Start, ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Run, ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Stop, ctx)
+    }
+}
+
+/// A service that does `f` in one phase, and in the others what every service does unless told.
+fn during(act: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
+    acts(move |phase, ctx| if phase == act { f(ctx) } else { otherwise(phase, ctx) })
+}
+
+/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
+fn otherwise(phase: Phase, ctx: &Context) -> Result {
+    if phase == Phase::Run {
+        ctx.wait();
+    }
+    Ok(())
+}
+
+/// The phases and texts of what went wrong.
+fn failures(error: &HostError) -> Vec<(&str, Phase)> {
+    error.failures().iter().map(|failure| (failure.service(), failure.phase())).collect()
+}
+
+// 25
+#[test]
+fn a_service_that_fails_in_run_while_a_later_one_is_starting_aborts_the_start_and_is_the_cause() {
+    in_time(|| {
+        let (mut host, (tell, starting)) = (Host::new(), bounded::<()>(0));
+        let run = move |_: &Context| {
+            starting.recv()?;
+            Err("lost the connection".into())
+        };
+        host.add("a", worker(run));
+        let start = move |ctx: &Context| {
+            tell.send(())?;
+            Ok(ctx.sleep(Duration::MAX)?)
+        };
+        host.add("b", during(Phase::Start, start));
+        host.add("c", acts(otherwise));
+        let error = host.start().unwrap_err();
+        assert_eq!(failures(&error), [("a", Phase::Run)]);
+        assert_eq!(error.report().reason, StopReason::Failed("a".into()));
+        let [_, b, c] = &error.report().services[..] else { panic!("three services: {error}") };
+        assert!(matches!((&b.outcome, &c.outcome), (Outcome::Stopped, Outcome::NeverStarted)), "{error}");
+    });
+}
+
+// 26
+#[test]
+fn a_stop_requested_before_the_start_stops_the_coming_run() {
+    in_time(|| {
+        let host = |calls: &Sender<()>| {
+            let (mut host, calls) = (Host::new(), calls.clone());
+            host.add("a", acts(move |_, _| Ok(calls.send(())?)));
+            host
+        };
+        let (calls, called) = unbounded();
+        let mut started = host(&calls);
+        started.handle().request_stop();
+        let error = started.start().unwrap_err();
+        assert!(error.failures().is_empty() && error.source().is_none(), "{error}");
+        assert_eq!((&error.report().reason, started.handle().state()), (&StopReason::Requested, HostState::Stopped));
+        let mut run = host(&calls);
+        run.handle().request_stop();
+        assert_eq!(run.run_until(&StopToken::never()).unwrap().reason, StopReason::Requested);
+        let (mut run, stop) = (host(&calls), StopSource::new());
+        stop.request_stop();
+        let report = run.run_until(&stop.token()).unwrap();
+        assert_eq!(report.reason, StopReason::Requested);
+        assert!(matches!(report.services[0].outcome, Outcome::NeverStarted), "{report}");
+        assert!(called.try_recv().is_err(), "a service was called");
+    });
+}
+
+// 27
+#[test]
+fn an_empty_host_starts_stops_and_ends() {
+    in_time(|| {
+        let mut host = Host::new();
+        host.start().unwrap();
+        assert_eq!(host.wait(), StopReason::AllCompleted);
+        let report = host.stop(PATIENCE).unwrap();
+        assert!(report.services.is_empty());
+        let report = Host::new().run_until(&StopToken::never()).unwrap();
+        assert_eq!(report.reason, StopReason::AllCompleted);
+        drop(Host::new());
+    });
+}
+
+// 30
+#[test]
+fn a_fresh_service_sees_no_stop_request() {
+    in_time(|| {
+        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let service = acts(move |phase, ctx| {
+            tell.send((phase, ctx.stop_requested()))?;
+            otherwise(phase, ctx)
+        });
+        host.add("a", service);
+        host.start().unwrap();
+        let calls = [told.recv().unwrap(), told.recv().unwrap()];
+        assert_eq!(calls, [(Phase::Start, false), (Phase::Run, false)]);
+        host.stop(PATIENCE).unwrap();
+        assert_eq!(told.recv(), Ok((Phase::Stop, true)));
+    });
+}
+
+// 30
+#[test]
+fn a_service_stopped_as_soon_as_it_starts_runs_its_body_exactly_once_with_a_stopped_token() {
+    in_time(|| {
+        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let service = acts(move |phase, ctx| {
+            tell.send((phase, ctx.stop_requested()))?;
+            if phase == Phase::Start {
+                ctx.host().request_stop();
+                ctx.wait();
+            }
+            Ok(())
+        });
+        host.add("a", service);
+        host.start().unwrap_err();
+        let calls: Vec<_> = told.try_iter().collect();
+        assert_eq!(calls, [(Phase::Start, false), (Phase::Run, true), (Phase::Stop, true)]);
+    });
+}
+
+// 30
+#[test]
+fn a_host_stopped_right_after_its_start_has_run_every_body_exactly_once() {
+    in_time(|| {
+        for _ in 0..100 {
+            let (mut host, (tell, told)) = (Host::new(), unbounded());
+            for name in ["a", "b", "c"] {
+                let tell = tell.clone();
+                host.add(name, worker(move |ctx| Ok(tell.send(ctx.name().to_owned())?)));
+            }
+            host.start().unwrap();
+            host.stop(PATIENCE).unwrap();
+            let mut bodies: Vec<_> = told.try_iter().collect();
+            bodies.sort();
+            assert_eq!(bodies, ["a", "b", "c"]);
+        }
+    });
+}
+
+// 36
+#[test]
+fn a_stop_may_be_requested_from_inside_any_phase_of_a_service() {
+    in_time(|| {
+        for at in [Phase::Start, Phase::Run, Phase::Stop] {
+            let mut host = Host::new();
+            host.add("a", acts(otherwise));
+            let service = acts(move |phase, ctx| {
+                if phase == at {
+                    ctx.host().request_stop();
+                }
+                Ok(())
+            });
+            host.add("b", service);
+            assert_eq!(host.run_until(&StopToken::never()).unwrap().reason, StopReason::Requested);
+        }
+    });
+}
+
+// 36
+#[test]
+fn a_stop_may_be_requested_from_a_handle_on_another_thread() {
+    in_time(|| {
+        let (mut host, (tell, running)) = (Host::new(), bounded(0));
+        let run = move |ctx: &Context| {
+            tell.send(())?;
+            otherwise(Phase::Run, ctx)
+        };
+        host.add("a", worker(run));
+        let handle = host.handle();
+        let requester = thread::spawn(move || {
+            running.recv().unwrap();
+            handle.request_stop();
+            handle.request_stop(); // again: nothing
+            handle
+        });
+        assert_eq!(host.run_until(&StopToken::never()).unwrap().reason, StopReason::Requested);
+        let handle = requester.join().unwrap();
+        drop(host);
+        handle.request_stop(); // it outlives its host
+        assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopped, State::Stopped));
+    });
+}
+
+// 36
+#[test]
+fn a_stop_may_be_requested_from_callbacks_of_stopping_and_of_a_services_own_token() {
+    in_time(|| {
+        let ask = |ctx: &Context| {
+            ctx.host().request_stop();
+            Ok(())
+        };
+        let causes: [fn(&Context) -> Result; 2] = [ask, |_| Err("broken".into())];
+        for cause in causes {
+            let (mut host, (tell, told)) = (Host::new(), unbounded());
+            let (handle, done) = (host.handle(), tell.clone());
+            let _guard = host.handle().stopping().on_stop(move || {
+                handle.request_stop();
+                _ = done.send(handle.services().len());
+            });
+            let run = move |ctx: &Context| {
+                let (handle, done) = (ctx.host().clone(), tell.clone());
+                let (over, called) = bounded::<()>(0);
+                let _guard = ctx.on_stop(move || {
+                    let _over = over;
+                    handle.request_stop();
+                    _ = done.send(handle.services().len());
+                });
+                _ = called.recv(); // the guard is there until the callback has run
+                Ok(())
+            };
+            host.add("a", worker(run));
+            host.add("b", worker(cause));
+            _ = host.run_until(&StopToken::never());
+            assert_eq!((told.recv(), told.recv()), (Ok(2), Ok(2)));
+        }
+    });
+}

@@ -1,0 +1,253 @@
+//! Promises 31, 32 and 35: how services end, and what that means for the host.
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use hosted::{
+    Cause, Context, EventKind, Host, HostError, HostState, OnCompletion, OnFailure, Outcome, Phase, Result, Service,
+    State, StopReason, StopToken, task, worker,
+};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+/// Only so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test that would hang if a promise were broken.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, over) = bounded::<()>(0);
+    let body = move || {
+        let _done = done; // dropped by a panic too
+        test();
+    };
+    let thread = thread::spawn(body);
+    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// A service that is one function of the phase.
+struct Acts<F>(F);
+
+fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
+    Acts(f)
+}
+
+impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Start, ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Run, ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Stop, ctx)
+    }
+}
+
+/// A service that does `f` in one phase, and in the others what every service does unless told.
+fn during(act: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
+    acts(move |phase, ctx| if phase == act { f(ctx) } else { otherwise(phase, ctx) })
+}
+
+/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
+fn otherwise(phase: Phase, ctx: &Context) -> Result {
+    if phase == Phase::Run {
+        ctx.wait();
+    }
+    Ok(())
+}
+
+/// Hands every log line of the process to the tests, which know their own by the services' names.
+struct Logger(Mutex<Vec<Sender<(log::Level, String, String)>>>);
+
+static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        let line = (line.level(), line.target().to_owned(), line.args().to_string());
+        self.0.lock().unwrap().retain(|listener| listener.send(line.clone()).is_ok());
+    }
+
+    fn flush(&self) {}
+}
+
+/// The log lines from now on: level, target, text.
+fn log_lines() -> Receiver<(log::Level, String, String)> {
+    let (sender, lines) = unbounded();
+    LOGGER.0.lock().unwrap().push(sender);
+    _ = log::set_logger(&LOGGER); // the first test installs it
+    log::set_max_level(log::LevelFilter::Trace);
+    lines
+}
+
+fn failures(error: &HostError) -> Vec<(&str, Phase)> {
+    error.failures().iter().map(|failure| (failure.service(), failure.phase())).collect()
+}
+
+// 31
+#[test]
+fn a_failure_stops_the_host_is_its_reason_and_is_in_the_result_with_service_phase_and_cause() {
+    in_time(|| {
+        let (mut host, gate) = (Host::new(), bounded::<()>(0));
+        host.add("a", acts(otherwise));
+        host.add("b", worker(move |_| Err(gate.1.recv().map_or("cable cut", |()| "let through").into())));
+        host.start().unwrap();
+        let stopping = host.handle().stopping();
+        assert_eq!((stopping.stop_requested(), host.handle().state()), (false, HostState::Started));
+        drop(gate.0);
+        assert_eq!(host.wait(), StopReason::Failed("b".into()));
+        assert_eq!((stopping.stop_requested(), host.handle().state()), (true, HostState::Stopping));
+        assert_eq!(host.handle().services()[0].state, State::Running); // the owner's stop is what asks it
+        let error = host.stop(PATIENCE).unwrap_err();
+        assert_eq!(failures(&error), [("b", Phase::Run)]);
+        assert!(matches!(error.failures()[0].cause(), Cause::Failed(error) if error.to_string() == "cable cut"));
+        assert_eq!(error.report().reason, StopReason::Failed("b".into()));
+        let [a, b] = &error.report().services[..] else { panic!("two services: {error}") };
+        assert!(matches!((&a.outcome, &b.outcome), (Outcome::Stopped, Outcome::Failed(_))), "{error}");
+    });
+}
+
+// 31
+#[test]
+fn several_failures_are_all_in_the_result_the_first_one_first_and_the_first_is_the_reason() {
+    in_time(|| {
+        let mut host = Host::new();
+        let after_the_stop = |ctx: &Context| {
+            ctx.wait();
+            Err("would not end well".into())
+        };
+        host.add("a", worker(after_the_stop));
+        host.add("b", during(Phase::Stop, |_| Err("cannot close".into())));
+        let after_c = |ctx: &Context| {
+            ctx.host().stopping().wait();
+            Err("me too".into())
+        };
+        host.add("c", worker(after_c));
+        host.add("d", worker(|_| Err("the first".into()))).after(["b"]);
+        let error = host.run_until(&StopToken::never()).unwrap_err();
+        let all = [("d", Phase::Run), ("c", Phase::Run), ("b", Phase::Stop), ("a", Phase::Run)];
+        assert_eq!(failures(&error), all);
+        assert_eq!(error.report().reason, StopReason::Failed("d".into()));
+    });
+}
+
+// 31
+#[test]
+fn the_first_cause_of_a_stop_is_its_reason() {
+    in_time(|| {
+        let mut host = Host::new();
+        host.add(
+            "a",
+            worker(|ctx| {
+                Err(format!("stopped: {}", {
+                    ctx.wait();
+                    true
+                })
+                .into())
+            }),
+        );
+        host.start().unwrap();
+        host.handle().request_stop();
+        let error = host.stop(PATIENCE).unwrap_err();
+        assert_eq!(failures(&error), [("a", Phase::Run)]);
+        assert_eq!((error.report().reason.clone(), host.wait()), (StopReason::Requested, StopReason::Requested));
+    });
+}
+
+// 32
+#[test]
+fn an_ignored_failure_does_not_stop_the_host_and_is_in_the_report() {
+    in_time(|| {
+        let runs: [fn(&Context) -> Result; 2] = [|_| Err("no statistics".into()), |_| panic!("no statistics")];
+        for run in runs {
+            let mut host = Host::new();
+            let events = host.events();
+            host.add("statistics", worker(run)).on_failure(OnFailure::Ignore);
+            host.add("server", acts(otherwise));
+            host.start().unwrap();
+            while !matches!(events.recv().unwrap().kind, EventKind::Failed(_)) {}
+            assert!(!host.handle().stopping().stop_requested());
+            let report = host.stop(PATIENCE).unwrap();
+            assert_eq!(report.reason, StopReason::Requested);
+            let Outcome::Failed(failure) = &report.services[0].outcome else { panic!("it failed: {report}") };
+            assert!(failure.to_string().contains("no statistics"), "{failure}");
+            assert!(matches!(report.services[1].outcome, Outcome::Stopped), "{report}");
+        }
+    });
+}
+
+// 35
+#[test]
+fn a_normal_end_is_completed_is_logged_and_leaves_the_host_running() {
+    in_time(|| {
+        let (mut host, lines) = (Host::new(), log_lines());
+        host.add("importer", worker(|_| Ok(())));
+        host.add("server", acts(otherwise));
+        host.start().unwrap();
+        let line = lines.iter().find(|line| line.2 == "service `importer` has completed").unwrap();
+        assert_eq!((line.0, &*line.1), (log::Level::Info, "hosted::service"));
+        let status = host.handle().services();
+        assert_eq!((status[0].state, status[1].state), (State::Completed, State::Running));
+        assert!(!host.handle().stopping().stop_requested());
+        let report = host.stop(PATIENCE).unwrap();
+        assert_eq!(report.reason, StopReason::Requested);
+        assert!(matches!(report.services[0].outcome, Outcome::Completed), "{report}");
+    });
+}
+
+// 35
+#[test]
+fn a_host_ends_by_itself_when_all_have_completed_or_failed_and_are_ignored() {
+    in_time(|| {
+        let mut host = Host::new();
+        host.add("cache", task(|_| Err("cold".into()))).on_failure(OnFailure::Ignore);
+        host.add("migrate", task(|_| Ok(())));
+        host.add("importer", worker(|ctx| Ok(ctx.wait_until_started()?)));
+        host.add("statistics", worker(|_| panic!("none"))).on_failure(OnFailure::Ignore);
+        let report = host.run_until(&StopToken::never()).unwrap();
+        assert_eq!(report.reason, StopReason::AllCompleted);
+        let words = |outcome: &Outcome| (matches!(outcome, Outcome::Completed), matches!(outcome, Outcome::Failed(_)));
+        let words: Vec<_> = report.services.iter().map(|service| words(&service.outcome)).collect();
+        assert_eq!(words, [(false, true), (true, false), (true, false), (false, true)], "{report}");
+    });
+}
+
+// 35
+#[test]
+fn a_completion_that_stops_the_host_ends_it_while_it_runs_and_while_it_starts() {
+    in_time(|| {
+        for blocks in [Phase::Run, Phase::Start] {
+            let mut host = Host::new();
+            host.add("server", acts(otherwise));
+            host.add("job", worker(|_| Ok(()))).on_completion(OnCompletion::StopHost);
+            host.add("last", during(blocks, |ctx| otherwise(Phase::Run, ctx)));
+            let report = host.run_until(&StopToken::never()).unwrap();
+            assert_eq!(report.reason, StopReason::Completed("job".into()), "{report}");
+            let [server, job, _] = &report.services[..] else { panic!("three services: {report}") };
+            assert!(matches!((&server.outcome, &job.outcome), (Outcome::Stopped, Outcome::Completed)), "{report}");
+        }
+    });
+}
+
+// 35
+#[test]
+fn an_end_on_request_or_by_a_failure_is_no_completion_that_stops_the_host() {
+    in_time(|| {
+        let mut host = Host::new();
+        host.add("asked", acts(otherwise)).on_completion(OnCompletion::StopHost);
+        let broken = host.add("broken", worker(|_| Err("no".into())));
+        broken.on_completion(OnCompletion::StopHost).on_failure(OnFailure::Ignore);
+        host.add("last", acts(otherwise));
+        let events = host.events();
+        host.start().unwrap();
+        while !matches!(events.recv().unwrap().kind, EventKind::Failed(_)) {}
+        host.handle().request_stop();
+        assert_eq!(host.wait(), StopReason::Requested);
+        assert_eq!(host.stop(PATIENCE).unwrap().reason, StopReason::Requested);
+    });
+}

@@ -1,0 +1,258 @@
+//! Promises 33, 48, 54, as log lines: who is waited for, and what went wrong. (Levels and targets: `logging_levels`)
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use hosted::{Context, Host, Outcome, Phase, Result, Service, worker};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::cell::RefCell;
+use std::sync::{Mutex, Once};
+use std::time::{Duration, Instant};
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+struct Line {
+    level: Level,
+    target: String,
+    text: String,
+    at: Instant,
+}
+
+/// Every test that listens gets every line of the process: names tell whose it is.
+struct Everyone(Mutex<Vec<Sender<Line>>>);
+
+static EVERYONE: Everyone = Everyone(Mutex::new(Vec::new()));
+
+impl Log for Everyone {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("hosted")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let (level, target, text) = (record.level(), record.target().to_owned(), record.args().to_string());
+        let line = Line { level, target, text, at: Instant::now() };
+        self.0.lock().unwrap().retain(|listener| listener.send(line.clone()).is_ok());
+    }
+
+    fn flush(&self) {}
+}
+
+fn listen() -> Receiver<Line> {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        log::set_logger(&EVERYONE).unwrap();
+        log::set_max_level(LevelFilter::Trace);
+    });
+    let (sender, lines) = unbounded();
+    EVERYONE.0.lock().unwrap().push(sender);
+    lines
+}
+
+/// The next line that has `part` in it.
+fn next(lines: &Receiver<Line>, part: &str) -> Line {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let line = lines.recv_deadline(until).unwrap_or_else(|_| panic!("no line has {part}"));
+        if line.text.contains(part) {
+            return line;
+        }
+    }
+}
+
+/// Level, target and text of the lines until now that have `part` in them.
+fn those_with(lines: &Receiver<Line>, part: &str) -> Vec<(Level, String, String)> {
+    let lines = lines.try_iter().filter(|line| line.text.contains(part));
+    lines.map(|line| (line.level, line.target, line.text)).collect()
+}
+
+fn line(level: Level, target: &str, text: &str) -> (Level, String, String) {
+    (level, format!("hosted::{target}"), text.to_owned())
+}
+
+/// Blocks in its start or its run, until the sender is dropped.
+struct Stuck(Phase, Receiver<()>);
+
+impl Service for Stuck {
+    fn start(&mut self, _: &Context) -> Result {
+        if self.0 == Phase::Start {
+            _ = self.1.recv();
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, _: &Context) -> Result {
+        if self.0 == Phase::Run {
+            _ = self.1.recv();
+        }
+        Ok(())
+    }
+}
+
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// Lets the stuck one go after two lines that tell of it, and checks them.
+fn two_lines(lines: &Receiver<Line>, part: &str, release: Sender<()>) -> [Line; 2] {
+    let two = [next(lines, part), next(lines, part)];
+    drop(release);
+    for line in &two {
+        assert_eq!((line.level, &*line.target), (Level::Warn, "hosted::host"));
+        assert!(line.text.contains("waiting for `54 stuck` (in its "), "{}", line.text);
+        assert!(!line.text.contains("54 other"), "that one is not to blame: {}", line.text);
+        assert!(!cfg!(target_os = "linux") || line.text.contains("blocked in futex"), "{}", line.text);
+    }
+    two
+}
+
+// 54
+#[test]
+fn while_a_start_and_a_stop_take_long_a_line_a_second_says_for_whom() {
+    for (phase, part) in [(Phase::Start, "still starting after"), (Phase::Run, "still stopping after")] {
+        let lines = listen();
+        let (release, held) = bounded(0);
+        let mut host = Host::new();
+        host.add("54 other", idle());
+        host.add("54 stuck", Stuck(phase, held));
+        let waiting = std::thread::spawn(move || two_lines(&lines, part, release));
+        let mut began = Instant::now();
+        host.start().unwrap();
+        if phase == Phase::Run {
+            began = Instant::now();
+            host.stop(10 * LIMIT).unwrap();
+        }
+        let [one, two] = waiting.join().unwrap();
+        let second = Duration::from_secs(1);
+        assert!(one.at - began >= second && two.at - began >= 2 * second, "no more than one a second");
+    }
+}
+
+/// Blocks when it is dropped, until the sender is.
+struct Held(Receiver<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        _ = self.0.recv();
+    }
+}
+
+thread_local! {
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+// 54
+#[test]
+fn who_has_completed_and_whose_thread_does_not_end_is_waited_for_by_name_too() {
+    let lines = listen();
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    let run = move |_: &Context| {
+        HELD.set(Some(Held(held.clone())));
+        Ok(())
+    };
+    host.add("54 lingering", worker(run));
+    host.add("54 idle", idle());
+    host.start().unwrap();
+    next(&lines, "service `54 lingering` has completed");
+    let waiting = std::thread::spawn(move || {
+        let line = next(&lines, "still stopping after");
+        drop(release);
+        line.text
+    });
+    host.stop(LIMIT).unwrap();
+    let text = waiting.join().unwrap();
+    assert!(text.contains("waiting for `54 lingering` (in its drop"), "{text}");
+}
+
+// 33
+#[test]
+fn a_panic_is_logged_when_it_happens_and_not_when_it_is_joined() {
+    struct Panics(Receiver<()>);
+    impl Service for Panics {
+        fn run(&mut self, _: &Context) -> Result {
+            panic!("ouch")
+        }
+        fn stop(&mut self, _: &Context) -> Result {
+            Ok(self.0.recv()?) // the thread cannot end before the line has been seen
+        }
+    }
+    let lines = listen();
+    let (release, held) = bounded(1);
+    let mut host = Host::new();
+    host.add("33 panics", Panics(held)).on_failure(hosted::OnFailure::Ignore);
+    host.start().unwrap();
+    let told = next(&lines, "33 panics` panicked");
+    assert_eq!((told.level, &*told.target), (Level::Error, "hosted::service"));
+    assert_eq!(told.text, "service `33 panics` panicked while running: ouch");
+    release.send(()).unwrap();
+    let report = host.stop(LIMIT).unwrap();
+    assert!(matches!(report.services[0].outcome, Outcome::Failed(_)), "{report}");
+    assert!(lines.try_iter().all(|line| !line.text.contains("ouch")), "once");
+}
+
+/// Fails in one phase, by an error or by a panic.
+struct Fails {
+    within: Phase,
+    panics: bool,
+}
+
+impl Fails {
+    fn come_to(&self, phase: Phase) -> Result {
+        match self.within == phase {
+            true if self.panics => panic!("that hurt"),
+            true => Err("that hurt".into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Service for Fails {
+    fn start(&mut self, ctx: &Context) -> Result {
+        let calls_back = self.within == Phase::Callback;
+        std::mem::forget(ctx.on_stop(move || assert!(!calls_back, "that hurt")));
+        self.come_to(Phase::Start)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        ctx.wait();
+        self.come_to(Phase::Run)
+    }
+
+    fn stop(&mut self, _: &Context) -> Result {
+        self.come_to(Phase::Stop)
+    }
+}
+
+impl Drop for Fails {
+    fn drop(&mut self) {
+        if self.within == Phase::Drop {
+            panic!("that hurt");
+        }
+    }
+}
+
+// 33, 48
+#[test]
+fn whatever_goes_wrong_is_logged_as_an_error_once_with_the_services_name() {
+    for (within, panics, words) in [
+        (Phase::Start, false, "failed while starting"),
+        (Phase::Start, true, "panicked while starting"),
+        (Phase::Run, false, "failed while running"),
+        (Phase::Run, true, "panicked while running"),
+        (Phase::Stop, false, "failed while stopping"),
+        (Phase::Stop, true, "panicked while stopping"),
+        (Phase::Drop, true, "panicked while being dropped"),
+        (Phase::Callback, true, "panicked in a stop callback"),
+    ] {
+        let lines = listen();
+        let mut host = Host::new();
+        host.add("fails", Fails { within, panics });
+        let failed = host.start().is_err() || host.stop(LIMIT).is_err();
+        assert!(failed, "{words}");
+        let expected = line(Level::Error, "service", &format!("service `fails` {words}: that hurt"));
+        assert_eq!(those_with(&lines, "that hurt"), [expected]);
+    }
+}

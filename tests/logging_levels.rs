@@ -1,0 +1,214 @@
+//! The levels and targets of log lines, which are stable: a part of promises 33, 48, 49, 51 (design 4.5).
+
+use crossbeam_channel::bounded;
+use hosted::testing::ManualClock;
+use hosted::{Context, Host, OnCompletion, Queue, Restart, Service, every, worker};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::Duration;
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A service that waits until it is asked to stop.
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// Keeps every line: its level, its target without `hosted::`, its text.
+struct Keeper(Mutex<Vec<(Level, String, String)>>);
+
+static KEEPER: Keeper = Keeper(Mutex::new(Vec::new()));
+
+impl Log for Keeper {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let target = record.target().strip_prefix("hosted::").unwrap_or("not ours");
+        self.0.lock().unwrap().push((record.level(), target.to_owned(), record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// What is logged while `f` runs, one such `f` at a time.
+fn lines_of(f: impl FnOnce()) -> Vec<(Level, String, String)> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    static INSTALLED: Once = Once::new();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    INSTALLED.call_once(|| log::set_logger(&KEEPER).unwrap());
+    log::set_max_level(LevelFilter::Trace);
+    KEEPER.0.lock().unwrap().clear();
+    f();
+    std::mem::take(&mut *KEEPER.0.lock().unwrap())
+}
+
+/// The lines of this target that have `part` in them, as `LEVEL text`, in order.
+fn of(lines: &[(Level, String, String)], target: &str, part: &str) -> Vec<String> {
+    let lines = lines.iter().filter(|line| line.1 == target && line.2.contains(part));
+    lines.map(|(level, _, text)| format!("{level} {text}")).collect()
+}
+
+/// Without the time that it ends with.
+fn timeless(lines: Vec<String>) -> Vec<String> {
+    let until_in = |line: String| line.split_once(" in ").map(|(before, _)| format!("{before} in")).unwrap_or(line);
+    lines.into_iter().map(until_in).collect()
+}
+
+// 33
+#[test]
+fn the_hosts_few_lines_are_info_and_each_services_transitions_debug_and_a_completion_info() {
+    let lines = lines_of(|| {
+        let mut host = Host::new();
+        host.add("idle", idle());
+        host.add("done", worker(|ctx| Ok(ctx.wait_until_started()?))).on_completion(OnCompletion::StopHost);
+        host.start().unwrap();
+        host.wait();
+        host.stop(LIMIT).unwrap();
+    });
+    let host =
+        ["INFO starting 2 services", "INFO started in", "INFO stopping: service `done` completed", "INFO stopped in"];
+    assert_eq!(timeless(of(&lines, "host", "")), host);
+    let of_service = |name| of(&lines, "service", &format!("service `{name}`"));
+    assert_eq!(
+        of_service("idle"),
+        [
+            "DEBUG service `idle` is starting",
+            "DEBUG service `idle` has started",
+            "DEBUG service `idle` is stopping",
+            "DEBUG service `idle` has stopped"
+        ]
+    );
+    assert_eq!(
+        of_service("done"),
+        [
+            "DEBUG service `done` is starting",
+            "DEBUG service `done` has started",
+            "DEBUG service `done` is stopping",
+            "INFO service `done` has completed"
+        ]
+    );
+    assert_eq!(lines.len(), 12, "and nothing else: {lines:#?}");
+}
+
+// 33
+#[test]
+fn a_restart_and_a_reported_error_are_warnings() {
+    let (tell, told) = bounded(1);
+    let run = move |ctx: &Context| {
+        if ctx.restarts() == 0 {
+            return Err("not yet".into());
+        }
+        ctx.report("a hiccup");
+        tell.send(())?;
+        ctx.wait();
+        Ok(())
+    };
+    let lines = lines_of(|| {
+        let mut host = Host::new();
+        let restart = Restart::on_failure().backoff(Duration::from_millis(1)..=Duration::from_millis(1));
+        host.add("flaky", worker(run)).restart(restart);
+        host.start().unwrap();
+        told.recv_timeout(LIMIT).unwrap();
+        host.stop(LIMIT).unwrap();
+    });
+    let restart = ["WARN service `flaky` failed while running: not yet; restart 1 in 1 ms"];
+    assert_eq!(of(&lines, "service", "not yet"), restart);
+    assert_eq!(of(&lines, "service", "hiccup"), ["WARN service `flaky` reports: a hiccup"]);
+}
+
+// 33
+#[test]
+fn ticks_are_traced_and_those_that_are_missed_or_fail_are_warnings() {
+    let lines = lines_of(|| {
+        let clock = ManualClock::new();
+        let mut host = Host::with_clock(clock.clock());
+        host.add("pulse", every(Duration::from_secs(1), |_| Err("no pulse".into())));
+        host.start().unwrap();
+        clock.wait_for_sleepers(1);
+        clock.advance(Duration::from_secs(3));
+        clock.wait_for_sleepers(1);
+        host.stop(LIMIT).unwrap();
+    });
+    assert_eq!(of(&lines, "tick", ""), ["WARN service `pulse` missed 2 ticks", "TRACE service `pulse` ticks"]);
+    assert_eq!(of(&lines, "service", "no pulse"), ["WARN service `pulse` reports: no pulse"]);
+}
+
+// 33
+#[test]
+fn jobs_are_traced_and_those_that_fail_or_are_left_are_warnings() {
+    let lines = lines_of(|| {
+        let queue = Queue::bounded(10);
+        let mut host = Host::new();
+        let job = |late: bool, ctx: &Context| {
+            if !late {
+                return Err("no such address".into());
+            }
+            ctx.wait();
+            Ok(())
+        };
+        host.add("mailer", queue.consumer(job));
+        for late in [false, true, false, false] {
+            queue.push(late).unwrap();
+        }
+        host.start().unwrap();
+        _ = host.stop(Duration::from_secs(1)); // in which the second job uses up the consumer's time
+        host.stop(LIMIT).unwrap();
+    });
+    let taken = "TRACE service `mailer` takes a job";
+    let left = "WARN service `mailer` ran out of time, with 2 left in its queue";
+    assert_eq!(of(&lines, "queue", ""), [taken, taken, left]);
+    assert_eq!(of(&lines, "service", "address"), ["WARN service `mailer` reports: no such address"]);
+}
+
+// 49, 51
+#[test]
+fn who_is_overtaken_is_a_warning_and_who_is_hung_an_error() {
+    let lines = lines_of(|| {
+        let (release, held) = bounded::<()>(0);
+        let deaf = move |_: &Context| {
+            _ = held.recv();
+            Ok(())
+        };
+        let mut host = Host::new();
+        host.add("first", idle());
+        host.add("deaf", worker(deaf)).stop_timeout(Duration::from_millis(1));
+        host.start().unwrap();
+        host.stop(Duration::from_secs(1)).unwrap_err();
+        drop(release);
+        host.stop(LIMIT).unwrap();
+    });
+    let overtaken = of(&lines, "service", "those it depends on are asked now");
+    assert!(overtaken[0].starts_with("WARN service `deaf` has not ended "), "{overtaken:?}");
+    let hung = of(&lines, "service", "is hung");
+    assert!(hung.len() == 1 && hung[0].starts_with("ERROR service `deaf` is hung: thread deaf "), "{hung:?}");
+    assert!(hung[0].contains(" is still in its run after "), "{hung:?}");
+    let left = of(&lines, "host", "leaving 1 hung behind");
+    assert!(left.len() == 1 && left[0].starts_with("INFO stopped in "), "{lines:#?}");
+}
+
+// 33
+#[test]
+fn a_line_is_what_the_event_says_and_no_name_or_message_can_forge_another() {
+    let mut said = Vec::new();
+    let lines = lines_of(|| {
+        let mut host = Host::new();
+        let events = host.events();
+        host.add("x\ny", worker(|ctx| Err(format!("{}\r\nERROR forged", ctx.name()).into())));
+        _ = host.start(); // which the failure may come before
+        _ = host.stop(LIMIT);
+        said = events.try_iter().filter(|event| event.service.is_some()).map(|event| event.to_string()).collect();
+    });
+    let mut logged: Vec<_> = lines.iter().filter(|line| line.1 == "service").map(|line| line.2.clone()).collect();
+    // Of two threads one may tell first and log second.
+    logged.sort();
+    said.sort();
+    assert_eq!(logged, said);
+    assert!(lines.iter().all(|line| line.2.chars().all(|letter| !letter.is_control())), "{lines:#?}");
+    assert!(logged.contains(&r"service `x\ny` failed while running: x\ny\r\nERROR forged".to_owned()), "{logged:#?}");
+}

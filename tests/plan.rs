@@ -1,0 +1,269 @@
+//! Promises 18, 19, 26 and 75: who comes after whom, and bad input, which is refused before any thread exists.
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
+use hosted::{
+    Context, Host, HostError, HostState, Outcome, Phase, Queue, Restart, Result, Service, State, StopToken, every,
+    group, worker,
+};
+use std::error::Error;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+/// Only so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test that would hang if a promise were broken.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, over) = bounded::<()>(0);
+    let body = move || {
+        let _done = done; // dropped by a panic too
+        test();
+    };
+    let thread = thread::spawn(body);
+    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// Tells of every call, and on which thread it was dropped.
+struct Witness(Sender<(&'static str, ThreadId)>);
+
+impl Witness {
+    fn says(&self, what: &'static str) -> Result {
+        Ok(self.0.send((what, thread::current().id()))?)
+    }
+}
+
+impl Service for Witness {
+    fn start(&mut self, _: &Context) -> Result {
+        self.says("start")
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        ctx.wait();
+        self.says("run")
+    }
+
+    fn stop(&mut self, _: &Context) -> Result {
+        self.says("stop")
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        _ = self.says("drop");
+    }
+}
+
+fn source(error: &HostError) -> String {
+    error.source().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The host that `fill` makes is refused by `start`, with `culprit` in the error, and nothing has happened.
+fn assert_refused(culprit: &str, fill: impl FnOnce(&mut Host, &dyn Fn() -> Witness)) {
+    let (tell, told) = unbounded();
+    let witness = || Witness(tell.clone());
+    let mut host = Host::new();
+    host.add("first", witness());
+    fill(&mut host, &witness);
+    host.add("last", witness());
+    for error in [host.start().unwrap_err(), host.run_until(&StopToken::never()).unwrap_err()] {
+        assert!(error.failures().is_empty(), "{error}");
+        assert!(source(&error).contains(culprit), "`{culprit}` is not in: {}", source(&error));
+        assert!(error.to_string().contains(culprit), "`{culprit}` is not in: {error}");
+        let services = &error.report().services;
+        assert_eq!(services.len(), host.handle().services().len());
+        assert!(services.iter().all(|service| matches!(service.outcome, Outcome::NeverStarted)), "{error}");
+    }
+    assert_eq!(host.handle().state(), HostState::New);
+    assert!(host.handle().services().iter().all(|service| service.state == State::Waiting));
+    drop(host);
+    drop(tell);
+    // A thread that was made for a service would have dropped it: they all go with the host, uncalled.
+    let here = thread::current().id();
+    assert!(told.iter().all(|(what, thread)| (what, thread) == ("drop", here)), "a service was called");
+}
+
+// 19
+#[test]
+fn a_duplicate_name_is_an_error_of_start_that_names_it_before_any_thread_exists() {
+    assert_refused("`twin`", |host, witness| {
+        host.add("twin", witness());
+        host.add("other", witness());
+        host.add("twin", witness());
+    });
+}
+
+// 19
+#[test]
+fn an_unknown_name_in_after_is_an_error_of_start_that_names_both() {
+    assert_refused("`asker` comes after `nobody`", |host, witness| {
+        host.add("asker", witness()).after(["first", "nobody"]);
+    });
+}
+
+// 19
+#[test]
+fn a_service_comes_only_after_those_added_before_it_not_after_itself_or_a_later_one() {
+    assert_refused("`asker` comes after `last`", |host, witness| _ = host.add("asker", witness()).after(["last"]));
+    assert_refused("`asker` comes after `asker`", |host, witness| _ = host.add("asker", witness()).after(["asker"]));
+}
+
+// 75
+#[test]
+fn an_empty_name_is_an_error_of_start_that_says_which_service_has_it() {
+    assert_refused("service number 2 has an empty name", |host, witness| _ = host.add("", witness()));
+}
+
+// 75
+#[test]
+fn a_name_with_a_nul_is_an_error_of_start_that_names_it_without_the_nul() {
+    assert_refused(r"`in\0side`", |host, witness| _ = host.add("in\0side", witness()));
+}
+
+// bad input
+#[test]
+fn a_period_of_zero_is_an_error_of_start() {
+    assert_refused("`tick`", |host, _| _ = host.add("tick", every(Duration::ZERO, |_| Ok(()))));
+    let boxed = || -> Box<dyn Service> { Box::new(every(Duration::ZERO, |_| Ok(())).fixed_delay()) };
+    assert_refused("`tick`", |host, _| _ = host.add("tick", boxed()));
+}
+
+// bad input
+#[test]
+fn a_consumer_of_a_queue_without_room_is_an_error_of_start() {
+    let queue = Queue::<u32>::bounded(0);
+    assert_refused("`eater`", |host, _| _ = host.add("eater", queue.consumer(|_, _| Ok(()))));
+}
+
+// bad input
+#[test]
+fn a_restart_backoff_that_is_upside_down_is_an_error_of_start() {
+    let upside_down = Restart::on_failure().backoff(Duration::from_secs(2)..=Duration::from_secs(1));
+    assert_refused("`phoenix`", |host, witness| _ = host.add("phoenix", witness()).restart(upside_down));
+}
+
+// 19
+#[test]
+fn a_bad_name_in_a_group_is_the_groups_failure_and_names_the_child() {
+    in_time(|| {
+        let mut host = Host::new();
+        let fill = |inside: &mut Host| {
+            inside.add("twin", worker(|_| Ok(())));
+            inside.add("twin", worker(|_| Ok(())));
+            Ok(())
+        };
+        host.add("group", group(fill));
+        let error = host.start().unwrap_err();
+        let [failure] = error.failures() else { panic!("one failure: {error}") };
+        assert_eq!((failure.service(), failure.phase()), ("group", Phase::Start));
+        assert!(failure.to_string().contains("twin"), "{failure}");
+    });
+}
+
+// 26
+#[test]
+fn a_second_start_is_an_error_that_says_so_and_leaves_the_running_host_alone() {
+    in_time(|| {
+        let mut host = Host::new();
+        host.add("a", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
+        host.start().unwrap();
+        for _ in 0..2 {
+            let error = host.start().unwrap_err();
+            assert!(error.failures().is_empty() && source(&error).contains("a host runs once"), "{error}");
+            assert_eq!(host.handle().state(), HostState::Started);
+            assert_eq!(host.handle().services()[0].state, State::Running);
+        }
+        host.stop(PATIENCE).unwrap();
+        assert!(source(&host.start().unwrap_err()).contains("a host runs once"));
+        assert!(source(&host.run_until(&StopToken::never()).unwrap_err()).contains("a host runs once"));
+    });
+}
+
+// 26
+#[test]
+fn an_add_after_the_start_is_an_error_of_the_next_start_that_names_it_and_never_runs() {
+    in_time(|| {
+        let (tell, told) = unbounded();
+        let mut host = Host::new();
+        host.add("a", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
+        host.start().unwrap();
+        host.add("newcomer", Witness(tell));
+        let error = host.start().unwrap_err();
+        assert!(error.failures().is_empty() && source(&error).contains("`newcomer`"), "{error}");
+        assert!(source(&error).contains("a host runs once"), "{error}");
+        let report = host.stop(PATIENCE).unwrap();
+        assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
+        assert!(matches!(report.services[1].outcome, Outcome::NeverStarted), "{report}");
+        drop(host);
+        assert_eq!(told.iter().collect::<Vec<_>>(), [("drop", thread::current().id())]);
+    });
+}
+
+/// Marsaglia's xorshift: the same graphs in every run.
+struct Dice(u64);
+
+impl Dice {
+    /// 0, 1, … `below` - 1.
+    fn throw(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as usize % below
+    }
+}
+
+/// Sees, in its start and in its stop, whether all those it comes after are running.
+struct Looker {
+    before: Vec<usize>,
+    seen: Sender<(Phase, String, bool)>,
+}
+
+impl Looker {
+    fn look(&self, phase: Phase, ctx: &Context) -> Result {
+        let services = ctx.host().services();
+        let all_run = self.before.iter().all(|&place| services[place].state == State::Running);
+        Ok(self.seen.send((phase, ctx.name().to_owned(), all_run))?)
+    }
+}
+
+impl Service for Looker {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.look(Phase::Start, ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.look(Phase::Stop, ctx)
+    }
+}
+
+/// A random graph: a third of the services come after all those before them, the others after some.
+fn random_host(dice: &mut Dice, seen: &Sender<(Phase, String, bool)>) -> (Host, usize) {
+    let (mut host, services) = (Host::new(), 1 + dice.throw(9));
+    for place in 0..services {
+        let all = dice.throw(3) == 0;
+        let before: Vec<usize> = (0..place).filter(|_| all || dice.throw(3) == 0).collect();
+        let names: Vec<String> = before.iter().map(|place| format!("s{place}")).collect();
+        let options = host.add(format!("s{place}"), Looker { before, seen: seen.clone() });
+        if !all {
+            options.after(names);
+        }
+    }
+    (host, services)
+}
+
+// 18
+#[test]
+fn random_graphs_respect_every_edge_at_the_start_and_at_the_stop() {
+    in_time(|| {
+        let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+        for graph in 0..300 {
+            let (seen, looks) = unbounded();
+            let (mut host, services) = random_host(&mut dice, &seen);
+            host.start().unwrap();
+            host.stop(PATIENCE).unwrap();
+            let looks: Vec<_> = looks.try_iter().collect();
+            assert_eq!(looks.len(), 2 * services, "graph {graph}: {looks:?}");
+            assert!(looks.iter().all(|look| look.2), "graph {graph}: {looks:?}");
+        }
+    });
+}

@@ -1,0 +1,246 @@
+//! 69, 71: what a `Queue` takes and refuses, and whom a full one makes wait. (Its consumers are in `consumer.rs`.)
+
+use crossbeam_channel::{Receiver, unbounded};
+use hosted::{BoxError, Context, Host, Outcome, PushError, Queue, Result, StopReason, StopSource, StopToken, worker};
+use std::error::Error;
+use std::sync::Arc;
+use std::thread::spawn;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const MS: Duration = Duration::from_millis(1);
+
+fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(LIMIT).expect("this should have come long ago")
+}
+
+/// What `f` returns, on a thread of its own.
+fn aside<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> Receiver<R> {
+    let (told, tells) = unbounded();
+    spawn(move || told.send(f()));
+    tells
+}
+
+fn full() -> Queue<u32> {
+    let queue = Queue::bounded(1);
+    queue.push(0).unwrap();
+    queue
+}
+
+// 69
+#[test]
+fn clones_are_the_same_queue_and_what_goes_in_comes_out_in_order() {
+    let queue = Queue::bounded(3);
+    let clone = queue.clone();
+    assert!(queue.is_empty());
+    clone.push(1).unwrap();
+    queue.push_timeout(2, Duration::ZERO).unwrap();
+    queue.push_until(3, &StopToken::never()).unwrap();
+    assert_eq!((clone.len(), clone.is_empty()), (3, false));
+    assert_eq!(clone.drain(), [1, 2, 3]);
+    assert!(queue.is_empty() && queue.drain().is_empty());
+}
+
+// 69
+#[test]
+fn a_closed_queue_refuses_in_every_way_and_hands_the_item_back() {
+    let queue = Queue::bounded(5);
+    queue.push("in time").unwrap();
+    queue.clone().close();
+    queue.close(); // twice is once
+    assert_eq!(queue.push("a"), Err(PushError::Closed("a")));
+    assert_eq!(queue.try_push("b"), Err(PushError::Closed("b")));
+    assert_eq!(queue.push_timeout("c", LIMIT), Err(PushError::Closed("c")));
+    assert_eq!(queue.push_until("d", &StopToken::never()), Err(PushError::Closed("d")));
+    assert_eq!(queue.drain(), ["in time"]);
+}
+
+// 69
+#[test]
+fn what_is_in_a_closed_queue_is_handled_and_then_its_consumers_complete() {
+    let queue = Queue::bounded(10);
+    (0..10).for_each(|n| queue.push(n).unwrap());
+    queue.close();
+    let (told, tells) = unbounded();
+    let mut host = Host::new();
+    for name in ["a", "b"] {
+        let told = told.clone();
+        host.add(name, queue.consumer(move |n, _| Ok(told.send(n)?)));
+    }
+    let report = host.run_until(&StopToken::never()).unwrap();
+    assert_eq!(report.reason, StopReason::AllCompleted);
+    assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Completed)));
+    let mut handled = tells.try_iter().collect::<Vec<_>>();
+    handled.sort_unstable();
+    assert_eq!(handled, (0..10).collect::<Vec<_>>());
+}
+
+// 71
+#[test]
+fn a_full_queue_makes_push_wait_for_room() {
+    let (queue, (told, tells)) = (full(), unbounded());
+    for limit in [None, Some(Duration::MAX)] {
+        let (queue, told) = (queue.clone(), told.clone());
+        let push = move || limit.map_or_else(|| queue.push(1), |limit| queue.push_timeout(2, limit));
+        spawn(move || told.send(push()).unwrap());
+    }
+    assert!(tells.is_empty() && queue.len() == 1);
+    let mut out = Vec::new();
+    for _ in 1..=2 {
+        out.extend(queue.drain());
+        assert_eq!(next(&tells), Ok(())); // at least one of the two, for there is room for one
+    }
+    out.extend(queue.drain());
+    out[1..].sort_unstable();
+    assert_eq!(out, [0, 1, 2]);
+}
+
+// 71
+#[test]
+fn a_full_queue_makes_try_push_and_in_the_end_push_timeout_say_so() {
+    let queue = full();
+    assert_eq!(queue.try_push(1), Err(PushError::Full(1)));
+    assert_eq!(queue.push_timeout(2, Duration::ZERO), Err(PushError::Full(2)));
+    let began = Instant::now();
+    assert_eq!(queue.push_timeout(3, MS * 20), Err(PushError::Full(3)));
+    assert!(began.elapsed() >= MS * 20);
+    assert_eq!(queue.drain(), [0]);
+}
+
+// 71
+#[test]
+fn a_stop_wakes_the_producer_that_waits_in_push_until_and_its_item_comes_back() {
+    for _ in 0..200 {
+        let (queue, stop) = (full(), StopSource::new());
+        let (theirs, token) = (queue.clone(), stop.token());
+        let waits = aside(move || theirs.push_until(1, &token));
+        stop.request_stop();
+        assert_eq!(next(&waits), Err(PushError::Stopped(1)));
+        assert_eq!(queue.drain(), [0]);
+    }
+}
+
+// 71
+#[test]
+fn push_until_takes_nothing_after_the_stop_though_there_is_room() {
+    let (queue, stop) = (Queue::bounded(1), StopSource::new());
+    stop.request_stop();
+    assert_eq!(queue.push_until(1, &stop.token()), Err(PushError::Stopped(1)));
+    assert!(queue.is_empty());
+}
+
+// 71
+#[test]
+fn a_producer_that_a_stop_woke_ends_well_though_it_says_it_with_a_question_mark() {
+    let queue = full();
+    let mut host = Host::new();
+    let (producer, (told, tells)) = (queue.clone(), unbounded());
+    host.add(
+        "producer",
+        worker(move |ctx: &Context| {
+            told.send(())?;
+            Ok(producer.push_until(1, ctx.stop_token())?)
+        }),
+    );
+    host.start().unwrap();
+    next(&tells);
+    let report = host.stop(LIMIT).unwrap();
+    assert!(matches!(report.services[0].outcome, Outcome::Stopped));
+    assert_eq!(report.services[0].errors, 0);
+}
+
+// 71
+#[test]
+fn closing_wakes_all_that_wait_for_room_and_each_has_its_item_back() {
+    for _ in 0..50 {
+        let queue = full();
+        let waits: Vec<_> = (1..=6)
+            .map(|n| {
+                let queue = queue.clone();
+                aside(move || match n % 3 {
+                    0 => queue.push(n),
+                    1 => queue.push_until(n, &StopSource::new().token()),
+                    _ => queue.push_timeout(n, LIMIT),
+                })
+            })
+            .collect();
+        queue.close();
+        for (n, wait) in (1..).zip(&waits) {
+            assert_eq!(next(wait), Err(PushError::Closed(n)));
+        }
+        assert_eq!(queue.drain(), [0]);
+    }
+}
+
+// 69
+#[test]
+fn a_producer_added_before_its_consumer_outlives_it_and_is_told_so() {
+    let queue = Queue::bounded(1);
+    let (producer, (told, tells)) = (queue.clone(), unbounded());
+    let mut host = Host::new();
+    host.add(
+        "producer",
+        worker(move |_| {
+            loop {
+                if let Err(error) = producer.push(()) {
+                    told.send(error)?;
+                    return Ok(());
+                }
+            }
+        }),
+    );
+    host.add("consumer", queue.consumer(|(), _| Ok(())));
+    host.start().unwrap();
+    host.stop(LIMIT).unwrap();
+    let error = next(&tells);
+    let text = error.to_string();
+    assert_eq!(error, PushError::Closed(()));
+    for word in ["closed", "consumer", "added"] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+/// It implements nothing at all, but can go to another thread.
+struct Plain;
+
+// 69
+#[test]
+fn a_push_error_asks_nothing_of_the_item() {
+    fn push(queue: &Queue<Plain>) -> Result {
+        Ok(queue.try_push(Plain)?) // an error of any service
+    }
+    let queue = Queue::bounded(1);
+    push(&queue).unwrap();
+    let error: BoxError = push(&queue).unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(PushError::Full(Plain))));
+    let errors = [PushError::Full(Plain), PushError::Closed(Plain), PushError::Stopped(Plain)];
+    for (error, word) in errors.into_iter().zip(["full", "closed", "stopped"]) {
+        assert!(error.to_string().contains(word), "{error}");
+        assert!(format!("{error:?}").to_lowercase().contains(word), "{error:?}");
+        let is_a_stop = (&error as &dyn Error).source().is_some();
+        assert_eq!(is_a_stop, word == "stopped");
+        let Plain = error.into_inner();
+    }
+}
+
+// 69
+#[test]
+fn what_is_left_in_a_queue_is_dropped_with_it() {
+    let (item, queue) = (Arc::new(()), Queue::bounded(2));
+    queue.push(item.clone()).unwrap();
+    let consumer = queue.consumer(|_, _| Ok(()));
+    drop(queue);
+    assert_eq!(Arc::strong_count(&item), 2, "the consumer has it");
+    drop(consumer);
+    assert_eq!(Arc::strong_count(&item), 1);
+}
+
+// 69
+#[test]
+fn a_consumer_of_a_queue_without_room_is_an_error_of_start() {
+    let mut host = Host::new();
+    host.add("consumer", Queue::bounded(0).consumer(|(), _| Ok(())));
+    let error = host.start().unwrap_err();
+    assert!(error.failures().is_empty());
+    assert!(error.to_string().contains("`consumer`"), "{error}");
+}

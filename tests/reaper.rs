@@ -1,0 +1,166 @@
+//! Promise 74: a thread-local destructor that blocks makes no stop miss its deadline, and holds up nobody.
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Report, Service, worker};
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Blocks when it is dropped, until the sender is.
+struct Held(Receiver<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        _ = self.0.recv();
+    }
+}
+
+thread_local! {
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+/// A service whose thread ends only when the sender is dropped, though it has long done all that it does.
+fn lingering() -> (impl Service, Sender<()>) {
+    let (release, held) = bounded::<()>(0);
+    let run = move |ctx: &Context| {
+        HELD.set(Some(Held(held.clone())));
+        ctx.wait();
+        Ok(())
+    };
+    (worker(run), release)
+}
+
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+fn hung(report: &Report) -> Vec<&str> {
+    let hung = report.services.iter().filter(|service| matches!(service.outcome, Outcome::Hung(_)));
+    hung.map(|service| &*service.name).collect()
+}
+
+// 74
+#[test]
+fn a_thread_local_destructor_that_blocks_does_not_make_a_stop_miss_its_deadline() {
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let (service, release) = lingering();
+    let mut host = Host::new();
+    host.add("lingering", service);
+    host.start().unwrap();
+    let began = Instant::now();
+    let error = host.stop(TIMEOUT).unwrap_err(); // returns, although nobody has released it
+    let took = began.elapsed();
+    assert!(took >= TIMEOUT && took < LIMIT / 2, "{took:?}");
+    let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
+    assert_eq!(hung.phase, Phase::Drop);
+    assert_eq!((error.failures()[0].service(), error.failures()[0].phase()), ("lingering", Phase::Drop));
+    drop(release);
+    let report = host.stop(LIMIT).unwrap();
+    assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
+}
+
+// 74
+#[test]
+fn those_it_depends_on_are_asked_though_a_thread_local_destructor_still_blocks() {
+    let (service, release) = lingering();
+    let mut held = Some(release);
+    let first = worker(move |ctx| {
+        ctx.wait();
+        drop(held.take()); // only now can the other thread end
+        Ok(())
+    });
+    let mut host = Host::new();
+    host.add("first", first);
+    host.add("lingering", service);
+    host.start().unwrap();
+    let report = host.stop(Duration::MAX).unwrap(); // of which no half is ever over
+    assert!(report.services.iter().all(|service| !service.overtaken), "{report}");
+}
+
+// 74
+#[test]
+fn one_that_is_held_up_does_not_hold_up_twenty_others() {
+    several_do_not_hold_up_twenty_others(1);
+}
+
+// 74
+#[test]
+fn five_that_are_held_up_do_not_hold_up_twenty_others() {
+    several_do_not_hold_up_twenty_others(5);
+}
+
+fn several_do_not_hold_up_twenty_others(several: usize) {
+    let mut host = Host::new();
+    for n in 0..20 {
+        host.add(format!("idle {n}"), idle()).after::<&str>([]);
+    }
+    let mut releases = Vec::new();
+    for n in 0..several {
+        let (service, release) = lingering();
+        host.add(format!("lingering {n}"), service).after((0..20).map(|n| format!("idle {n}"))); // ends before them
+        releases.push(release);
+    }
+    host.start().unwrap();
+    let error = host.stop(Duration::from_secs(1)).unwrap_err();
+    let expected: Vec<String> = (0..several).map(|n| format!("lingering {n}")).collect();
+    assert_eq!(hung(error.report()), expected, "{error}");
+    drop(releases);
+    host.stop(LIMIT).unwrap();
+}
+
+// 74
+#[test]
+fn one_that_is_held_up_at_a_second_stop_does_not_hold_up_others_that_ended_since() {
+    let mut host = Host::new();
+    let (lingering, lets_it_go) = lingering();
+    let (release, held) = bounded::<()>(0);
+    let (tell, told) = bounded(2);
+    for name in ["deaf", "deaf too"] {
+        let (held, tell) = (held.clone(), tell.clone());
+        let run = move |_: &Context| {
+            _ = held.recv();
+            Ok(tell.send(())?)
+        };
+        host.add(name, worker(run)).after::<&str>([]);
+    }
+    host.add("lingering", lingering).after::<&str>([]);
+    host.start().unwrap();
+    let first = host.stop(Duration::from_millis(200)).unwrap_err();
+    assert_eq!(hung(first.report()), ["deaf", "deaf too", "lingering"]);
+    drop(release);
+    for _ in 0..2 {
+        told.recv_timeout(LIMIT).unwrap();
+    }
+    let second = host.stop(Duration::from_secs(1)).unwrap_err();
+    assert_eq!(hung(second.report()), ["lingering"], "{second}");
+    drop(lets_it_go);
+    host.stop(LIMIT).unwrap();
+}
+
+// 74
+#[test]
+fn one_that_is_held_up_does_not_hold_up_those_that_ended_long_before_a_stop_without_time() {
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    let lingers = move |_: &Context| {
+        HELD.set(Some(Held(held.clone())));
+        Ok(())
+    };
+    host.add("lingering", worker(lingers));
+    for n in 0..20 {
+        host.add(format!("done {n}"), worker(|_| Ok(())));
+    }
+    let events = host.events();
+    _ = host.start(); // which all may have completed before
+    let completed = |event: &Event| matches!(event.kind, EventKind::Completed);
+    assert_eq!(events.iter().filter(completed).take(21).count(), 21);
+    let error = host.stop(Duration::ZERO).unwrap_err();
+    assert_eq!(hung(error.report()), ["lingering"], "{error}");
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}

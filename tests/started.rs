@@ -1,0 +1,175 @@
+//! Promise 26: waiting until the whole host has started. That a host runs once is in `host.rs` and `plan.rs`.
+
+use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
+use hosted::{Context, Host, HostState, Outcome, Phase, Restart, Result, Service, StopSource, Stopped, group, worker};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+/// Only so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test that would hang if a promise were broken.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (done, over) = bounded::<()>(0);
+    let body = move || {
+        let _done = done; // dropped by a panic too
+        test();
+    };
+    let thread = thread::spawn(body);
+    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// A service that is one function of the phase.
+struct Acts<F>(F);
+
+fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
+    Acts(f)
+}
+
+impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Start, ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Run, ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        (self.0)(Phase::Stop, ctx)
+    }
+}
+
+/// A service that does `f` in one phase, and in the others what every service does unless told.
+fn during(act: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
+    acts(move |phase, ctx| if phase == act { f(ctx) } else { otherwise(phase, ctx) })
+}
+
+/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
+fn otherwise(phase: Phase, ctx: &Context) -> Result {
+    if phase == Phase::Run {
+        ctx.wait();
+    }
+    Ok(())
+}
+
+// 26
+#[test]
+fn a_worker_can_wait_until_the_whole_host_has_started_and_a_child_of_a_group_too() {
+    in_time(|| {
+        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let waiter = |name: &'static str| {
+            let (tell, handle) = (tell.clone(), host.handle());
+            worker(move |ctx| {
+                ctx.wait_until_started()?;
+                tell.send((name, handle.state()))?;
+                otherwise(Phase::Run, ctx)
+            })
+        };
+        let (a, child) = (waiter("a"), Mutex::new(Some(waiter("child"))));
+        host.add("a", a);
+        let fill = move |inside: &mut Host| {
+            inside.add("child", child.lock().unwrap().take().ok_or("only once")?);
+            Ok(())
+        };
+        host.add("group", group(fill));
+        host.add("last", acts(otherwise));
+        host.start().unwrap();
+        let mut seen = [told.recv().unwrap(), told.recv().unwrap()];
+        seen.sort_unstable_by_key(|seen| seen.0);
+        assert_eq!(seen, [("a", HostState::Started), ("child", HostState::Started)]);
+        host.stop(PATIENCE).unwrap();
+    });
+}
+
+// 26
+#[test]
+fn once_the_host_has_started_nobody_waits_for_it_any_more() {
+    in_time(|| {
+        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let run = move |ctx: &Context| {
+            ctx.wait_until_started()?;
+            tell.send(ctx.restarts())?;
+            if ctx.restarts() < 2 { Err("again".into()) } else { otherwise(Phase::Run, ctx) }
+        };
+        host.add("a", worker(run)).restart(Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO));
+        host.start().unwrap();
+        assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [0, 1, 2]);
+        host.stop(PATIENCE).unwrap();
+    });
+}
+
+// 26
+#[test]
+fn a_stop_and_a_failed_start_end_the_wait_for_the_start() {
+    in_time(|| {
+        let starts: [fn(&Context) -> Result; 2] = [
+            |_| Err("no".into()),
+            |ctx| {
+                ctx.host().request_stop();
+                Ok(())
+            },
+        ];
+        for start in starts {
+            let (mut host, (tell, told)) = (Host::new(), unbounded());
+            let run = move |ctx: &Context| {
+                let waited = ctx.wait_until_started();
+                tell.send(waited)?;
+                Ok(waited?)
+            };
+            host.add("a", worker(run));
+            host.add("last", during(Phase::Start, start));
+            let error = host.start().unwrap_err();
+            assert_eq!(told.recv(), Ok(Err(Stopped)));
+            assert!(matches!(error.report().services[0].outcome, Outcome::Stopped), "{error}");
+        }
+    });
+}
+
+// 26
+#[test]
+fn a_start_that_fails_at_its_very_end_tells_nobody_that_the_host_has_started() {
+    in_time(|| {
+        for round in 0..2_000 {
+            let (mut host, (tell, told)) = (Host::new(), unbounded());
+            host.add("a", worker(move |ctx| Ok(tell.send(ctx.wait_until_started())?)));
+            let run = move |ctx: &Context| {
+                (0..round % 500 * 4).for_each(|n| _ = std::hint::black_box(n));
+                ctx.host().request_stop();
+                Ok(())
+            };
+            host.add("b", worker(run));
+            let started = host.start();
+            drop(host);
+            if started.is_err() {
+                assert_eq!(told.recv(), Ok(Err(Stopped)), "round {round}");
+            }
+        }
+    });
+}
+
+// 26
+#[test]
+fn without_a_host_nobody_waits_for_its_start() {
+    let stop = StopSource::new();
+    let ctx = Context::new("a", stop.token());
+    assert_eq!(ctx.wait_until_started(), Ok(()));
+    stop.request_stop();
+    assert_eq!(ctx.wait_until_started(), Err(Stopped));
+}
+
+// 26
+#[test]
+fn in_a_unit_test_of_a_group_its_children_wait_for_no_host() {
+    let (tell, told) = unbounded();
+    let fill = move |inside: &mut Host| {
+        let tell = tell.clone();
+        inside.add("child", worker(move |ctx| Ok(tell.send(ctx.wait_until_started())?)));
+        Ok(())
+    };
+    let (mut group, stop) = (group(fill), StopSource::new());
+    group.start(&Context::new("group", stop.token())).unwrap();
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(())));
+}

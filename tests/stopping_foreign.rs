@@ -1,0 +1,133 @@
+//! Promises 31, 48, 56, where an error has foreign code in it: its `Display` and its `Drop` may do anything.
+
+use crossbeam_channel::{Sender, bounded};
+use hosted::{Context, Host, HostHandle, Outcome, Phase, Restart, Result, Service, StopReason, worker};
+use std::fmt;
+use std::time::Duration;
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An error that looks at the host when it is shown and when it is dropped.
+struct Curious(HostHandle);
+
+impl fmt::Display for Curious {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of {} failed", self.0.services().len())
+    }
+}
+
+impl fmt::Debug for Curious {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Curious")
+    }
+}
+
+impl std::error::Error for Curious {}
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        self.0.services();
+    }
+}
+
+/// An error that panics when it is shown.
+#[derive(Debug)]
+struct Shy;
+
+impl fmt::Display for Shy {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("do not look at me")
+    }
+}
+
+impl std::error::Error for Shy {}
+
+/// What `f` gives, unless it takes for ever.
+fn within_the_limit<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    let (tell, told) = bounded(1);
+    std::thread::spawn(move || tell.send(f()));
+    told.recv_timeout(LIMIT).expect("no deadlock")
+}
+
+/// Fails in one phase, with an error that looks at the host.
+struct Fails(Phase);
+
+impl Fails {
+    fn come_to(&self, phase: Phase, ctx: &Context) -> Result {
+        if self.0 == phase { Err(Curious(ctx.host().clone()).into()) } else { Ok(()) }
+    }
+}
+
+impl Service for Fails {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.come_to(Phase::Start, ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        ctx.wait();
+        self.come_to(Phase::Run, ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.come_to(Phase::Stop, ctx)
+    }
+}
+
+// 48, 56
+#[test]
+fn an_error_may_look_at_the_host_when_it_is_shown() {
+    for phase in [Phase::Start, Phase::Run, Phase::Stop] {
+        let error = within_the_limit(move || {
+            let mut host = Host::new();
+            host.add("fails", Fails(phase));
+            host.start().and_then(|()| host.stop(LIMIT).map(drop)).unwrap_err()
+        });
+        assert_eq!(error.failures()[0].phase(), phase);
+        assert!(error.to_string().contains("one of 1 failed"), "{error}");
+    }
+}
+
+fn flaky(tell: Sender<()>) -> impl Service {
+    worker(move |ctx| {
+        if ctx.restarts() == 0 {
+            return Err(Curious(ctx.host().clone()).into());
+        }
+        tell.send(())?;
+        ctx.wait();
+        Ok(())
+    })
+}
+
+// 48
+#[test]
+fn an_error_may_look_at_the_host_when_it_is_dropped() {
+    within_the_limit(|| {
+        let (tell, told) = bounded(1);
+        let mut host = Host::new();
+        let restart = Restart::on_failure().backoff(Duration::from_millis(1)..=Duration::from_millis(1));
+        host.add("flaky", flaky(tell)).restart(restart);
+        host.start().unwrap();
+        told.recv_timeout(LIMIT).unwrap();
+        host.stop(LIMIT).unwrap();
+    });
+}
+
+// 31
+#[test]
+fn an_error_that_panics_when_it_is_shown_is_a_failure_all_the_same() {
+    let mut host = Host::new();
+    let run = |ctx: &Context| {
+        ctx.wait_until_started()?;
+        Err(Shy.into())
+    };
+    host.add("shy", worker(run));
+    host.start().unwrap();
+    let (handle, (tell, told)) = (host.handle(), bounded(1));
+    let _guard = handle.stopping().on_stop(move || _ = tell.send(()));
+    told.recv_timeout(LIMIT).expect("it asks the host to stop");
+    assert_eq!(host.wait(), StopReason::Failed("shy".into()));
+    let error = host.stop(LIMIT).unwrap_err();
+    assert!(matches!(error.report().services[0].outcome, Outcome::Failed(_)));
+    assert_eq!((error.failures()[0].service(), error.failures()[0].phase()), ("shy", Phase::Run));
+}

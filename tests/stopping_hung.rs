@@ -1,0 +1,206 @@
+//! Promises 49, 53: a hung service is named, and stays on the books until its true end.
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use hosted::{Cause, Context, Host, HungService, Outcome, Phase, Report, Result, Service, State, worker};
+use std::time::{Duration, Instant};
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(200);
+
+/// A service that waits until it is asked to stop.
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// Blocks in one phase, until the sender is dropped.
+struct Stuck {
+    within: Phase,
+    held: Receiver<()>,
+}
+
+fn stuck(within: Phase) -> (Stuck, Sender<()>) {
+    let (release, held) = bounded(0);
+    (Stuck { within, held }, release)
+}
+
+impl Stuck {
+    fn come_to(&self, phase: Phase) {
+        if self.within == phase {
+            _ = self.held.recv();
+        }
+    }
+}
+
+impl Service for Stuck {
+    fn run(&mut self, ctx: &Context) -> Result {
+        ctx.wait();
+        self.come_to(Phase::Run);
+        Ok(())
+    }
+
+    fn stop(&mut self, _: &Context) -> Result {
+        self.come_to(Phase::Stop);
+        Ok(())
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        self.come_to(Phase::Drop);
+    }
+}
+
+fn hung(report: &Report, place: usize) -> &HungService {
+    match &report.services[place].outcome {
+        Outcome::Hung(hung) => hung,
+        other => panic!("not hung: {other:?} in\n{report}"),
+    }
+}
+
+// 49
+#[test]
+fn a_hung_service_is_named_with_its_phase_everyone_else_still_stops_and_the_timeout_holds() {
+    for phase in [Phase::Run, Phase::Stop, Phase::Drop] {
+        let (service, release) = stuck(phase);
+        let mut host = Host::new();
+        host.add("first", idle());
+        host.add("stuck", service);
+        host.add("last", idle());
+        host.start().unwrap();
+        let began = Instant::now();
+        let error = host.stop(3 * SHORT).unwrap_err();
+        let took = began.elapsed();
+
+        assert!(took >= 3 * SHORT && took < LIMIT / 2, "{took:?}");
+        let report = error.report();
+        assert_eq!(hung(report, 1).phase, phase);
+        assert!(hung(report, 1).thread.starts_with("stuck"), "{error}");
+        for other in [&report.services[0], &report.services[2]] {
+            assert!(matches!(other.outcome, Outcome::Stopped), "{error}");
+        }
+        let [failure] = error.failures() else { panic!("one failure: {error}") };
+        assert_eq!((failure.service(), failure.phase()), ("stuck", phase));
+        assert!(matches!(failure.cause(), Cause::TimedOut(waited) if *waited <= took));
+        let text = error.to_string();
+        assert!(text.contains(&format!("still in its {phase}")), "{text}");
+        drop(release);
+        host.stop(LIMIT).unwrap();
+    }
+}
+
+// 49
+#[test]
+fn a_hung_service_is_named_with_the_time_since_it_was_asked() {
+    let (tell, told) = bounded(1);
+    let (release, held) = bounded::<()>(0);
+    let run = move |ctx: &Context| {
+        ctx.wait();
+        tell.send(Instant::now())?;
+        _ = held.recv();
+        Ok(())
+    };
+    let mut host = Host::new();
+    host.add("stuck", worker(run));
+    host.start().unwrap();
+    let began = Instant::now();
+    let error = host.stop(SHORT).unwrap_err();
+    let took = began.elapsed();
+    let asked = told.recv().unwrap(); // or a little later
+    let waited = hung(error.report(), 0).waited;
+    assert!(waited <= took && waited >= (began + SHORT).saturating_duration_since(asked), "{waited:?} of {took:?}");
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn a_service_that_failed_and_then_hangs_is_named_for_both() {
+    struct Both(Receiver<()>);
+    impl Service for Both {
+        fn run(&mut self, ctx: &Context) -> Result {
+            ctx.wait_until_started()?;
+            Err("lost".into())
+        }
+        fn stop(&mut self, _: &Context) -> Result {
+            _ = self.0.recv();
+            Ok(())
+        }
+    }
+    let (release, held) = bounded(0);
+    let mut host = Host::new();
+    host.add("both", Both(held));
+    host.start().unwrap();
+    host.wait();
+    let error = host.stop(SHORT).unwrap_err();
+    let all: Vec<Phase> = error.failures().iter().map(|failure| failure.phase()).collect();
+    assert_eq!(all, [Phase::Run, Phase::Stop]);
+    assert_eq!(hung(error.report(), 0).phase, Phase::Stop);
+    drop(release);
+    let error = host.stop(LIMIT).unwrap_err();
+    assert!(matches!(&error.report().services[0].outcome, Outcome::Failed(first) if first.phase() == Phase::Run));
+    assert_eq!(error.failures().len(), 1, "its stop ended well in the end: {error}");
+}
+
+// 53
+#[test]
+fn a_hung_service_is_never_called_stopped_and_a_second_stop_waits_again_and_tells_its_true_end() {
+    let (service, release) = stuck(Phase::Run);
+    let mut host = Host::new();
+    host.add("stuck", service);
+    host.start().unwrap();
+    let first = host.stop(SHORT).unwrap_err();
+    assert_eq!(host.handle().services()[0].state, State::Hung);
+    let began = Instant::now();
+    let second = host.stop(SHORT).unwrap_err();
+    assert!(began.elapsed() >= SHORT, "it was not waited for again");
+    assert!(hung(second.report(), 0).waited > hung(first.report(), 0).waited);
+    assert_eq!(host.handle().services()[0].state, State::Hung);
+    let report = std::thread::scope(|scope| {
+        let third = scope.spawn(|| host.stop(LIMIT));
+        drop(release);
+        third.join().unwrap().unwrap()
+    });
+    assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
+    assert_eq!(host.handle().services()[0].state, State::Stopped);
+    assert!(host.stop(Duration::ZERO).is_ok(), "nothing is left to wait for");
+}
+
+// 53
+#[test]
+fn the_true_end_of_a_hung_service_may_be_a_failure_and_is_told() {
+    let (release, held) = bounded::<()>(0);
+    let run = move |_: &Context| {
+        _ = held.recv();
+        Err("too late".into())
+    };
+    let mut host = Host::new();
+    host.add("stuck", worker(run));
+    host.start().unwrap();
+    assert_eq!(hung(host.stop(SHORT).unwrap_err().report(), 0).phase, Phase::Run);
+    let events = host.events();
+    drop(release);
+    let error = host.stop(LIMIT).unwrap_err();
+    assert!(matches!(error.report().services[0].outcome, Outcome::Failed(_)), "{error}");
+    assert!(
+        matches!(error.failures(), [one] if matches!(one.cause(), Cause::Failed(why) if why.to_string() == "too late"))
+    );
+    assert_eq!(host.handle().services()[0].state, State::Failed);
+    assert!(events.try_iter().any(|event| event.to_string().contains("too late")));
+}
+
+// 53
+#[test]
+fn what_ends_between_two_stops_is_not_called_stopped_before_it_is_joined() {
+    let (service, release) = stuck(Phase::Drop);
+    let mut host = Host::new();
+    host.add("stuck", service);
+    host.start().unwrap();
+    host.stop(SHORT).unwrap_err();
+    drop(release); // it may have ended, or not: nobody has joined it
+    assert_eq!(host.handle().services()[0].state, State::Hung);
+    assert!(matches!(host.stop(LIMIT).unwrap().services[0].outcome, Outcome::Stopped));
+}

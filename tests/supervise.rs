@@ -1,0 +1,270 @@
+//! 39, 41, 42, 44, 45: restarts as a service lives through them. (40 is in `first_start.rs`.)
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use hosted::testing::ManualClock;
+use hosted::{Context, EventKind, Host, Outcome, Phase, Restart, Result, Service, ServiceReport, State};
+use hosted::{StopReason, StopToken, worker};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(LIMIT).expect("this should have come long ago")
+}
+
+/// A service that tells each step of its life, and does what the test says in the `n`th call of a step.
+struct Told<F> {
+    steps: Sender<&'static str>,
+    starts: u32,
+    act: F,
+}
+
+fn told<F: FnMut(&'static str, u32, &Context) -> Result>(act: F) -> (Told<F>, Receiver<&'static str>) {
+    let (steps, taken) = unbounded();
+    (Told { steps, starts: 0, act }, taken)
+}
+
+impl<F: FnMut(&'static str, u32, &Context) -> Result> Told<F> {
+    fn step(&mut self, step: &'static str, ctx: &Context) -> Result {
+        self.steps.send(step)?;
+        (self.act)(step, self.starts, ctx)
+    }
+}
+
+impl<F: FnMut(&'static str, u32, &Context) -> Result + Send + 'static> Service for Told<F> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.starts += 1;
+        self.step("start", ctx)
+    }
+    fn run(&mut self, ctx: &Context) -> Result {
+        self.step("run", ctx)
+    }
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.step("stop", ctx)
+    }
+}
+
+fn now() -> std::ops::RangeInclusive<Duration> {
+    Duration::ZERO..=Duration::ZERO
+}
+
+/// Runs a host of one service until it ends by itself: how often it ran, and what became of it.
+fn lived(restart: Restart, end: fn() -> Result) -> (usize, ServiceReport) {
+    let (service, steps) = told(move |step, _, _| if step == "run" { end() } else { Ok(()) });
+    let mut host = Host::new();
+    host.add("it", service).restart(restart.backoff(now()).give_up_after(2));
+    let report = match host.run_until(&StopToken::never()) {
+        Ok(report) => report,
+        Err(error) => error.report().clone(),
+    };
+    let runs = steps.try_iter().filter(|&step| step == "run").count();
+    (runs, report.services[0].clone())
+}
+
+fn ends_well() -> Result {
+    Ok(())
+}
+
+fn waits(ctx: &Context) -> Result {
+    ctx.wait();
+    Ok(())
+}
+
+fn fails() -> Result {
+    Err("no network".into())
+}
+
+fn panics() -> Result {
+    panic!("no network")
+}
+
+fn failed(report: &ServiceReport) -> bool {
+    matches!(&report.outcome, Outcome::Failed(error) if error.phase() == Phase::Run)
+}
+
+// 39
+#[test]
+fn never_restarts_neither_a_failure_nor_a_panic_nor_a_normal_end() {
+    for (end, ended_well) in [(fails as fn() -> Result, false), (panics, false), (ends_well, true)] {
+        let (runs, report) = lived(Restart::never(), end);
+        assert_eq!((runs, report.restarts), (1, 0));
+        assert_eq!((failed(&report), matches!(report.outcome, Outcome::Completed)), (!ended_well, ended_well));
+    }
+}
+
+// 39
+#[test]
+fn on_failure_restarts_after_an_error_and_a_panic_and_not_after_a_normal_end() {
+    for end in [fails, panics] {
+        let (runs, report) = lived(Restart::on_failure(), end);
+        assert_eq!((runs, report.restarts, report.errors, failed(&report)), (3, 2, 3, true));
+    }
+    let (runs, report) = lived(Restart::on_failure(), ends_well);
+    assert_eq!((runs, report.restarts, report.errors), (1, 0, 0));
+    assert!(matches!(report.outcome, Outcome::Completed));
+}
+
+// 39
+#[test]
+fn always_restarts_after_a_normal_end_too() {
+    for (end, errors) in [(fails as fn() -> Result, 3), (panics, 3), (ends_well, 1)] {
+        let (runs, report) = lived(Restart::always(), end);
+        assert_eq!((runs, report.restarts, report.errors, failed(&report)), (3, 2, errors, true));
+    }
+}
+
+// 41
+#[test]
+fn the_stop_of_the_old_run_has_returned_before_the_start_of_the_new_one_is_called() {
+    let (go, gone) = unbounded();
+    let (service, steps) = told(move |step, n, ctx| match (step, n) {
+        ("run", 1) => fails(),
+        ("run", 2) => panics(),
+        ("run", _) => Ok(ctx.sleep(Duration::MAX)?),
+        ("stop", _) => Ok(gone.recv_timeout(LIMIT)?),
+        _ => Ok(()),
+    });
+    let mut host = Host::new();
+    host.add("it", service).restart(Restart::on_failure().backoff(now()));
+    host.start().unwrap();
+    for _ in 1..=2 {
+        assert_eq!([next(&steps), next(&steps), next(&steps)], ["start", "run", "stop"]);
+        assert_eq!(host.handle().services()[0].state, State::Restarting);
+        assert!(steps.is_empty(), "the old one is not gone");
+        go.send(()).unwrap();
+    }
+    assert_eq!([next(&steps), next(&steps)], ["start", "run"]);
+    go.send(()).unwrap();
+    host.stop(LIMIT).unwrap();
+    assert_eq!(steps.try_iter().collect::<Vec<_>>(), ["stop"]);
+}
+
+// 42
+#[test]
+fn after_exactly_n_restarts_the_failure_is_final() {
+    for n in [0, 1, 5] {
+        let (told, tells) = unbounded();
+        let service = worker(move |ctx| {
+            told.send(ctx.restarts())?;
+            fails()
+        });
+        let mut host = Host::new();
+        host.add("it", service).restart(Restart::on_failure().backoff(now()).give_up_after(n));
+        let error = host.run_until(&StopToken::never()).unwrap_err();
+        assert_eq!(tells.try_iter().collect::<Vec<_>>(), (0..=n).collect::<Vec<_>>());
+        let report = error.report();
+        assert_eq!(report.reason, StopReason::Failed("it".into()));
+        assert_eq!((report.services[0].restarts, report.services[0].errors), (n, u64::from(n) + 1));
+        assert_eq!((error.failures().len(), error.failures()[0].phase()), (1, Phase::Run));
+    }
+}
+
+/// How often a service that fails after runs of so many seconds is started again; the limit is two in a row.
+fn restarts_after(runs: &'static [u32]) -> usize {
+    let time = ManualClock::new();
+    let mut host = Host::with_clock(time.clock());
+    let events = host.events();
+    let mut lengths = runs.iter().map(|&seconds| SECOND * seconds);
+    let service = worker(move |ctx| {
+        ctx.sleep(lengths.next().unwrap_or(Duration::MAX))?;
+        fails()
+    });
+    let restart = Restart::on_failure().backoff(SECOND..=SECOND).give_up_after(2).stable_after(SECOND * 60);
+    host.add("it", service).restart(restart);
+    host.start().unwrap();
+    let goes_on = |seconds: &&u32| {
+        time.wait_for_sleepers(1);
+        time.advance(SECOND * **seconds);
+        let restarting = loop {
+            match next(&events).kind {
+                EventKind::Restarting { .. } => break true,
+                EventKind::Failed(_) => break false,
+                _ => {}
+            }
+        };
+        if restarting {
+            time.wait_for_sleepers(1);
+            time.advance(SECOND);
+        }
+        restarting
+    };
+    runs.iter().take_while(goes_on).count()
+}
+
+// 42
+#[test]
+fn a_run_that_is_long_enough_forgets_the_restarts_before_it() {
+    assert_eq!(restarts_after(&[1, 1, 1, 1]), 2);
+    assert_eq!(restarts_after(&[1, 1, 59, 1]), 2);
+    assert_eq!(restarts_after(&[1, 1, 60, 1, 1, 1]), 4);
+    assert_eq!(restarts_after(&[60, 60, 60, 60, 60]), 5);
+}
+
+// 44
+#[test]
+fn a_stop_ends_a_backoff_at_once_and_the_service_is_stopped_and_not_called_again() {
+    let time = ManualClock::new(); // it is not moved: the backoff would last for ever
+    let mut host = Host::with_clock(time.clock());
+    let (service, steps) = told(|step, _, _| if step == "run" { fails() } else { Ok(()) });
+    host.add("it", service).restart(Restart::on_failure());
+    host.start().unwrap();
+    time.wait_for_sleepers(1);
+    assert_eq!(host.handle().services()[0].state, State::Restarting);
+    let report = host.stop(LIMIT).unwrap();
+    assert!(matches!(report.services[0].outcome, Outcome::Stopped));
+    assert_eq!((report.services[0].errors, report.services[0].restarts), (1, 0));
+    assert_eq!(steps.try_iter().collect::<Vec<_>>(), ["start", "run", "stop"]);
+}
+
+// 44
+#[test]
+fn a_failure_after_the_stop_was_asked_for_is_final() {
+    let (service, steps) = told(|step, _, ctx| {
+        if step == "run" {
+            ctx.wait();
+            return fails();
+        }
+        Ok(())
+    });
+    let mut host = Host::new();
+    host.add("it", service).restart(Restart::always().backoff(now()));
+    host.start().unwrap();
+    let error = host.stop(LIMIT).unwrap_err();
+    assert_eq!((error.failures().len(), error.report().services[0].restarts), (1, 0));
+    assert_eq!(steps.try_iter().collect::<Vec<_>>(), ["start", "run", "stop"]);
+}
+
+// 45
+#[test]
+fn a_service_that_restarts_touches_no_other() {
+    let mut host = Host::new();
+    let (before, before_steps) = told(|step, _, ctx| if step == "run" { waits(ctx) } else { Ok(()) });
+    let (after, after_steps) = told(|step, _, ctx| if step == "run" { waits(ctx) } else { Ok(()) });
+    let (go, gone) = unbounded();
+    let (restarting, steps) = told(move |step, n, ctx| match (step, n) {
+        ("run", 4) => waits(ctx),
+        ("run", _) => gone.recv_timeout(LIMIT).map_err(Into::into).and_then(|()| fails()),
+        _ => Ok(()),
+    });
+    host.add("before", before);
+    host.add("it", restarting).restart(Restart::on_failure().backoff(now()));
+    host.add("after", after);
+    host.start().unwrap();
+    let calm = |steps: &Receiver<_>| [next(steps), next(steps)] == ["start", "run"];
+    assert!(calm(&before_steps) && calm(&after_steps) && calm(&steps));
+    let (old, handle) = (host.handle().services(), host.handle());
+    for _ in 1..=3 {
+        go.send(()).unwrap();
+        assert_eq!([next(&steps), next(&steps), next(&steps)], ["stop", "start", "run"]);
+        let new = handle.services();
+        for place in [0, 2] {
+            assert_eq!((new[place].state, new[place].since), (State::Running, old[place].since));
+        }
+    }
+    assert!(!handle.stopping().stop_requested());
+    let report = host.stop(LIMIT).unwrap();
+    assert_eq!(report.services.iter().map(|service| service.restarts).collect::<Vec<_>>(), [0, 3, 0]);
+    assert_eq!((next(&before_steps), next(&after_steps)), ("stop", "stop"));
+    assert!(before_steps.is_empty() && after_steps.is_empty());
+}
