@@ -137,6 +137,27 @@ fn a_snapshot_during_a_backoff_says_restarting_and_what_went_wrong() {
 
 // 37
 #[test]
+fn restarts_are_counted_also_when_a_stop_comes_between_two_lives() {
+    in_time(|| {
+        for _ in 0..500 {
+            let (mut host, (tell, lives)) = (Host::new(), unbounded());
+            let run = move |ctx: &Context| {
+                tell.send(ctx.restarts())?;
+                Err("again".into())
+            };
+            let restart = Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO);
+            host.add("a", worker(run)).restart(restart);
+            host.start().unwrap();
+            let first = lives.recv().unwrap();
+            _ = host.stop(PATIENCE); // whether its last life ended before or after the asking is all the same
+            let lives: Vec<_> = std::iter::once(first).chain(lives.try_iter()).collect();
+            assert!(lives.iter().copied().eq(0..lives.len() as u32), "{lives:?}");
+        }
+    });
+}
+
+// 37
+#[test]
 fn a_snapshot_shows_a_chain_of_services_as_it_was_at_one_moment() {
     in_time(|| {
         let rank = |state: &State| match state {

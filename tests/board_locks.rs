@@ -75,9 +75,13 @@ impl Drop for Nosy {
 fn the_error_of_a_run_that_is_repeated_is_dropped_with_no_lock_held() {
     in_time(|| {
         let (mut host, (tell, dropped)) = (Host::new(), unbounded());
-        let run = move |ctx: &Context| match ctx.restarts() {
-            0 => Err(Nosy(ctx.host().clone(), tell.clone()).into()),
-            _ => otherwise(Phase::Run, ctx),
+        let mut lives = 0;
+        let run = move |ctx: &Context| {
+            lives += 1;
+            match lives {
+                1 => Err(Nosy(ctx.host().clone(), tell.clone()).into()),
+                _ => otherwise(Phase::Run, ctx),
+            }
         };
         host.add("a", worker(run)).restart(Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO));
         host.start().unwrap();

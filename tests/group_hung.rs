@@ -6,7 +6,7 @@ use hosted::{Context, Event, EventKind, Host, HostError, Outcome, Phase, Report,
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
-const SOON: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_secs(1);
 
 fn next<T>(from: &Receiver<T>) -> T {
     from.recv_timeout(LIMIT).expect("this should have come long ago")
@@ -248,4 +248,35 @@ fn a_group_that_misses_its_start_timeout_with_a_deaf_child_is_late_and_hung_and_
     assert!(matches!(outcome(error.report(), "g"), Outcome::Failed(_)), "{error}");
     assert!(matches!(outcome(error.report(), "g/deaf"), Outcome::Stopped), "{error}");
     assert_eq!(error.failures().len(), 1);
+}
+
+// 46, 78
+#[test]
+fn a_group_that_was_hung_in_mid_life_or_in_a_restart_is_not_restarted_when_its_child_ends_after_all() {
+    for life in [1, 2] {
+        let (deaf, (fail, failing), (fill, fills)) = (deaf(), unbounded(), unbounded());
+        let mut host = Host::new();
+        let events = host.events();
+        let released = deaf.released.clone();
+        let service = group(move |g| {
+            fill.send(())?;
+            g.stop_timeout(SOON / 4);
+            let (lives, released, failing) = (fill.len(), released.clone(), failing.clone());
+            let is_deaf = lives == life;
+            g.add("deaf", worker(move |ctx| if is_deaf { Ok(_ = released.recv()) } else { waits(ctx) }));
+            g.add("fails", task(move |_| if lives == 1 { Ok(()) } else { Err("no disk".into()) }));
+            g.add("fails later", worker(move |ctx| ctx.recv(&failing)?));
+            Ok(())
+        });
+        host.add("g", service).restart(Restart::always().backoff(Duration::ZERO..=Duration::ZERO));
+        host.start().unwrap();
+        fail.send(Err("no network".into())).unwrap();
+        let is_hung = |event: Event| matches!(event.kind, EventKind::Hung(_)) && event.service.as_deref() == Some("g");
+        while !is_hung(next(&events)) {}
+        deaf.release();
+        let lives = std::iter::from_fn(|| fills.recv_timeout(LIMIT).ok()).count(); // until the group's value is dropped
+        let error = host.stop(LIMIT).unwrap_err();
+        assert_eq!((error.failures().len(), lives), (1, life), "{error}");
+        assert!(matches!(outcome(error.report(), "g"), Outcome::Failed(_)), "{error}");
+    }
 }

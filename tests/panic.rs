@@ -96,6 +96,9 @@ impl log::Log for Logger {
 
     fn log(&self, line: &log::Record<'_>) {
         let line = (line.level(), line.target().to_owned(), line.args().to_string());
+        if line.2.contains("slow to log") {
+            thread::sleep(Duration::from_millis(50)); // a logger may take its time
+        }
         self.0.lock().unwrap().retain(|listener| listener.send(line.clone()).is_ok());
     }
 
@@ -164,6 +167,32 @@ fn a_second_panic_during_the_stop_changes_nothing_for_the_others() {
         let mut stopped: Vec<_> = told.try_iter().collect();
         stopped.sort_unstable();
         assert_eq!(stopped, ["a", "z"]);
+    });
+}
+
+// 33
+#[test]
+fn a_panic_in_a_stop_callback_is_logged_with_its_service_before_the_stop_returns() {
+    in_time(|| {
+        let (mut host, lines, (tell, registered)) = (Host::new(), log_lines(), bounded(0));
+        let run = move |ctx: &Context| {
+            let (over, called) = bounded::<()>(0);
+            let _guard = ctx.on_stop(move || {
+                let _over = over;
+                panic!("slow to log")
+            });
+            tell.send(())?;
+            _ = called.recv(); // the guard is there until the callback has run
+            Ok(())
+        };
+        host.add("crater", worker(run));
+        host.start().unwrap();
+        registered.recv().unwrap();
+        let error = host.stop(PATIENCE).unwrap_err();
+        let text = "service `crater` panicked in a stop callback: slow to log";
+        assert!(lines.try_iter().any(|line| (line.0, &*line.2) == (log::Level::Error, text)), "not logged yet");
+        assert_eq!(failures(&error), [("crater", Phase::Callback)]);
+        assert_eq!(error.failures()[0].to_string(), text);
     });
 }
 

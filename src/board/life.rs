@@ -1,6 +1,6 @@
 //! What a service's thread tells the board, in the order of a life.
 
-use super::{Board, Inner, Policy, StartLimit};
+use super::{Board, Inner, Policy, Remains, StartLimit};
 use crate::blocked::Tid;
 use crate::error::{Cause, Phase, ServiceError, chain};
 use crate::event::EventKind;
@@ -43,7 +43,7 @@ impl Board {
             let slot = &mut inner.slots[index];
             slot.thread = thread;
             slot.phase = Phase::Start;
-            if slot.state == State::Restarting {
+            if std::mem::take(&mut slot.restarting) {
                 slot.restarts += 1;
             }
             slot.enter(State::Starting);
@@ -90,6 +90,7 @@ impl Board {
             if let Some(error) = error {
                 slot.count_error(error.to_string());
             }
+            slot.restarting = true;
             slot.enter(State::Restarting);
             let restart = slot.restarts + 1;
             inner.say_of(index, EventKind::Restarting { error: error.cloned(), restart, after });
@@ -191,6 +192,19 @@ impl Board {
         });
     }
 
+    /// Whoever has not ended, in groups too, did not end in time.
+    pub(crate) fn hang_those_left(&self) {
+        let left: Vec<(usize, Remains, Option<Arc<Board>>)> = self.read(|inner| {
+            let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
+            alive.map(|(index, slot)| (index, slot.remains(), slot.children.clone())).collect()
+        });
+        for (index, remains, children) in left {
+            // The group would say so itself, but it may not have come to it yet.
+            children.iter().for_each(|children| children.hang_those_left());
+            self.hung(index, remains.inspect());
+        }
+    }
+
     /// The service did not end in time.
     pub(crate) fn hung(&self, index: usize, hung: HungService) {
         self.update(|inner| {
@@ -198,9 +212,11 @@ impl Board {
             if slot.gone() {
                 return; // it has ended while it was looked at
             }
-            slot.hung = Some(hung.clone());
+            let known = slot.hung.replace(hung.clone()).is_some();
             slot.put(State::Hung);
-            inner.say_of(index, EventKind::Hung(hung));
+            if !known {
+                inner.say_of(index, EventKind::Hung(hung));
+            }
         });
     }
 
@@ -213,15 +229,15 @@ impl Board {
         });
     }
 
-    /// The service's stop callbacks have run; these panicked.
+    /// The service's stop callbacks have run; these panicked. That is on the books, and in the log, before the stop
+    /// can go on.
     pub(crate) fn called_back(&self, index: usize, panics: &[ServiceError]) {
-        let callbacks = self.update(|inner| {
+        panics.iter().for_each(|error| self.failed(index, error));
+        self.update(|inner| {
             inner.slots[index].callbacks = None;
             inner.one_less();
             inner.slots[index].settle();
-            panics.iter().fold(Callbacks::default(), |before, error| before.or(inner.fail(index, error)))
         });
-        callbacks.run_elsewhere(CALLBACKS);
     }
 }
 

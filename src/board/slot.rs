@@ -23,6 +23,8 @@ pub(crate) struct Slot {
     pub(crate) since: Instant,
     pub(crate) phase: Phase,
     pub(crate) restarts: u32,
+    /// Its next start is a restart.
+    pub(crate) restarting: bool,
     pub(crate) errors: u64,
     pub(crate) last_error: Option<String>,
     /// The first final failure.
@@ -78,6 +80,7 @@ impl Slot {
             since: Instant::now(),
             phase: Phase::Start,
             restarts: 0,
+            restarting: false,
             errors: 0,
             last_error: None,
             failure: None,

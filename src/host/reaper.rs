@@ -58,7 +58,8 @@ impl Reapers {
         if joined != self.progress.0 {
             self.progress = (joined, Instant::now());
         } else if self.next_look().is_some_and(|at| at <= Instant::now()) {
-            for _ in 0..self.threads.min(self.waiting() - self.threads) {
+            // Some may have been joined since: then there are fewer to wait for than reapers.
+            for _ in 0..self.threads.min(self.waiting().saturating_sub(self.threads)) {
                 self.add();
             }
             self.progress.1 = Instant::now();

@@ -8,7 +8,7 @@ use super::asking::ask;
 use super::plan::Entry;
 use super::reaper::Reapers;
 use super::starting::{WORD, who};
-use crate::board::{Board, CALLBACKS, Remains};
+use crate::board::{Board, CALLBACKS};
 use crate::event::EventKind;
 use crate::status::{HostState, StopReason};
 use crate::sync::{Arc, deadline, left};
@@ -222,13 +222,7 @@ impl Stopping<'_> {
         let news = self.board.update(|inner| std::mem::take(&mut inner.news));
         news.into_iter().for_each(|place| self.reap(place));
         self.join_the_dead();
-        let remains: Vec<(usize, Remains)> = self.board.read(|inner| {
-            let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
-            alive.map(|(place, slot)| (place, slot.remains())).collect()
-        });
-        for (place, remains) in remains {
-            self.board.hung(place, remains.inspect());
-        }
+        self.board.hang_those_left();
         self.board.update(|inner| {
             let (now, hung) = (Instant::now(), inner.hung());
             inner.stop_ended = Some(now);
