@@ -7,8 +7,8 @@ use crate::line;
 use crate::panic::guarded;
 use crate::queue::Queue;
 use crate::service::Service;
-use crate::stop::{StopCallback, StopSource};
-use crate::sync::{Arc, Mutex, left};
+use crate::stop::StopCallback;
+use crate::sync::{Arc, Mutex};
 use log::Level;
 
 impl<T: Send + 'static> Queue<T> {
@@ -109,14 +109,9 @@ where
     }
 
     /// What is to happen at the asking, also while a job is under way: the queue closes, and the time begins to run.
-    fn at_the_asking(&self, ctx: &Context, time_up: &StopSource) -> StopCallback {
-        let (member, asked, time_up) = (self.member.clone(), ctx.clone(), time_up.clone());
-        ctx.on_stop(move || {
-            member.asked();
-            if let deadline @ Some(_) = asked.stop_deadline() {
-                time_up.request_stop_after(left(deadline));
-            }
-        })
+    fn at_the_asking(&self, ctx: &Context) -> StopCallback {
+        let member = self.member.clone();
+        ctx.on_stop(move || member.asked())
     }
 }
 
@@ -132,9 +127,9 @@ where
 
     fn run(&mut self, ctx: &Context) -> Result {
         self.member.join(); // where a test calls it without a start
-        let time_up = StopSource::new();
+        let time_up = ctx.time_up();
         let job = ctx.with_token(time_up.token());
-        let _asked = self.at_the_asking(ctx, &time_up);
+        let _asked = self.at_the_asking(ctx);
         if self.until_asked(ctx, &job) {
             self.finish(ctx, &job);
         }

@@ -1,10 +1,10 @@
 //! What a service is given: its name, its stop token, its clock, its host.
 
-use crate::board::{Board, HostHandle};
+use crate::board::{Board, HostHandle, arm};
 use crate::clock::Clock;
-use crate::error::{BoxError, RecvError, Result, Stopped, chain};
+use crate::error::{BoxError, RecvError, Result, Stopped, chain, discard};
 use crate::event::EventKind;
-use crate::stop::{StopCallback, StopToken};
+use crate::stop::{StopCallback, StopSource, StopToken};
 use crate::sync::Arc;
 use crate::ticks::Ticks;
 use crossbeam_channel::Receiver;
@@ -166,6 +166,7 @@ impl Context {
             Some(index) => self.board().reported(index, &*error),
             None => self.say(EventKind::Reported { error: chain(&*error) }),
         }
+        discard(error);
     }
 
     /// By when this service should have ended. `None` until it is asked to, and where there is no deadline.
@@ -175,6 +176,22 @@ impl Context {
     pub fn stop_deadline(&self) -> Option<Instant> {
         let index = self.seat.index?;
         self.board().read(|inner| inner.slots[index].stop_deadline)
+    }
+
+    /// A token that stops when this service's time is up, also where that comes to be sooner. For one run.
+    pub(crate) fn time_up(&self) -> StopSource {
+        let time_up = StopSource::new();
+        if let Some(index) = self.seat.index {
+            let (before, deadline) = self.board().update(|inner| {
+                let slot = &mut inner.slots[index];
+                (slot.time_up.replace(time_up.clone()), slot.stop_deadline)
+            });
+            drop(before);
+            if deadline.is_some() {
+                arm(&time_up, deadline);
+            }
+        }
+        time_up
     }
 
     /// Waits until every service of the host has started. .NET: `ApplicationStarted`.

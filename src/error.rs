@@ -1,8 +1,9 @@
 //! The errors of the crate that every floor uses: `Stopped`, `RecvError` and what became of one service.
 
-use crate::line::Plain;
-use crate::panic::guarded;
+use crate::line::{self, Plain};
+use crate::panic::{drop_quietly, guarded};
 use crate::sync::Arc;
+use log::Level;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -99,8 +100,10 @@ impl Error for StopMarker {}
 /// Whether `error` says, anywhere in its chain, that it is there because of a stop. What became of another service
 /// has been judged already: a `ServiceError` is a failure, whatever is below it.
 pub(crate) fn means_stopped(error: &(dyn Error + 'static)) -> bool {
-    let judged = error.is::<ServiceError>();
-    !judged && (error.is::<StopMarker>() || error.source().is_some_and(means_stopped))
+    let look =
+        || !error.is::<ServiceError>() && (error.is::<StopMarker>() || error.source().is_some_and(means_stopped));
+    // `source` is foreign code: one that panics says nothing of a stop.
+    guarded(look).unwrap_or(false)
 }
 
 /// What went wrong in one service: who, in which phase, and why.
@@ -243,4 +246,11 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         text
     });
     text.unwrap_or_else(|panic| format!("an error that panics when it is displayed: {panic}"))
+}
+
+/// Drops an error. Its `Drop` is foreign code: a panic of it is logged, and ends nothing.
+pub(crate) fn discard<E>(error: E) {
+    if let Err(text) = drop_quietly(error) {
+        line::log(Level::Error, "hosted::service", format_args!("dropping an error panicked: {text}"));
+    }
 }

@@ -116,6 +116,8 @@ impl fmt::Display for StopReason {
 pub enum Outcome {
     /// Its `start` was never called.
     NeverStarted,
+    /// It has not ended: only in the error of a second start of a host that runs.
+    Running,
     /// It ended by itself, well.
     Completed,
     /// It ended on request.
@@ -131,6 +133,7 @@ impl Outcome {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Outcome::NeverStarted => "never started",
+            Outcome::Running => "running",
             Outcome::Completed => "completed",
             Outcome::Stopped => "stopped",
             Outcome::Failed(_) => "failed",

@@ -3,7 +3,7 @@
 use crate::blocked::{Tid, this_thread, tidy_thread_name};
 use crate::board::HostHandle;
 use crate::context::Context;
-use crate::error::{BoxError, Cause, Phase, Result, ServiceError, means_stopped};
+use crate::error::{BoxError, Cause, Phase, Result, ServiceError, discard, means_stopped};
 use crate::panic::{drop_quietly, guarded};
 use crate::restart::{Restart, Streak};
 use crate::service::Service;
@@ -151,6 +151,7 @@ impl Life<'_> {
 
     fn again(&self, error: Option<ServiceError>, after: Duration) -> Next {
         self.ctx.board().restarting(self.index, error.as_ref(), after);
+        discard(error);
         Next::Again(after)
     }
 
@@ -172,7 +173,10 @@ impl Life<'_> {
     ) -> Result<Called, ServiceError> {
         let cause = match guarded(|| f(&mut self.service, &self.ctx)) {
             Ok(Ok(())) => return Ok(Called::Returned),
-            Ok(Err(error)) if phase != Phase::Stop && self.was_asked(&error) => return Ok(Called::Stopped),
+            Ok(Err(error)) if phase != Phase::Stop && self.was_asked(&error) => {
+                discard(error);
+                return Ok(Called::Stopped);
+            }
             Ok(Err(error)) => Cause::Failed(error),
             Err(text) => Cause::Panicked(text),
         };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// A hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 
 /// Where a service leaves a guard that is to outlive its run.
 type Shelf = Sender<StopCallback>;

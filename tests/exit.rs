@@ -8,7 +8,7 @@ use hosted::{Context, Host, Outcome, Phase, Result, Service, StopSource, StopTok
 use std::error::Error;
 use std::time::Duration;
 
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A service that waits until it is asked to stop.
 fn idle() -> impl Service {
@@ -53,14 +53,14 @@ fn failed() -> Host {
         ctx.wait_until_started()?;
         Err("connection refused".into())
     };
-    host.stop_timeout(SHORT).add("importer", worker(run));
+    host.add("importer", worker(run));
     host
 }
 
 /// The same, with one whose thread never ends.
 fn failed_and_hung() -> Host {
     let mut host = failed();
-    host.add("stuck", worker(|_| for_ever()));
+    host.stop_timeout(SHORT).add("stuck", worker(|_| for_ever()));
     host
 }
 

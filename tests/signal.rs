@@ -4,7 +4,7 @@
 mod child;
 
 use child::{Child, leave, say};
-use hosted::{Context, Host, HostError, Result, Service, StopReason, ctrl_c, task, worker};
+use hosted::{Context, Host, Result, Service, StopReason, ctrl_c, task, worker};
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -145,11 +145,7 @@ fn starting() {
     host.add("first", worker(first));
     host.add("slow", task(slow));
     host.add("never", task(never));
-    let report: Result<_, HostError> = host.run();
-    if let Ok(report) = &report {
-        say(&format!("{:?}", report.reason));
-    }
-    leave(report.map(drop))
+    leave(host.run().map(|report| say(&format!("{:?}", report.reason))))
 }
 
 // 61

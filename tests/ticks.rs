@@ -162,17 +162,16 @@ fn a_loop_whose_work_takes_longer_than_a_period_sees_every_missed_tick_in_the_ne
 #[test]
 fn a_period_that_no_instant_can_hold_never_ticks_and_ends_at_the_stop() {
     let bench = bench();
-    let ticks = bench.ticking(bench.ctx().ticks(Duration::MAX));
+    let (ctx, (told, tells)) = (bench.ctx(), unbounded());
+    spawn(move || {
+        let tick = ctx.ticks(Duration::MAX).next();
+        told.send((tick, ctx.stop_requested())).unwrap();
+    });
     bench.time.advance(Duration::from_secs(1 << 34));
     bench.stop.request_stop();
-    assert_eq!(next(&ticks), None);
-    let mut at_once = bench_with_now();
+    assert_eq!(next(&tells), (None, true));
+    let mut at_once = Context::new("ticker", StopSource::new().token()).ticks(Duration::MAX).immediately();
     assert!(at_once.next().is_some(), "the first of `immediately` needs no period");
-}
-
-fn bench_with_now() -> Ticks {
-    let stop = StopSource::new();
-    Context::new("ticker", stop.token()).ticks(Duration::MAX).immediately()
 }
 
 // 65

@@ -4,9 +4,12 @@ use super::{Board, Inner, Policy, Remains, StartLimit};
 use crate::blocked::Tid;
 use crate::error::{Cause, Phase, ServiceError, chain};
 use crate::event::EventKind;
+use crate::line;
+use crate::panic::guarded;
 use crate::status::{HungService, State, StopReason};
-use crate::stop::Callbacks;
-use crate::sync::Arc;
+use crate::stop::{Callbacks, StopSource};
+use crate::sync::{Arc, left};
+use log::Level;
 use std::time::{Duration, Instant};
 
 /// The name of the thread that runs the callbacks of a host's `stopping` token, where the host itself is the cause.
@@ -131,7 +134,8 @@ impl Board {
             if let Some(event) = event {
                 inner.say_of(index, event);
             }
-            inner.news_of(index);
+            inner.ended.push(index);
+            inner.ring = true;
             inner.living -= 1;
             inner.unjoined += 1;
             // Ignored, it counts as started also where it failed before it was ready.
@@ -157,7 +161,7 @@ impl Board {
 
     /// The service is asked to stop, and should have ended by `deadline`.
     pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) {
-        self.update(|inner| {
+        let time_up = self.update(|inner| {
             let slot = &mut inner.slots[index];
             slot.stop_deadline = deadline;
             if let Some(children) = &slot.children {
@@ -169,7 +173,10 @@ impl Board {
                 slot.put(State::Stopping);
                 inner.say_of(index, EventKind::Stopping);
             }
+            inner.slots[index].time_up.clone()
         });
+        // With the lock let go: the timer has one of its own.
+        time_up.iter().for_each(|time_up| arm(time_up, deadline));
     }
 
     /// Whether the service's first start has taken too long. If so that is on the books now.
@@ -229,10 +236,8 @@ impl Board {
         });
     }
 
-    /// The service's stop callbacks have run; these panicked. That is on the books, and in the log, before the stop
-    /// can go on.
-    pub(crate) fn called_back(&self, index: usize, panics: &[ServiceError]) {
-        panics.iter().for_each(|error| self.failed(index, error));
+    /// The service's stop callbacks have run.
+    pub(crate) fn called_back(&self, index: usize) {
         self.update(|inner| {
             inner.slots[index].callbacks = None;
             inner.one_less();
@@ -278,5 +283,12 @@ impl Inner {
         }
         self.failures.push(error.clone());
         self.stop_for(StopReason::Failed(name))
+    }
+}
+
+/// Stops `time_up` at `deadline`. Where no thread is to be had for that it goes without: a stop must not end over it.
+pub(crate) fn arm(time_up: &StopSource, deadline: Option<Instant>) {
+    if let Err(text) = guarded(|| time_up.request_stop_after(left(deadline))) {
+        line::log(Level::Error, "hosted::queue", format_args!("no job will be told that its time is up: {text}"));
     }
 }

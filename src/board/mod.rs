@@ -10,7 +10,7 @@ mod life;
 mod handle;
 
 pub use handle::HostHandle;
-pub(crate) use life::CALLBACKS;
+pub(crate) use life::{CALLBACKS, arm};
 pub(crate) use slot::{CallbackThread, Policy, Remains, Slot, StartLimit};
 
 use crate::blocked::Tid;
@@ -43,8 +43,10 @@ pub(crate) struct Inner {
     pub(crate) slots: Vec<Slot>,
     /// The final failures that are not ignored, the first one first.
     pub(crate) failures: Vec<ServiceError>,
-    /// Services that became ready or ended since the owner last looked.
-    pub(crate) news: Vec<usize>,
+    /// Services that settled since the owner last looked: what a start waits for.
+    pub(crate) settled: Vec<usize>,
+    /// Services that ended since the owner last looked: what a stop waits for.
+    pub(crate) ended: Vec<usize>,
     /// Every service has become ready, before anything stopped the host.
     pub(crate) has_started: bool,
     /// When the start began.
@@ -85,7 +87,8 @@ impl Board {
             reason: None,
             slots: Vec::new(),
             failures: Vec::new(),
-            news: Vec::new(),
+            settled: Vec::new(),
+            ended: Vec::new(),
             has_started: false,
             start_began: Instant::now(),
             unsettled: 0,
@@ -215,7 +218,8 @@ impl Inner {
             return Callbacks::default();
         }
         self.unsettled -= 1;
-        self.news_of(index);
+        self.settled.push(index);
+        self.ring = true;
         self.settle_start()
     }
 
@@ -234,12 +238,6 @@ impl Inner {
             _ = self.started.signal();
         }
         self.check_all_completed()
-    }
-
-    /// Something about this service concerns the owner.
-    fn news_of(&mut self, index: usize) {
-        self.news.push(index);
-        self.ring = true;
     }
 
     /// One thing less that a stop has to wait for. The owner is woken by the last, not by each of thousands.

@@ -6,6 +6,7 @@ use crate::error::{Phase, ServiceError};
 use crate::line::Plain;
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
+use crate::stop::StopSource;
 use crate::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ pub(crate) struct Slot {
     pub(crate) asked: Option<Instant>,
     /// By when it should have ended.
     pub(crate) stop_deadline: Option<Instant>,
+    /// Stopped then, where the service wants to know.
+    pub(crate) time_up: Option<StopSource>,
     /// The stop went on without waiting for it any longer.
     pub(crate) overtaken: bool,
     /// When its value was dropped and its thread had nothing more to do, and how that end is called.
@@ -92,6 +95,7 @@ impl Slot {
             late: false,
             asked: None,
             stop_deadline: None,
+            time_up: None,
             overtaken: false,
             ended: None,
             joined: false,
@@ -177,6 +181,7 @@ impl Slot {
             (Some(hung), _, _) => Outcome::Hung(hung.clone()),
             (None, Some(error), _) => Outcome::Failed(error.clone()),
             (None, None, None) => Outcome::NeverStarted,
+            (None, None, Some(_)) if self.ended.is_none() => Outcome::Running,
             (None, None, Some(_)) if self.state == State::Completed => Outcome::Completed,
             (None, None, Some(_)) => Outcome::Stopped,
         };

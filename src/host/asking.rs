@@ -40,6 +40,6 @@ fn call_back(board: &Arc<Board>, index: usize, callbacks: Callbacks) {
 
 fn run(board: &Board, index: usize, service: &Arc<str>, callbacks: Callbacks) {
     let error = |text| ServiceError::new(service.clone(), Phase::Callback, Cause::Panicked(text));
-    let panics: Vec<ServiceError> = callbacks.run().into_iter().map(error).collect();
-    board.called_back(index, &panics);
+    callbacks.run(|text| board.failed(index, &error(text)));
+    board.called_back(index);
 }

@@ -4,7 +4,7 @@ use super::Host;
 use super::plan::SetupError;
 use crate::error::{BoxError, Cause, ServiceError};
 use crate::report::{HostError, Report};
-use crate::status::{Outcome, StopReason};
+use crate::status::StopReason;
 use std::time::Duration;
 
 impl Host {
@@ -18,11 +18,10 @@ impl Host {
         HostError::new(setup, self.failures(), self.report())
     }
 
-    /// The error of a start that did not even begin: of the services it says only that.
+    /// The error of a start that did not even begin: of the services it says how they are.
     pub(super) fn refused(&self, setup: SetupError) -> HostError {
         let mut report = self.report();
         report.reason = StopReason::Failed(setup.culprit().cloned().unwrap_or_else(|| "host".into()));
-        report.services.iter_mut().for_each(|service| service.outcome = Outcome::NeverStarted);
         HostError::new(Some(setup.into()), Vec::new(), report)
     }
 

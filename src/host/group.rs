@@ -136,7 +136,7 @@ fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
     loop {
         // A stop of the group's host may set a deadline again, and finds the child hung again.
         host.board.stop_by(None);
-        match host.stop(Duration::MAX) {
+        match host.stop_within(Duration::MAX, true) {
             Err(error) if is_hung(error.report()) => {}
             Err(error) if !unasked => return Err(cause(error)),
             _ => return Ok(()), // what went wrong has been said

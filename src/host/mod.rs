@@ -93,7 +93,7 @@ impl Host {
 
     /// Adds a service. It starts after all those added before it, unless the options say otherwise.
     ///
-    /// The name is its thread's name too. An empty one, one with a NUL, one that is taken: an error of
+    /// The name is its thread's name too. (`a/b` is also how child `b` of a group `a` is shown.) An empty one, one with a NUL, one that is taken: an error of
     /// [`start`](Self::start).
     #[doc(alias = "AddHostedService")]
     pub fn add(&mut self, name: impl Into<Arc<str>>, service: impl Service) -> &mut ServiceOptions {
@@ -150,10 +150,10 @@ impl Default for Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let running = !matches!(self.handle().state(), HostState::New | HostState::Stopped);
         let complain = |text| line::log(Level::Error, "hosted::host", format_args!("dropping a host: {text}"));
-        if running {
-            let timeout = self.stop_timeout;
+        let timeout = self.stop_timeout;
+        if self.handle().state() != HostState::Stopped {
+            // Of one that was never started it says just that, to whoever waits for `stopping`.
             match guarded(|| self.stop(timeout)) {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => complain(error.to_string()),

@@ -54,12 +54,11 @@ impl Reapers {
 
     /// Twice as many, if nothing has been joined for a while: a thread that is held up does not hold up others.
     pub(super) fn look(&mut self) {
-        let joined = self.joined();
+        let (joined, waiting) = (self.joined(), self.waiting());
         if joined != self.progress.0 {
             self.progress = (joined, Instant::now());
-        } else if self.next_look().is_some_and(|at| at <= Instant::now()) {
-            // Some may have been joined since: then there are fewer to wait for than reapers.
-            for _ in 0..self.threads.min(self.waiting().saturating_sub(self.threads)) {
+        } else if waiting > self.threads && self.progress.1 + HELD_UP <= Instant::now() {
+            for _ in 0..self.threads.min(waiting - self.threads) {
                 self.add();
             }
             self.progress.1 = Instant::now();

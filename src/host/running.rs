@@ -40,7 +40,7 @@ impl Host {
                 Some(setup)
             }
         };
-        stop_all(&self.board, &mut self.entries, &mut self.reapers, self.stop_timeout);
+        stop_all(self, self.stop_timeout, false);
         Err(self.error(setup.map(BoxError::from)))
     }
 
@@ -66,13 +66,7 @@ impl Host {
     /// When a service failed, at whatever time, or its thread is still alive. The report is in it.
     #[doc(alias = "StopAsync")]
     pub fn stop(&mut self, timeout: Duration) -> Result<Report, HostError> {
-        let (state, outstanding) = self.board.read(|inner| (inner.host, inner.outstanding));
-        match state {
-            HostState::New => self.never_started(StopReason::Requested),
-            HostState::Stopped if outstanding == 0 => {}
-            _ => stop_all(&self.board, &mut self.entries, &mut self.reapers, timeout),
-        }
-        self.result()
+        self.stop_within(timeout, false)
     }
 
     /// Starts, waits, and stops: until ctrl-c, SIGTERM or SIGHUP, a request, a failure, or until all have completed.
@@ -108,6 +102,16 @@ impl Host {
         }
         self.wait();
         self.stop(self.stop_timeout)
+    }
+
+    pub(super) fn stop_within(&mut self, timeout: Duration, quiet: bool) -> Result<Report, HostError> {
+        let (state, outstanding) = self.board.read(|inner| (inner.host, inner.outstanding));
+        match state {
+            HostState::New => self.never_started(StopReason::Requested),
+            HostState::Stopped if outstanding == 0 => {}
+            _ => stop_all(self, timeout, quiet),
+        }
+        self.result()
     }
 
     fn check(&mut self) -> Result<(), SetupError> {

@@ -116,14 +116,11 @@ impl Starting<'_> {
 }
 
 fn look(inner: &mut Inner) -> Option<Seen> {
-    match (inner.has_started, &inner.reason, inner.news.is_empty()) {
+    match (inner.has_started, &inner.reason, inner.settled.is_empty()) {
         (true, _, _) => Some(Seen::Started),
         (false, Some(_), _) => Some(Seen::Reason),
         (false, None, true) => None,
-        (false, None, false) => {
-            let news = std::mem::take(&mut inner.news);
-            Some(Seen::Settled(news.into_iter().filter(|&place| inner.slots[place].settled).collect()))
-        }
+        (false, None, false) => Some(Seen::Settled(std::mem::take(&mut inner.settled))),
     }
 }
 

@@ -4,6 +4,7 @@
 //! So of any number of deaf ones each next is asked in half of what the one before left, and with less than
 //! `HURRY` left everyone is asked: always before the deadline, however many are deaf.
 
+use super::Host;
 use super::asking::ask;
 use super::plan::Entry;
 use super::reaper::Reapers;
@@ -26,7 +27,10 @@ const JOINING: Duration = Duration::from_millis(100);
 const MARGIN: Duration = Duration::from_millis(20);
 
 /// Stops every service that was started, within `timeout`. Who is alive then is hung, by the board.
-pub(super) fn stop_all(board: &Arc<Board>, entries: &mut [Entry], reapers: &mut Reapers, timeout: Duration) {
+///
+/// Who it waits for is said every second, unless `quiet`: of a group that has been given up on.
+pub(super) fn stop_all(host: &mut Host, timeout: Duration, quiet: bool) {
+    let Host { board, entries, reapers, .. } = host;
     let callbacks = board.update(|inner| {
         let callbacks = inner.stop_for(StopReason::Requested);
         inner.host = HostState::Stopping;
@@ -39,11 +43,12 @@ pub(super) fn stop_all(board: &Arc<Board>, entries: &mut [Entry], reapers: &mut 
     });
     callbacks.run_elsewhere(CALLBACKS);
     let mut blockers = vec![0; entries.len()];
-    for entry in &*entries {
+    for entry in entries.iter() {
         entry.after.iter().for_each(|&before| blockers[before] += 1);
     }
     let (asked, cleared) = (vec![false; entries.len()], vec![false; entries.len()]);
-    let (deadline, word, unasked) = (deadline(timeout), Instant::now() + WORD, entries.len());
+    let word = (!quiet).then(|| Instant::now() + WORD);
+    let (deadline, unasked) = (deadline(timeout), entries.len());
     let holds = BTreeSet::new();
     Stopping { board, entries, reapers, deadline, blockers, asked, unasked, cleared, holds, word }.run();
 }
@@ -62,11 +67,11 @@ struct Stopping<'h> {
     /// Until when those that were asked hold others up.
     holds: BTreeSet<(Instant, usize)>,
     /// When to say next whom the stop waits for.
-    word: Instant,
+    word: Option<Instant>,
 }
 
 enum Seen {
-    News(Vec<usize>),
+    Ended(Vec<usize>),
     Deadline(Instant),
     AllGone,
 }
@@ -82,14 +87,14 @@ impl Stopping<'_> {
             if left(self.deadline).is_zero() {
                 break;
             }
-            if Instant::now() >= self.word {
-                self.word += WORD;
+            if let Some(word) = self.word.filter(|&word| word <= Instant::now()) {
+                self.word = Some(word + WORD);
                 let services = who(self.board, |slot| !slot.gone() && (slot.asked.is_some() || slot.ended.is_some()));
                 self.board.say(None, EventKind::StillStopping { waited: began.elapsed(), services });
             }
             match self.wait() {
-                Some(Seen::News(news)) => news.into_iter().for_each(|place| self.ended(place)),
-                Some(Seen::Deadline(at)) => self.deadline = Some(at),
+                Some(Seen::Ended(places)) => places.into_iter().for_each(|place| self.ended(place)),
+                Some(Seen::Deadline(at)) => self.sooner(at),
                 Some(Seen::AllGone) => break,
                 None => {}
             }
@@ -97,10 +102,25 @@ impl Stopping<'_> {
         self.finish();
     }
 
+    /// There is less time than there was: whoever has been asked is told.
+    fn sooner(&mut self, at: Instant) {
+        self.deadline = Some(at);
+        for place in (0..self.entries.len()).filter(|&place| self.asked[place] && !self.is_over(place)) {
+            self.board.asked(place, self.limit(place, Instant::now()));
+        }
+    }
+
+    /// By when this one should have ended, asked now.
+    fn limit(&self, place: usize, now: Instant) -> Option<Instant> {
+        let left = left(self.deadline);
+        let own = self.entries[place].options.stop_timeout.unwrap_or(Duration::MAX);
+        now.checked_add(own.min(left.saturating_sub(MARGIN.max(left / 20))))
+    }
+
     /// Asks those that nobody came after.
     fn begin(&mut self) {
         let over: Vec<usize> = self.board.update(|inner| {
-            inner.news.clear();
+            inner.ended.clear();
             let ended = |place: &usize| inner.slots[*place].ended.is_some();
             (0..self.entries.len()).filter(ended).collect()
         });
@@ -128,8 +148,7 @@ impl Stopping<'_> {
         let entry = &self.entries[place];
         let (now, left) = (Instant::now(), left(self.deadline));
         let own = entry.options.stop_timeout;
-        let limit = own.unwrap_or(Duration::MAX).min(left.saturating_sub(MARGIN.max(left / 20)));
-        ask(self.board, place, entry, now.checked_add(limit));
+        ask(self.board, place, entry, self.limit(place, now));
         let hold = own.unwrap_or(Duration::MAX).min(left / 2);
         if let (false, Some(until)) = (entry.after.is_empty(), now.checked_add(hold)) {
             self.holds.insert((until, place));
@@ -192,13 +211,13 @@ impl Stopping<'_> {
 
     fn wait(&mut self) -> Option<Seen> {
         let hurry = self.deadline.filter(|_| self.unasked > 0).and_then(|at| at.checked_sub(HURRY));
-        let look = [self.holds.first().map(|hold| hold.0), hurry, self.deadline, Some(self.word)];
+        let look = [self.holds.first().map(|hold| hold.0), hurry, self.deadline, self.word];
         let until = look.into_iter().flatten().chain(self.reapers.next_look()).min();
         let deadline = self.deadline;
         self.board.wait_for(until, |inner| {
             let sooner = inner.stop_by.filter(|&at| deadline.is_none_or(|deadline| at < deadline));
-            if !inner.news.is_empty() {
-                Some(Seen::News(std::mem::take(&mut inner.news)))
+            if !inner.ended.is_empty() {
+                Some(Seen::Ended(std::mem::take(&mut inner.ended)))
             } else if inner.outstanding == 0 {
                 Some(Seen::AllGone)
             } else {
@@ -219,8 +238,8 @@ impl Stopping<'_> {
     }
 
     fn finish(mut self) {
-        let news = self.board.update(|inner| std::mem::take(&mut inner.news));
-        news.into_iter().for_each(|place| self.reap(place));
+        let ended = self.board.update(|inner| std::mem::take(&mut inner.ended));
+        ended.into_iter().for_each(|place| self.reap(place));
         self.join_the_dead();
         self.board.hang_those_left();
         self.board.update(|inner| {

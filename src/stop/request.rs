@@ -77,7 +77,7 @@ impl Node {
         self.state.fetch_or(SETTLED, Ordering::Release);
     }
 
-    fn run_callbacks(&self, panics: &mut Vec<String>) {
+    fn run_callbacks(&self, panicked: &mut impl FnMut(String)) {
         let lists = self.lists();
         let mut from = 0;
         let mut slabs = lists.slabs.lock();
@@ -85,7 +85,9 @@ impl Node {
             from = slot + 1;
             slabs.running = Some((slot, caller()));
             drop(slabs);
-            panics.extend(guarded(callback).err());
+            if let Err(text) = guarded(callback) {
+                panicked(text);
+            }
             slabs = lists.slabs.lock();
             slabs.running = None;
             lists.returned.notify_all();
@@ -105,18 +107,16 @@ impl Callbacks {
         if self.is_empty() { others } else { self }
     }
 
-    /// Runs them all, here and now. What the panicking ones said is the caller's to report.
-    pub(crate) fn run(self) -> Vec<String> {
-        let mut panics = Vec::new();
+    /// Runs them all, here and now. What a panicking one said is told at once: a later one may block for ever.
+    pub(crate) fn run(self, mut panicked: impl FnMut(String)) {
         for node in self.0 {
-            node.run_callbacks(&mut panics);
+            node.run_callbacks(&mut panicked);
         }
-        panics
     }
 
     /// Runs them all, here and now, and logs what the panicking ones said.
     pub(crate) fn run_and_log(self) {
-        self.run().iter().for_each(|text| log_panic(text));
+        self.run(|text| log_panic(&text));
     }
 
     /// Runs them on a thread of their own, if there are any: for requesters that no callback may hold up.
