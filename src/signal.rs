@@ -7,22 +7,29 @@ use crate::stop::{StopSource, StopToken};
 use crate::sync::Mutex;
 use crossbeam_channel::{Sender, unbounded};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where the shell's convention puts the end by a second ctrl-c: 128 + SIGINT.
 const TOLD_TWICE: i32 = 130;
 
-/// Signals so close together are one: `timeout(1)` and some shells signal a process and then its group. Nobody has
-/// seen the effect of the first by then.
-const SAME: Duration = Duration::from_micros(250);
+/// How long the dispatcher waits before it tells anyone. `timeout(1)` and some shells signal a process and then its
+/// group: what comes before anybody could have seen the first signal is that signal.
+const SETTLING: Duration = Duration::from_millis(1);
 
 /// Who is to be told of the next signal.
-static UNTOLD: Mutex<Vec<StopSource>> = Mutex::new(Vec::new());
+static UNTOLD: Mutex<Untold> = Mutex::new(Untold { sources: Vec::new(), settling: false });
+
+struct Untold {
+    sources: Vec<StopSource>,
+    /// A signal has come that nobody has been told of yet.
+    settling: bool,
+}
 
 /// Ctrl-c, SIGTERM and SIGHUP as a token: the first of them stops every token that this function has returned.
 ///
-/// A second signal, or one when no such token is alive, ends the process at once with exit code 130. (Signals within a
-/// quarter of a millisecond are one: `timeout(1)` sends two.) The handler is installed by the first call and stays for the life of the process.
+/// A second signal, or one when no such token is alive, ends the process at once with exit code 130. What comes within
+/// the millisecond before the first is told is one with it: `timeout(1)` sends two. The handler is installed by the
+/// first call and stays for the life of the process.
 ///
 /// ```no_run
 /// fn main() -> std::io::Result<()> {
@@ -43,8 +50,8 @@ pub fn ctrl_c() -> io::Result<StopToken> {
     let source = StopSource::new();
     let token = source.token();
     let mut untold = UNTOLD.lock();
-    untold.retain(StopSource::watched);
-    untold.push(source);
+    untold.sources.retain(StopSource::watched);
+    untold.sources.push(source);
     Ok(token)
 }
 
@@ -57,30 +64,33 @@ fn install() -> io::Result<()> {
     let (sender, signalled) = unbounded::<Vec<StopSource>>();
     // The dispatcher first: without a handler it ends by itself, a handler without it would have nobody to tell.
     std::thread::Builder::new().name("hosted-signals".to_owned()).spawn(move || {
-        for source in signalled.iter().flatten() {
-            if let Some(callbacks) = source.signal() {
+        for sources in signalled {
+            std::thread::sleep(SETTLING);
+            UNTOLD.lock().settling = false;
+            for callbacks in sources.iter().filter_map(StopSource::signal) {
                 callbacks.run_elsewhere("hosted-signals-callbacks");
             }
         }
     })?;
-    let mut told = None;
     // Not `try_set_handler`: that fails where a signal is merely ignored, as in a script's background job.
-    ctrlc::set_handler(move || on_signal(&sender, &mut told)).map_err(to_io)?;
+    ctrlc::set_handler(move || on_signal(&sender)).map_err(to_io)?;
     *installed = true;
     Ok(())
 }
 
 /// On the thread of `ctrlc`, which a panic would end for good: nothing here can.
-fn on_signal(dispatcher: &Sender<Vec<StopSource>>, told: &mut Option<Instant>) {
-    if told.is_some_and(|at| at.elapsed() < SAME) {
+fn on_signal(dispatcher: &Sender<Vec<StopSource>>) {
+    let mut untold = UNTOLD.lock();
+    if untold.settling {
         return;
     }
-    let mut untold = std::mem::take(&mut *UNTOLD.lock());
-    untold.retain(StopSource::watched);
-    if untold.is_empty() || dispatcher.send(untold).is_err() {
+    let mut sources = std::mem::take(&mut untold.sources);
+    untold.settling = true;
+    drop(untold);
+    sources.retain(StopSource::watched);
+    if sources.is_empty() || dispatcher.send(sources).is_err() {
         std::process::exit(TOLD_TWICE);
     }
-    *told = Some(Instant::now());
 }
 
 fn to_io(error: ctrlc::Error) -> io::Error {

@@ -102,9 +102,12 @@ impl Stopping<'_> {
         self.finish();
     }
 
-    /// There is less time than there was: whoever has been asked is told.
+    /// There is less time than there was: whoever has been asked is told, and holds others up for less.
     fn sooner(&mut self, at: Instant) {
         self.deadline = Some(at);
+        let half = Instant::now() + left(self.deadline) / 2;
+        self.holds =
+            std::mem::take(&mut self.holds).into_iter().map(|(until, place)| (until.min(half), place)).collect();
         for place in (0..self.entries.len()).filter(|&place| self.asked[place] && !self.is_over(place)) {
             self.board.asked(place, self.limit(place, Instant::now()));
         }
