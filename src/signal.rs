@@ -46,12 +46,14 @@ struct Untold {
 /// then call [`StopSource::request_stop`] or [`HostHandle::request_stop`](crate::HostHandle::request_stop) from it.
 #[doc(alias("SIGTERM", "SIGINT", "ConsoleLifetime", "UseConsoleLifetime"))]
 pub fn ctrl_c() -> io::Result<StopToken> {
-    install()?;
     let source = StopSource::new();
     let token = source.token();
     let mut untold = UNTOLD.lock();
     untold.sources.retain(StopSource::watched);
     untold.sources.push(source);
+    drop(untold);
+    // Last: a signal that finds the handler finds this token too, and does not end the process.
+    install()?;
     Ok(token)
 }
 

@@ -128,7 +128,7 @@ fn when_its_time_is_up_a_jobs_context_is_stopped_and_no_further_job_is_taken() {
     );
     host.start().unwrap();
     assert_eq!(next(&tells), (1, None));
-    let report = host.stop(MS * 300).unwrap();
+    let report = host.stop(MS * 2_000).unwrap(); // 100 of them for the end itself
     let (_, end) = next(&tells);
     let (slept, deadline, at) = end.unwrap();
     assert_eq!(slept, Err(Stopped));

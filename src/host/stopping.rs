@@ -241,8 +241,6 @@ impl Stopping<'_> {
     }
 
     fn finish(mut self) {
-        let ended = self.board.update(|inner| std::mem::take(&mut inner.ended));
-        ended.into_iter().for_each(|place| self.reap(place));
         self.join_the_dead();
         self.board.hang_those_left();
         self.board.update(|inner| {
@@ -257,11 +255,17 @@ impl Stopping<'_> {
     /// Waits for threads that have ended already, a little beyond the deadline if need be.
     fn join_the_dead(&mut self) {
         let end = Instant::now() + JOINING;
-        let joined = |board: &Board, until| board.wait_for(Some(until), |inner| (inner.unjoined == 0).then_some(()));
-        while joined(self.board, self.reapers.next_look().map_or(end, |look| look.min(end))).is_none() {
-            self.reapers.look();
-            if Instant::now() >= end {
-                return;
+        loop {
+            let until = self.reapers.next_look().map_or(end, |look| look.min(end));
+            let ended = self.board.wait_for(Some(until), |inner| {
+                let ended = std::mem::take(&mut inner.ended);
+                (inner.unjoined == 0 || !ended.is_empty()).then_some(ended)
+            });
+            match ended {
+                Some(ended) if ended.is_empty() => return,
+                Some(ended) => ended.into_iter().for_each(|place| self.reap(place)),
+                None if Instant::now() >= end => return,
+                None => self.reapers.look(),
             }
         }
     }
