@@ -21,7 +21,7 @@ const HURRY: Duration = Duration::from_millis(10);
 
 /// How long threads that have ended may take to be joined beyond the deadline. They need microseconds; a thread-local
 /// destructor may need for ever.
-const JOINING: Duration = Duration::from_millis(100);
+const JOINING: Duration = Duration::from_millis(250);
 
 /// A service is told to be done a little before the host gives up on it: 5 % of its time, at least this.
 const MARGIN: Duration = Duration::from_millis(20);
