@@ -2,7 +2,7 @@
 
 use crate::error::{RecvError, Stopped};
 use crate::stop::StopToken;
-use crate::sync::{Arc, Condvar, Mutex, deadline, wait};
+use crate::sync::{Arc, Condvar, Mutex, deadline, now, wait};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,7 +35,7 @@ impl Clock {
 
     /// What time it is.
     pub fn now(&self) -> Instant {
-        self.manual.as_ref().map_or_else(Instant::now, |shared| shared.state.lock().now)
+        self.manual.as_ref().map_or_else(now, |shared| shared.state.lock().now)
     }
 
     /// Sleeps by this clock, until the time has passed or `token` is stopped.
@@ -145,7 +145,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl ManualClock {
     /// A clock that stands at the present moment.
     pub fn new() -> Self {
-        let state = State { now: Instant::now(), sleepers: BTreeMap::new(), next: 0 };
+        let state = State { now: now(), sleepers: BTreeMap::new(), next: 0 };
         ManualClock { shared: Arc::new(Shared { state: Mutex::new(state), asleep: Condvar::new() }) }
     }
 

@@ -4,7 +4,7 @@
 //! dispatcher flags them and lets their callbacks run elsewhere: no callback can swallow the second signal.
 
 use crate::stop::{StopSource, StopToken};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, thread};
 use crossbeam_channel::{Sender, unbounded};
 use std::io;
 use std::time::Duration;
@@ -65,9 +65,9 @@ fn install() -> io::Result<()> {
     }
     let (sender, signalled) = unbounded::<Vec<StopSource>>();
     // The dispatcher first: without a handler it ends by itself, a handler without it would have nobody to tell.
-    std::thread::Builder::new().name("hosted-signals".to_owned()).spawn(move || {
+    thread::Builder::new().name("hosted-signals".to_owned()).spawn(move || {
         for sources in signalled {
-            std::thread::sleep(SETTLING);
+            thread::sleep(SETTLING);
             UNTOLD.lock().settling = false;
             for callbacks in sources.iter().filter_map(StopSource::signal) {
                 callbacks.run_elsewhere("hosted-signals-callbacks");

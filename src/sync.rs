@@ -1,27 +1,34 @@
-//! The locks, atomics and clocks' deadlines that everything above is built of. No other file names a lock type,
-//! so that a model checker's types can stand in for these under the same signatures.
+//! The locks, atomics, threads and time that everything above is built of. No other file names a lock type, starts a
+//! thread or looks at the clock, so that a model checker's can stand in for these under the same signatures.
 
+/// Of the host's own threads; a queue and a token hand out crossbeam's receivers, and name them.
+pub(crate) use crossbeam_channel as channel;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
+pub(crate) use std::thread;
 
 use std::time::{Duration, Instant};
 
 /// Who is calling: tells a callback that drops its own guard from a stranger who must wait for it.
-pub(crate) type Caller = std::thread::ThreadId;
+pub(crate) type Caller = thread::ThreadId;
 
 pub(crate) fn caller() -> Caller {
-    std::thread::current().id()
+    thread::current().id()
+}
+
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
 
 /// The instant `after` from now, or `None`: so far away that it is never reached.
 pub(crate) fn deadline(after: Duration) -> Option<Instant> {
-    Instant::now().checked_add(after)
+    now().checked_add(after)
 }
 
 /// The time left until `deadline`; `Duration::MAX` where there is none.
 pub(crate) fn left(deadline: Option<Instant>) -> Duration {
-    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
 }
 
 /// One wait on `condvar`, until notified or `until`. False when the time ran out.

@@ -8,7 +8,7 @@ use crate::line;
 use crate::panic::guarded;
 use crate::status::{HungService, State, StopReason};
 use crate::stop::{Callbacks, StopSource};
-use crate::sync::{Arc, left};
+use crate::sync::{Arc, left, now};
 use log::Level;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ impl Board {
             inner.outstanding += 1;
             let slot = &mut inner.slots[index];
             (slot.policy, slot.start_limit) = (policy, limit);
-            slot.launched = Some(Instant::now());
+            slot.launched = Some(now());
             slot.put(State::Starting);
             Some(slot.name.clone())
         })
@@ -167,7 +167,7 @@ impl Board {
             if let Some(children) = &slot.children {
                 children.stop_by(deadline);
             }
-            slot.asked.get_or_insert_with(Instant::now);
+            slot.asked.get_or_insert_with(now);
             // One that has begun to stop by itself has said so.
             if !matches!(slot.state, State::Stopping | State::Hung) && slot.ended.is_none() {
                 slot.put(State::Stopping);
@@ -256,7 +256,7 @@ impl Inner {
     fn fail_if_late(&mut self, index: usize) -> Callbacks {
         let slot = &mut self.slots[index];
         let over = slot.late || slot.start_took.is_some() || slot.ended.is_some();
-        let Some(limit) = slot.start_limit.filter(|limit| !over && limit.at <= Instant::now()) else {
+        let Some(limit) = slot.start_limit.filter(|limit| !over && limit.at <= now()) else {
             return Callbacks::default();
         };
         slot.late = true;

@@ -20,7 +20,7 @@ use crate::event::{Event, EventKind};
 use crate::report::ServiceReport;
 use crate::status::{HostState, ServiceStatus, State, StopReason};
 use crate::stop::{Callbacks, StopSource};
-use crate::sync::{Arc, Condvar, Mutex, wait};
+use crate::sync::{Arc, Condvar, Mutex, now, wait};
 use std::time::Instant;
 
 pub(crate) struct Board {
@@ -90,7 +90,7 @@ impl Board {
             settled: Vec::new(),
             ended: Vec::new(),
             has_started: false,
-            start_began: Instant::now(),
+            start_began: now(),
             unsettled: 0,
             living: 0,
             outstanding: 0,
@@ -206,7 +206,7 @@ impl Inner {
     /// The start begins. With no service at all it is over.
     pub(crate) fn begin_start(&mut self, services: usize) -> Callbacks {
         self.host = HostState::Starting;
-        self.start_began = Instant::now();
+        self.start_began = now();
         (self.living, self.unsettled) = (services, services);
         self.say(None, EventKind::HostStarting { services });
         self.settle_start()

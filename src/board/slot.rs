@@ -7,7 +7,7 @@ use crate::line::Plain;
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
 use crate::stop::StopSource;
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 use std::time::{Duration, Instant};
 
 /// What a service's end means for its host.
@@ -80,7 +80,7 @@ impl Slot {
             name,
             policy: Policy::default(),
             state: State::Waiting,
-            since: Instant::now(),
+            since: now(),
             phase: Phase::Start,
             restarts: 0,
             restarting: false,
@@ -116,13 +116,13 @@ impl Slot {
     pub(crate) fn put(&mut self, state: State) {
         if self.state != state {
             self.state = state;
-            self.since = Instant::now();
+            self.since = now();
         }
     }
 
     /// Its thread has nothing more to do.
     pub(crate) fn end(&mut self, state: State) {
-        self.ended = Some((Instant::now(), state));
+        self.ended = Some((now(), state));
         self.settle();
     }
 
@@ -185,7 +185,7 @@ impl Slot {
             (None, None, Some(_)) if self.state == State::Completed => Outcome::Completed,
             (None, None, Some(_)) => Outcome::Stopped,
         };
-        let until = self.ended.filter(|_| self.hung.is_none()).map_or_else(Instant::now, |(at, _)| at);
+        let until = self.ended.filter(|_| self.hung.is_none()).map_or_else(now, |(at, _)| at);
         let since = |from: Instant, to: Instant| to.saturating_duration_since(from);
         ServiceReport {
             name: self.name.clone(),

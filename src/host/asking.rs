@@ -5,8 +5,7 @@ use crate::blocked::this_thread;
 use crate::board::{Board, CallbackThread};
 use crate::error::{Cause, Phase, ServiceError};
 use crate::stop::Callbacks;
-use crate::sync::Arc;
-use std::thread::Builder;
+use crate::sync::{Arc, now, thread};
 use std::time::Instant;
 
 /// Asks `entry`, the row `index` of `board`, which should have ended by `deadline`.
@@ -23,7 +22,7 @@ fn call_back(board: &Arc<Board>, index: usize, callbacks: Callbacks) {
     let name = board.update(|inner| {
         inner.outstanding += 1;
         let slot = &mut inner.slots[index];
-        slot.callbacks = Some(CallbackThread { thread: None, since: Instant::now() });
+        slot.callbacks = Some(CallbackThread { thread: None, since: now() });
         slot.name.clone()
     });
     let (theirs, at) = (callbacks.clone(), board.clone());
@@ -32,7 +31,7 @@ fn call_back(board: &Arc<Board>, index: usize, callbacks: Callbacks) {
         at.calling_back(index, this_thread());
         run(&at, index, &service, theirs);
     };
-    if Builder::new().name(format!("{name}:on_stop")).spawn(run).is_err() {
+    if thread::Builder::new().name(format!("{name}:on_stop")).spawn(run).is_err() {
         // No thread is to be had: what blocks here blocks the stop, which is better than not to call at all.
         self::run(board, index, &name, callbacks);
     }

@@ -5,11 +5,11 @@ use crate::line::Plain;
 use crate::service::Service;
 use crate::stop::StopSource;
 use crate::sync::Arc;
+use crate::sync::thread::JoinHandle;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::thread::JoinHandle;
 
 /// A service as the host owns it.
 pub(super) struct Entry {

@@ -2,9 +2,9 @@
 //! its thread-local destructors: so other threads do the joining, and the owner waits for those, as long as it likes.
 
 use crate::board::Board;
-use crate::sync::Arc;
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::thread::{Builder, JoinHandle};
+use crate::sync::channel::{Receiver, Sender, unbounded};
+use crate::sync::thread::{Builder, JoinHandle};
+use crate::sync::{Arc, now};
 use std::time::{Duration, Instant};
 
 /// The reapers of a host: none until the first thread is to be joined, then one, and more where one is held up.
@@ -25,13 +25,13 @@ const HELD_UP: Duration = Duration::from_millis(10);
 
 impl Reapers {
     pub(super) fn new(board: Arc<Board>) -> Self {
-        Reapers { board, work: unbounded(), threads: 0, handed_over: 0, progress: (0, Instant::now()) }
+        Reapers { board, work: unbounded(), threads: 0, handed_over: 0, progress: (0, now()) }
     }
 
     /// Takes a thread that is about to end.
     pub(super) fn take(&mut self, index: usize, thread: JoinHandle<()>) {
         if self.waiting() == 0 {
-            self.progress.1 = Instant::now();
+            self.progress.1 = now();
         }
         if self.threads == 0 {
             self.add();
@@ -56,12 +56,12 @@ impl Reapers {
     pub(super) fn look(&mut self) {
         let (joined, waiting) = (self.joined(), self.waiting());
         if joined != self.progress.0 {
-            self.progress = (joined, Instant::now());
-        } else if waiting > self.threads && self.progress.1 + HELD_UP <= Instant::now() {
+            self.progress = (joined, now());
+        } else if waiting > self.threads && self.progress.1 + HELD_UP <= now() {
             for _ in 0..self.threads.min(waiting - self.threads) {
                 self.add();
             }
-            self.progress.1 = Instant::now();
+            self.progress.1 = now();
         }
     }
 

@@ -9,7 +9,7 @@ use crate::event::EventKind;
 use crate::panic::guarded;
 use crate::status::State;
 use crate::supervise::supervise;
-use crate::sync::{Arc, deadline};
+use crate::sync::{Arc, deadline, now, thread};
 use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub(super) enum Aborted {
 
 /// Starts every service. On `Err` nothing more starts; what has started is the caller's to stop.
 pub(super) fn start_all(host: &mut Host) -> Result<(), Aborted> {
-    let began = Instant::now();
+    let began = now();
     let of_host = |limit| Some(StartLimit { at: deadline(limit)?, limit, of_host: true });
     let of_host = host.start_timeout.and_then(of_host);
     let mut dependents = vec![Vec::new(); host.entries.len()];
@@ -97,7 +97,7 @@ impl Starting<'_> {
 
     /// Who is late is asked to stop. What follows from it stands on the board.
     fn check_limits(&mut self) {
-        while let Some(&(at, place)) = self.limits.first().filter(|limit| limit.0 <= Instant::now()) {
+        while let Some(&(at, place)) = self.limits.first().filter(|limit| limit.0 <= now()) {
             self.limits.remove(&(at, place));
             if self.host.board.is_late(place) {
                 ask(&self.host.board, place, &self.host.entries[place], None);
@@ -106,7 +106,7 @@ impl Starting<'_> {
     }
 
     fn say_who(&mut self) {
-        if Instant::now() < self.word {
+        if now() < self.word {
             return;
         }
         self.word += WORD;
@@ -133,7 +133,7 @@ fn spawn(host: &mut Host, place: usize, limit: Option<StartLimit>) -> Result<(),
     let token = entry.source.token();
     let ctx = Context::seated(name.clone(), token, host.clock.clone(), HostHandle::new(board.clone()), place);
     let restart = entry.options.restart.clone();
-    let mut builder = std::thread::Builder::new().name(name.to_string());
+    let mut builder = thread::Builder::new().name(name.to_string());
     if let Some(bytes) = entry.options.stack_size {
         builder = builder.stack_size(bytes);
     }

@@ -12,7 +12,7 @@ use super::starting::{WORD, who};
 use crate::board::{Board, CALLBACKS};
 use crate::event::EventKind;
 use crate::status::{HostState, StopReason};
-use crate::sync::{Arc, deadline, left};
+use crate::sync::{Arc, deadline, left, now};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ pub(super) fn stop_all(host: &mut Host, timeout: Duration, quiet: bool) {
         let callbacks = inner.stop_for(StopReason::Requested);
         inner.host = HostState::Stopping;
         if inner.stop_began.is_none() {
-            inner.stop_began = Some(Instant::now());
+            inner.stop_began = Some(now());
             let reason = inner.reason.clone().unwrap_or(StopReason::Requested);
             inner.say(None, EventKind::HostStopping { reason });
         }
@@ -47,7 +47,7 @@ pub(super) fn stop_all(host: &mut Host, timeout: Duration, quiet: bool) {
         entry.after.iter().for_each(|&before| blockers[before] += 1);
     }
     let (asked, cleared) = (vec![false; entries.len()], vec![false; entries.len()]);
-    let word = (!quiet).then(|| Instant::now() + WORD);
+    let word = (!quiet).then(|| now() + WORD);
     let (deadline, unasked) = (deadline(timeout), entries.len());
     let holds = BTreeSet::new();
     Stopping { board, entries, reapers, deadline, blockers, asked, unasked, cleared, holds, word }.run();
@@ -78,7 +78,7 @@ enum Seen {
 
 impl Stopping<'_> {
     fn run(mut self) {
-        let began = Instant::now();
+        let began = now();
         self.begin();
         loop {
             self.expire_holds();
@@ -87,7 +87,7 @@ impl Stopping<'_> {
             if left(self.deadline).is_zero() {
                 break;
             }
-            if let Some(word) = self.word.filter(|&word| word <= Instant::now()) {
+            if let Some(word) = self.word.filter(|&word| word <= now()) {
                 self.word = Some(word + WORD);
                 let services = who(self.board, |slot| !slot.gone() && (slot.asked.is_some() || slot.ended.is_some()));
                 self.board.say(None, EventKind::StillStopping { waited: began.elapsed(), services });
@@ -105,11 +105,11 @@ impl Stopping<'_> {
     /// There is less time than there was: whoever has been asked is told, and holds others up for less.
     fn sooner(&mut self, at: Instant) {
         self.deadline = Some(at);
-        let half = Instant::now() + left(self.deadline) / 2;
+        let half = now() + left(self.deadline) / 2;
         self.holds =
             std::mem::take(&mut self.holds).into_iter().map(|(until, place)| (until.min(half), place)).collect();
         for place in (0..self.entries.len()).filter(|&place| self.asked[place] && !self.is_over(place)) {
-            self.board.asked(place, self.limit(place, Instant::now()));
+            self.board.asked(place, self.limit(place, now()));
         }
     }
 
@@ -149,7 +149,7 @@ impl Stopping<'_> {
 
     fn ask(&mut self, place: usize) {
         let entry = &self.entries[place];
-        let (now, left) = (Instant::now(), left(self.deadline));
+        let (now, left) = (now(), left(self.deadline));
         let own = entry.options.stop_timeout;
         ask(self.board, place, entry, self.limit(place, now));
         let hold = own.unwrap_or(Duration::MAX).min(left / 2);
@@ -185,7 +185,7 @@ impl Stopping<'_> {
     }
 
     fn expire_holds(&mut self) {
-        let now = Instant::now();
+        let now = now();
         while let Some(&(until, place)) = self.holds.first().filter(|hold| hold.0 <= now) {
             self.holds.remove(&(until, place));
             self.overtake(place);
@@ -244,7 +244,7 @@ impl Stopping<'_> {
         self.join_the_dead();
         self.board.hang_those_left();
         self.board.update(|inner| {
-            let (now, hung) = (Instant::now(), inner.hung());
+            let (now, hung) = (now(), inner.hung());
             inner.stop_ended = Some(now);
             inner.host = HostState::Stopped;
             let took = inner.stop_began.map_or(Duration::ZERO, |began| now - began);
@@ -254,7 +254,7 @@ impl Stopping<'_> {
 
     /// Waits for threads that have ended already, a little beyond the deadline if need be.
     fn join_the_dead(&mut self) {
-        let end = Instant::now() + JOINING;
+        let end = now() + JOINING;
         loop {
             let until = self.reapers.next_look().map_or(end, |look| look.min(end));
             let ended = self.board.wait_for(Some(until), |inner| {
@@ -264,7 +264,7 @@ impl Stopping<'_> {
             match ended {
                 Some(ended) if ended.is_empty() => return,
                 Some(ended) => ended.into_iter().for_each(|place| self.reap(place)),
-                None if Instant::now() >= end => return,
+                None if now() >= end => return,
                 None => self.reapers.look(),
             }
         }

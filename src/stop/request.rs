@@ -5,7 +5,7 @@ use super::state::{Node, SETTLED, STOPPED, TIMED};
 use super::timer::{self, Due};
 use crate::line;
 use crate::panic::guarded;
-use crate::sync::{Arc, Ordering, Weak, caller};
+use crate::sync::{Arc, Ordering, Weak, caller, thread};
 use log::Level;
 
 /// The callbacks of a stop that has been requested: every flag is set and every waiter woken before they exist.
@@ -125,7 +125,7 @@ impl Callbacks {
             return;
         }
         let again = self.clone();
-        let spawned = std::thread::Builder::new().name(thread.to_owned()).spawn(|| self.run_and_log());
+        let spawned = thread::Builder::new().name(thread.to_owned()).spawn(|| self.run_and_log());
         if spawned.is_err() {
             // No thread is to be had: better here than never.
             again.run_and_log();

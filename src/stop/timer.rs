@@ -2,7 +2,7 @@
 //!
 //! It holds what it will stop weakly, and an entry goes when its source goes or stops, not when it is due.
 
-use crate::sync::{Arc, Condvar, Mutex, OnceLock, Weak, wait};
+use crate::sync::{Arc, Condvar, Mutex, OnceLock, Weak, now, thread, wait};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ impl Entries {
     fn pop_due(&mut self) -> Result<Weak<dyn Due>, Option<Instant>> {
         let Some(first) = self.by_time.first_entry() else { return Err(None) };
         let &(at, key) = first.key();
-        if at > Instant::now() {
+        if at > now() {
             return Err(Some(at));
         }
         let due = first.remove();
@@ -72,7 +72,7 @@ fn timer() -> &'static Timer {
     static TIMER: OnceLock<&'static Timer> = OnceLock::new();
     TIMER.get_or_init(|| {
         let timer: &'static Timer = Box::leak(Box::new(Timer { entries: Mutex::default(), changed: Condvar::new() }));
-        let thread = std::thread::Builder::new().name("hosted-timer".to_owned());
+        let thread = thread::Builder::new().name("hosted-timer".to_owned());
         thread.spawn(move || keep_time(timer)).expect("the thread behind request_stop_after cannot be had");
         timer
     })

@@ -4,7 +4,7 @@ use super::request::log_panic;
 use super::state::Node;
 use crate::error::{RecvError, Stopped};
 use crate::panic::guarded;
-use crate::sync::{Arc, OnceLock, deadline};
+use crate::sync::{Arc, OnceLock, deadline, left, thread};
 use crossbeam_channel::{Receiver, never, select_biased};
 use std::convert::Infallible;
 use std::fmt;
@@ -183,11 +183,11 @@ impl StopToken {
         match (&self.0, until) {
             (Some(node), until) => node.wait(until),
             (None, Some(until)) => {
-                std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                thread::sleep(left(Some(until)));
                 false
             }
             (None, None) => loop {
-                std::thread::park(); // returns when it likes; this wait does not
+                thread::park(); // returns when it likes; this wait does not
             },
         }
     }
