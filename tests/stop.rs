@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{LIMIT, asleep_in, in_time, on_a_small_stack, race};
+use common::{LIMIT, asleep_in, in_time, on_a_small_stack, race, times};
 use hosted::{RecvError, StopCallback, StopSource, StopToken, Stopped};
 use std::error::Error;
 use std::io;
@@ -39,7 +39,7 @@ fn a_fresh_source_is_not_stopped_and_stopped_once_it_is_stopped_for_ever() {
 fn of_many_concurrent_requests_exactly_one_is_true_and_callbacks_run_once() {
     const REQUESTERS: usize = 4;
     in_time(|| {
-        for round in 0..1_000 {
+        for round in 0..times(1_000) {
             // Linked or not, and with waiters' marks on it or not: each takes another path through the request.
             let parent = StopSource::new();
             let source = if round % 2 == 0 { StopSource::new() } else { StopSource::linked([&parent.token()]) };
@@ -173,14 +173,14 @@ fn a_chain_of_a_million_is_stopped_and_dropped_without_recursion() {
     // Recursion, at 16 bytes a step, would need a hundred times this stack.
     on_a_small_stack(|| {
         let root = StopSource::new();
-        let leaf = chain(&root, 1_000_000);
+        let leaf = chain(&root, times(1_000_000));
         assert!(root.request_stop());
         assert!(leaf.stop_requested());
         drop(root);
         drop(leaf); // a million go here
     });
     on_a_small_stack(|| {
-        let never_stopped = chain(&StopSource::new(), 1_000_000);
+        let never_stopped = chain(&StopSource::new(), times(1_000_000));
         assert!(!never_stopped.stop_requested());
         drop(never_stopped);
     });

@@ -161,7 +161,7 @@ fn of_thousands_registered_and_unregistered_exactly_those_that_are_left_run_once
         let (sender, ran) = mpsc::channel();
         let mut guards = BTreeMap::new();
         let mut random = 1_u32;
-        for number in 0..21_000 {
+        for number in 0..if cfg!(miri) { 2_000 } else { 21_000 } {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let sender = sender.clone();
             guards.insert(number, source.token().on_stop(move || sender.send(number).unwrap()));

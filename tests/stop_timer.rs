@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{LIMIT, asleep_in, in_time, race};
+use common::{LIMIT, RACES, asleep_in, in_time, race};
 use hosted::{StopSource, StopToken};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
@@ -187,7 +187,7 @@ fn a_timer_racing_a_stop_by_hand_makes_one_stop_of_it_ten_thousand_times() {
     let check = |(_, ran, _): &Round| ran.lock().unwrap().recv_timeout(LIMIT).unwrap();
     in_time(move || race(fresh, set, stop, check));
     let_timers_fire();
-    assert_eq!(total.load(Ordering::SeqCst), 10_000);
+    assert_eq!(total.load(Ordering::SeqCst), RACES);
 }
 
 #[test]

@@ -12,7 +12,7 @@ enum Slot<T> {
     Free(u32),
 }
 
-/// No slot: what an inert registration holds.
+/// No slot: of a registration that came too late.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// An emptied slab with more room than this gives it back: a million that came and went leave nothing.
@@ -27,6 +27,7 @@ impl<T> Slab<T> {
         self.len == 0
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         if self.free == NONE {
@@ -41,6 +42,7 @@ impl<T> Slab<T> {
         slot
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
         let place = self.slots.get_mut(slot as usize).filter(|place| matches!(place, Slot::Full(_)))?;
         let Slot::Full(value) = std::mem::replace(place, Slot::Free(self.free)) else { return None };

@@ -29,6 +29,7 @@ pub struct StopSource {
 
 impl StopSource {
     /// A source of its own.
+    #[inline]
     pub fn new() -> Self {
         StopSource { node: Node::new(Parents::None) }
     }
@@ -59,6 +60,7 @@ impl StopSource {
     }
 
     /// A token that sees this source.
+    #[inline]
     pub fn token(&self) -> StopToken {
         StopToken::of(self.node.clone())
     }
@@ -126,6 +128,7 @@ impl Clone for StopSource {
 }
 
 impl Drop for StopSource {
+    #[inline]
     fn drop(&mut self) {
         // Only a source can make another one: who is the last needs no write to know it.
         let sources = &self.node.sources;

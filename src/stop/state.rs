@@ -6,7 +6,8 @@
 //! 2. Whoever wants to be told of the stop takes the lock of the list it goes on, sets `LISTENED`, *then* looks at
 //!    `STOPPED`, then goes on the list. The requester sets `STOPPED`, *then* looks at `LISTENED`, then takes each
 //!    lock. Both touch `state` by read-modify-writes, which are totally ordered: either the listener sees the
-//!    stop, or the requester sees the listener. No wake-up is lost.
+//!    stop, or the requester sees the listener. Where `LISTENED` is set already a load is enough: a requester whose
+//!    stop it does not show comes after it for the lock. No wake-up is lost.
 //! 3. Nothing goes on a list after the requester has taken that list's lock (follows from 2), so from then on a
 //!    slot number means one registration for ever.
 //! 4. `SETTLED` says that the requester is done with the node: every callback has returned. It is set after
@@ -121,6 +122,7 @@ impl Node {
     }
 
     /// One load. Acquire pairs with the requester's AcqRel in `flag`: who sees the stop sees what came before it.
+    #[inline]
     pub(super) fn stopped(&self) -> bool {
         self.state.load(Ordering::Acquire) & STOPPED != 0
     }
@@ -153,12 +155,14 @@ impl Node {
     }
 
     /// Puts a callback on the list; hands it back when the stop was requested before.
+    #[inline]
     pub(super) fn register(&self, callback: Callback) -> Result<u32, Callback> {
         let mut slabs = self.lists().slabs.lock();
         if self.listen() { Err(callback) } else { Ok(slabs.callbacks.insert(callback)) }
     }
 
     /// Takes a callback off its list. True: it has not run and never will. Never waits.
+    #[inline]
     pub(super) fn deregister(&self, slot: u32) -> bool {
         if self.settled() {
             return false;
@@ -201,15 +205,21 @@ impl Node {
         std::ptr::from_ref(self).addr()
     }
 
+    #[inline]
     fn settled(&self) -> bool {
         self.state.load(Ordering::Acquire) & SETTLED != 0
     }
 
     /// Says that somebody is about to go on a list whose lock the caller holds (invariant 2). True: too late.
     fn listen(&self) -> bool {
-        self.state.fetch_or(LISTENED, Ordering::AcqRel) & STOPPED != 0
+        let mut state = self.state.load(Ordering::Acquire);
+        if state & LISTENED == 0 {
+            state = self.state.fetch_or(LISTENED, Ordering::AcqRel);
+        }
+        state & STOPPED != 0
     }
 
+    #[inline]
     pub(super) fn lists(&self) -> &Lists {
         self.lists.get_or_init(|| {
             let slabs = Slabs { callbacks: Slab::new(), children: Slab::new(), done: None, running: None };
@@ -231,11 +241,17 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// Leaves the parents, without recursion: a chain of a million is dropped on a stack of any size.
+    #[inline]
     fn drop(&mut self) {
-        if self.parents.links().is_empty() {
-            return; // nearly every node
+        if !matches!(self.parents, Parents::None) {
+            self.leave_parents(); // few nodes have any
         }
+    }
+}
+
+impl Node {
+    /// Without recursion: a chain of a million is dropped on a stack of any size.
+    fn leave_parents(&mut self) {
         let mut work: Vec<Link> = Vec::new();
         let leave = |link: Link, work: &mut Vec<Link>| {
             link.parent.disown(link.slot.load(Ordering::Relaxed));

@@ -1,6 +1,7 @@
 //! Seeing the stop: `StopToken`, and reacting to it: `StopCallback`.
 
 use super::request::log_panic;
+use super::slab::NONE;
 use super::state::Node;
 use crate::error::{RecvError, Stopped};
 use crate::panic::guarded;
@@ -167,16 +168,14 @@ impl StopToken {
     /// ```
     #[doc(alias("Register", "stop_callback"))]
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
-        let Some(node) = &self.0 else { return StopCallback(Registration::NeverRuns) };
-        match node.register(Box::new(f)) {
-            Ok(slot) => StopCallback(Registration::On(node.clone(), slot)),
-            Err(callback) => {
-                if let Err(text) = guarded(callback) {
-                    log_panic(&text);
-                }
-                StopCallback(Registration::Over)
+        let Some(node) = &self.0 else { return StopCallback { node: None, slot: NONE } };
+        let slot = node.register(Box::new(f)).unwrap_or_else(|callback| {
+            if let Err(text) = guarded(callback) {
+                log_panic(&text);
             }
-        }
+            NONE
+        });
+        StopCallback { node: Some(node.clone()), slot }
     }
 
     fn wait_until(&self, until: Option<Instant>) -> bool {
@@ -207,15 +206,11 @@ impl fmt::Debug for StopToken {
 /// .NET): [`unregister`](Self::unregister) never waits.
 #[must_use = "dropping it unregisters the callback at once"]
 #[doc(alias("CancellationTokenRegistration", "stop_callback"))]
-pub struct StopCallback(Registration);
-
-enum Registration {
-    /// Under this slot of the node.
-    On(Arc<Node>, u32),
-    /// It has run, or its guard is gone.
-    Over,
-    /// The token is never stopped.
-    NeverRuns,
+pub struct StopCallback {
+    /// `None`: the token is never stopped.
+    node: Option<Arc<Node>>,
+    /// Where the node keeps it; `NONE` where it came after the stop and has run.
+    slot: u32,
 }
 
 impl StopCallback {
@@ -224,19 +219,16 @@ impl StopCallback {
     /// False: it has run, or is running now.
     #[doc(alias = "Unregister")]
     pub fn unregister(mut self) -> bool {
-        match std::mem::replace(&mut self.0, Registration::Over) {
-            Registration::On(node, slot) => node.deregister(slot),
-            Registration::Over => false,
-            Registration::NeverRuns => true,
-        }
+        self.node.take().is_none_or(|node| node.deregister(self.slot))
     }
 }
 
 impl Drop for StopCallback {
+    #[inline]
     fn drop(&mut self) {
-        if let Registration::On(node, slot) = &self.0 {
-            if !node.deregister(*slot) {
-                node.wait_for_callback(*slot);
+        if let Some(node) = &self.node {
+            if !node.deregister(self.slot) {
+                node.wait_for_callback(self.slot);
             }
         }
     }

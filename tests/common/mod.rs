@@ -109,6 +109,14 @@ fn stat(task: &str, number: usize) -> Option<String> {
     from_third.split_whitespace().nth(number - 3).map(str::to_owned)
 }
 
+/// So many times; under Miri, to which a million of anything is a day, some.
+pub(crate) const fn times(n: usize) -> usize {
+    if cfg!(miri) { n / 1_000 + 10 } else { n }
+}
+
+/// How often `race` meets.
+pub(crate) const RACES: usize = times(10_000);
+
 /// Ten thousand times: does `here` and `there` to the same fresh value at the same moment, then checks it.
 pub(crate) fn race<T: Send + Sync>(
     fresh: impl Fn() -> T,
@@ -136,7 +144,7 @@ pub(crate) fn race<T: Send + Sync>(
                 meet(2 * round + 2);
             }
         });
-        for round in 0..10_000 {
+        for round in 0..RACES {
             let value = Arc::new(fresh());
             sender.send(value.clone()).unwrap();
             meet(2 * round + 1);
