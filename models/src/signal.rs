@@ -1,0 +1,8 @@
+//! Signals are not modelled: a host that asks for them is told that there are none.
+
+use crate::stop::StopToken;
+use std::io;
+
+pub(crate) fn ctrl_c() -> io::Result<StopToken> {
+    Err(io::ErrorKind::Unsupported.into())
+}

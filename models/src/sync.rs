@@ -1,0 +1,36 @@
+//! The stand-in for the library's `sync.rs`: the same names and signatures, on a model checker's types.
+//!
+//! Reference counts (`Arc`, `Weak`) are the standard library's: both checkers switch threads around them, not inside.
+
+#[cfg(feature = "loom")]
+use loom as checker;
+#[cfg(feature = "shuttle")]
+use shuttle as checker;
+
+pub(crate) mod channel;
+mod lock;
+mod once;
+pub(crate) mod time;
+
+pub(crate) use checker::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+pub(crate) use lock::{Condvar, Mutex, MutexGuard, RwLock, wait};
+pub(crate) use once::OnceLock;
+pub(crate) use std::sync::{Arc, Weak};
+pub(crate) use time::{deadline, left, now};
+
+/// `std::thread`, as far as the library uses it.
+pub(crate) mod thread {
+    pub(crate) use super::checker::thread::{Builder, JoinHandle, ThreadId, current, park};
+    use std::time::Duration;
+
+    /// Only a wait for a token that is never stopped comes here.
+    pub(crate) fn sleep(_: Duration) {
+        unreachable!("no model sleeps on a token that is never stopped");
+    }
+}
+
+pub(crate) type Caller = thread::ThreadId;
+
+pub(crate) fn caller() -> Caller {
+    thread::current().id()
+}

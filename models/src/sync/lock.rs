@@ -1,0 +1,108 @@
+//! Locks with parking_lot's signatures.
+
+use super::checker::{sync, thread};
+use super::time;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+#[derive(Default)]
+pub(crate) struct Mutex<T>(sync::Mutex<T>);
+
+pub(crate) struct MutexGuard<'a, T> {
+    mutex: &'a sync::Mutex<T>,
+    /// Gone only inside `wait`.
+    inner: Option<sync::MutexGuard<'a, T>>,
+}
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Mutex(sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard { mutex: &self.0, inner: Some(self.0.lock().unwrap()) }
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.inner.as_ref().unwrap()
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.inner.as_mut().unwrap()
+    }
+}
+
+/// A lock for many readers; of its users, none depends on there being more than one at a time.
+pub(crate) struct RwLock<T>(Mutex<T>);
+
+impl<T> RwLock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        RwLock(Mutex::new(value))
+    }
+
+    pub(crate) fn read(&self) -> MutexGuard<'_, T> {
+        self.0.lock()
+    }
+
+    pub(crate) fn write(&self) -> MutexGuard<'_, T> {
+        self.0.lock()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Condvar {
+    inner: sync::Condvar,
+    /// How often it was notified. No part of the model: only the waits that may time out look at it.
+    notified: AtomicU64,
+}
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.notified.fetch_add(1, Relaxed);
+        self.inner.notify_one();
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.notified.fetch_add(1, Relaxed);
+        self.inner.notify_all();
+    }
+}
+
+/// One wait. Where time stands still a deadline never comes, so that a wake-up that is lost is a deadlock, and is
+/// found; where it runs, it may come before any other thread's next step.
+pub(crate) fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, until: Option<Instant>) -> bool {
+    match until.filter(|_| time::runs()) {
+        Some(at) => wait_until(condvar, guard, at),
+        None => {
+            let inner = guard.inner.take().unwrap();
+            guard.inner = Some(condvar.inner.wait(inner).unwrap());
+            true
+        }
+    }
+}
+
+/// Lets the others go on until it is notified, or the checker's dice say that the time has come.
+fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, at: Instant) -> bool {
+    let before = condvar.notified.load(Relaxed);
+    loop {
+        drop(guard.inner.take());
+        thread::yield_now();
+        guard.inner = Some(guard.mutex.lock().unwrap());
+        if condvar.notified.load(Relaxed) != before {
+            return true;
+        }
+        if time::comes(at) {
+            return false;
+        }
+    }
+}

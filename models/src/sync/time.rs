@@ -1,0 +1,58 @@
+//! Time in a model: it stands still, or it runs and any deadline may come before any other thread's next step.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+thread_local! {
+    /// All threads of a model are on one thread of the operating system.
+    static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// One look in so many at a deadline finds that it has come; 0: none does, and time stands still.
+    static ONE_IN: Cell<u32> = const { Cell::new(0) };
+}
+
+pub(crate) fn now() -> Instant {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    *BEGAN.get_or_init(Instant::now) + PASSED.get()
+}
+
+pub(crate) fn deadline(after: Duration) -> Option<Instant> {
+    now().checked_add(after)
+}
+
+pub(crate) fn left(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
+}
+
+/// To be called first in every model.
+pub(crate) fn stands_still() {
+    PASSED.set(Duration::ZERO);
+    ONE_IN.set(0);
+}
+
+/// To be called first in every model where deadlines matter: one look in `one_in` at a deadline finds it has come.
+#[cfg(feature = "shuttle")]
+pub(crate) fn runs_one_in(one_in: u32) {
+    PASSED.set(Duration::ZERO);
+    ONE_IN.set(one_in);
+}
+
+pub(super) fn runs() -> bool {
+    ONE_IN.get() > 0
+}
+
+/// Whether `at` has come: the checker decides, and then that is what time it is.
+#[cfg(feature = "shuttle")]
+pub(super) fn comes(at: Instant) -> bool {
+    use shuttle::rand::Rng;
+    let comes = at <= now() || shuttle::rand::thread_rng().gen_ratio(1, ONE_IN.get());
+    if comes {
+        PASSED.set(PASSED.get() + at.saturating_duration_since(now()));
+    }
+    comes
+}
+
+#[cfg(feature = "loom")]
+pub(super) fn comes(_: Instant) -> bool {
+    unreachable!("time stands still under loom")
+}
