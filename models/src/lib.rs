@@ -1,6 +1,6 @@
 //! The library's own sources on a model checker's locks, atomics, threads and time, and the models that run them.
 //!
-//! Only `sync` (and `signal`, which is not modelled) are other files than the library's. See `run` for the commands.
+//! Only `sync`, the token's timer, and `signal`, which is not modelled, are other files than the library's. See `run` for the commands.
 #![forbid(unsafe_code)]
 #![cfg(any(feature = "loom", feature = "shuttle"))]
 #![allow(dead_code, unused_imports, reason = "a model uses a part of the library")]
@@ -20,7 +20,6 @@ mod line;
 mod error;
 #[path = "../../src/status.rs"]
 mod status;
-#[path = "../../src/stop/mod.rs"]
 mod stop;
 #[path = "../../src/clock.rs"]
 mod clock;
@@ -67,8 +66,7 @@ pub use ticks::{Tick, Ticks};
 
 #[cfg(test)]
 mod models {
+    pub(crate) mod explore;
     #[cfg(feature = "shuttle")]
     mod services;
-    #[cfg(feature = "loom")]
-    mod token;
 }

@@ -9,7 +9,7 @@ use shuttle as checker;
 
 pub(crate) mod channel;
 mod lock;
-mod once;
+pub(crate) mod once;
 pub(crate) mod time;
 
 pub(crate) use checker::sync::atomic::{AtomicU32, AtomicUsize, Ordering};

@@ -2,11 +2,26 @@
 
 use super::checker::sync::Mutex;
 use super::{AtomicUsize, Ordering};
+use std::cell::RefCell;
 use std::sync;
+
+/// More cells than these no execution of a model makes.
+const CELLS: usize = 16;
+
+thread_local! {
+    /// All threads of a model are on one thread of the operating system.
+    static GATES: RefCell<Vec<Gate>> = const { RefCell::new(Vec::new()) };
+}
+
+/// To be called first in every execution under loom: there, who makes an atomic must have synchronized with all who use
+/// it. A cell cannot make its gate itself, as it may have to be made in a `static`; so it takes one of these.
+pub(crate) fn begin() {
+    GATES.set((0..CELLS).map(|_| Gate::new()).collect());
+}
 
 pub(crate) struct OnceLock<T> {
     value: sync::OnceLock<T>,
-    /// Made at the first use: a checker's types cannot be made in a `static`, and this one can.
+    /// Had at the first use: a checker's types cannot be made in a `static`, and this one can.
     gate: sync::OnceLock<Gate>,
 }
 
@@ -39,6 +54,12 @@ impl<T> OnceLock<T> {
     }
 
     fn gate(&self) -> &Gate {
-        self.gate.get_or_init(|| Gate { full: AtomicUsize::new(0), writing: Mutex::new(()) })
+        self.gate.get_or_init(|| GATES.with_borrow_mut(Vec::pop).unwrap_or_else(Gate::new))
+    }
+}
+
+impl Gate {
+    fn new() -> Self {
+        Gate { full: AtomicUsize::new(0), writing: Mutex::new(()) }
     }
 }

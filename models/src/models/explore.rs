@@ -1,0 +1,79 @@
+//! Runs a model under the checker at hand, and says how much of it was explored.
+
+use crate::sync::{now, once, time};
+use std::cell::Cell;
+use std::io::{Write, stdout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+thread_local! {
+    /// All threads of a model are on one thread of the operating system.
+    static BROKEN: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// An assertion that also holds inside a callback, where the library catches a panic: the execution fails at its end.
+pub(crate) fn expect(holds: bool, promise: &'static str) {
+    if !holds {
+        BROKEN.set(Some(promise));
+    }
+}
+
+/// Every execution that loom finds: every order of the threads' steps, and every value that an atomic may have for
+/// a thread that nothing has synchronized with the last writer.
+///
+/// `LOOM_MAX_PREEMPTIONS` bounds how often a thread is interrupted that could go on.
+#[cfg(feature = "loom")]
+pub(crate) fn explore<M: Fn() + Send + Sync + 'static>(model: M) {
+    explore_within(None, model);
+}
+
+/// The same, for a model that has too many executions: a thread that could go on is interrupted `preemptions` times
+/// at most.
+#[cfg(feature = "loom")]
+pub(crate) fn explore_within<M: Fn() + Send + Sync + 'static>(preemptions: impl Into<Option<usize>>, model: M) {
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counted = executions.clone();
+    let mut loom = loom::model::Builder::new();
+    let bound = loom.preemption_bound.into_iter().chain(preemptions.into()).min();
+    loom.preemption_bound = bound;
+    loom.check(move || {
+        counted.fetch_add(1, Relaxed);
+        execute(&model);
+    });
+    let bound = bound.map_or("all".to_owned(), |bound| format!("at most {bound} preemptions"));
+    tell::<M>(format_args!("{} executions ({bound})", executions.load(Relaxed)));
+}
+
+/// As many schedules as `MODEL_SCHEDULES` says, by a random scheduler and by one that interrupts a thread rarely and
+/// at random (PCT).
+#[cfg(feature = "shuttle")]
+pub(crate) fn explore<M: Fn() + Send + Sync + 'static>(model: M) {
+    let schedules = std::env::var("MODEL_SCHEDULES").map_or(10_000, |schedules| schedules.parse().unwrap());
+    let model = Arc::new(model);
+    let again = model.clone();
+    shuttle::check_random(move || execute(&*model), schedules);
+    shuttle::check_pct(move || execute(&*again), schedules, 3);
+    tell::<M>(format_args!("{schedules} random and {schedules} PCT schedules"));
+}
+
+#[cfg(feature = "shuttle")]
+pub(crate) fn explore_within<M: Fn() + Send + Sync + 'static>(_: usize, model: M) {
+    explore(model);
+}
+
+fn execute(model: &impl Fn()) {
+    time::stands_still();
+    once::begin();
+    crate::stop::begin();
+    model();
+    if let Some(promise) = BROKEN.take() {
+        panic!("broken: {promise}");
+    }
+}
+
+/// Past the test harness, which keeps what a test prints to itself.
+fn tell<M>(explored: std::fmt::Arguments<'_>) {
+    let model = std::any::type_name::<M>().trim_end_matches("::{{closure}}");
+    let model = model.split_once("::").map_or(model, |(_, path)| path);
+    _ = writeln!(stdout(), "{model}: {explored}");
+}

@@ -1,0 +1,179 @@
+//! A callback runs exactly once, on the right thread, when everybody has been told.
+
+use super::*;
+use crate::sync::caller;
+use crossbeam_channel::TryRecvError;
+use std::sync::Mutex;
+
+#[test]
+fn a_callback_runs_exactly_once_however_late_it_is_registered() {
+    explore(|| {
+        let stop = StopSource::new();
+        let token = stop.token();
+        let registering = spawn(move || counted(&token));
+        assert!(stop.request_stop());
+        let (_guard, calls) = registering.join().unwrap();
+        assert_eq!(calls.read(), 1);
+    });
+}
+
+#[test]
+fn two_that_register_during_the_stop_are_both_called_once() {
+    explore(|| {
+        let stop = StopSource::new();
+        let token = stop.token();
+        let registering = spawn(move || counted(&token));
+        let requester = request(&stop);
+        let (_guard, calls) = counted(&stop.token());
+        assert!(requester.join().unwrap());
+        let (_other_guard, other_calls) = registering.join().unwrap();
+        assert_eq!((calls.read(), other_calls.read()), (1, 1));
+    });
+}
+
+#[test]
+fn a_callback_runs_on_the_thread_that_requests_or_on_the_one_that_registers_too_late() {
+    explore(|| {
+        let stop = StopSource::new();
+        let token = stop.token();
+        let registering = spawn(move || {
+            let ran_on = Arc::new(Mutex::new(None));
+            let here = ran_on.clone();
+            let guard = token.on_stop(move || *here.lock().unwrap() = Some(caller()));
+            let at_once = *ran_on.lock().unwrap() == Some(caller());
+            (guard, ran_on, at_once)
+        });
+        assert!(stop.request_stop());
+        let (_guard, ran_on, at_once) = registering.join().unwrap();
+        assert!(at_once || *ran_on.lock().unwrap() == Some(caller()));
+    });
+}
+
+#[test]
+fn when_request_stop_returns_the_callbacks_registered_before_have_run() {
+    explore(|| {
+        let stop = StopSource::new();
+        let child = StopSource::linked([&stop.token()]);
+        let (_guard, calls) = counted(&stop.token());
+        let (_childs_guard, childs_calls) = counted(&child.token());
+        let token = stop.token();
+        let registering = spawn(move || counted(&token));
+        assert!(stop.request_stop());
+        assert_eq!((calls.read(), childs_calls.read()), (1, 1));
+        drop(registering.join().unwrap());
+    });
+}
+
+#[test]
+fn a_callback_sees_what_came_before_the_stop_also_when_it_is_registered_late() {
+    explore(|| {
+        let (stop, before) = (StopSource::new(), Memory::new());
+        let (token, seen) = (stop.token(), before.clone());
+        let registering = spawn(move || {
+            let told = token.clone();
+            token.on_stop(move || {
+                expect(told.stop_requested(), "the flag is set before a callback runs");
+                expect(seen.read() == 1, "a callback sees what came before the stop");
+            })
+        });
+        before.add_one();
+        assert!(stop.request_stop());
+        drop(registering.join().unwrap());
+    });
+}
+
+#[test]
+fn the_callback_of_a_child_born_while_it_stops_sees_what_came_before_the_stop() {
+    explore(|| {
+        let (stop, before) = (StopSource::new(), Memory::new());
+        let (token, seen) = (stop.token(), before.clone());
+        let linking = spawn(move || {
+            let child = StopSource::linked([&token]);
+            child.token().on_stop(move || expect(seen.read() == 1, "a callback sees what came before the stop"))
+        });
+        before.add_one();
+        assert!(stop.request_stop());
+        drop(linking.join().unwrap());
+    });
+}
+
+/// The callback waits for the waiters: were they woken only after it, this would be a deadlock.
+#[test]
+fn every_waiter_is_woken_before_the_first_callback_runs() {
+    explore(|| {
+        let stop = StopSource::new();
+        let (child, sibling) = (StopSource::linked([&stop.token()]), StopSource::linked([&stop.token()]));
+        let waiters = [stop.token(), sibling.token()].map(|token| spawn(move || token.wait()));
+        let flagged = [stop.token(), child.token(), sibling.token()];
+        let guard = child.token().on_stop(move || {
+            expect(flagged.iter().all(StopToken::stop_requested), "every flag is set before the first callback");
+            waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        });
+        assert!(stop.request_stop());
+        drop(guard);
+    });
+}
+
+#[test]
+fn the_waiter_of_a_child_is_woken_before_the_parents_callback_runs() {
+    explore(|| {
+        let stop = StopSource::new();
+        let child = StopSource::linked([&stop.token()]);
+        let token = child.token();
+        let waiter = spawn(move || token.wait());
+        let guard = stop.token().on_stop(move || waiter.join().unwrap());
+        assert!(stop.request_stop());
+        drop((guard, child));
+    });
+}
+
+#[test]
+fn done_is_disconnected_before_the_first_callback_runs() {
+    explore(|| {
+        let stop = StopSource::new();
+        let child = StopSource::linked([&stop.token()]);
+        let receivers = [stop.token(), child.token()].map(|token| token.done().clone());
+        let guard = stop.token().on_stop(move || {
+            let told = receivers.iter().all(|done| done.try_recv() == Err(TryRecvError::Disconnected));
+            expect(told, "done is disconnected before the first callback");
+        });
+        let requester = request(&stop);
+        assert!(stop.request_stop() != requester.join().unwrap());
+        drop(guard);
+    });
+}
+
+/// Also the one that panics has returned for whoever drops its guard.
+#[test]
+fn a_callback_that_panics_keeps_no_other_from_running() {
+    explore(|| {
+        let stop = StopSource::new();
+        let child = StopSource::linked([&stop.token()]);
+        // Past the panic hook, which would print it in every execution.
+        let panicking = stop.token().on_stop(|| std::panic::resume_unwind(Box::new("on purpose")));
+        let (_guard, calls) = counted(&stop.token());
+        let (_childs_guard, childs_calls) = counted(&child.token());
+        let dropping = spawn(move || drop(panicking));
+        assert!(stop.request_stop());
+        assert_eq!((calls.read(), childs_calls.read()), (1, 1));
+        dropping.join().unwrap();
+    });
+}
+
+#[test]
+fn a_callback_registered_by_a_callback_runs_at_once() {
+    explore(|| {
+        let stop = StopSource::new();
+        let token = stop.token();
+        let guard = stop.token().on_stop(move || {
+            let (guard, calls) = counted(&token);
+            expect(calls.read() == 1, "after the stop a callback runs at once");
+            drop(guard);
+        });
+        let requester = request(&stop);
+        let (_guard, calls) = counted(&stop.token());
+        assert!(requester.join().unwrap());
+        assert_eq!(calls.read(), 1);
+        drop(guard);
+    });
+}
