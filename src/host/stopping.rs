@@ -128,7 +128,9 @@ impl Stopping<'_> {
             (0..self.entries.len()).filter(ended).collect()
         });
         over.into_iter().for_each(|place| self.reap(place));
-        let last = (0..self.entries.len()).filter(|&place| self.blockers[place] == 0).collect();
+        // Taken from the back: in order of registration, as they fell asleep. A kernel's list of ten thousand sleepers
+        // is searched from its front.
+        let last = (0..self.entries.len()).rev().filter(|&place| self.blockers[place] == 0).collect();
         self.ask_in_turn(last);
     }
 
