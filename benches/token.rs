@@ -4,6 +4,7 @@ mod harness;
 
 use harness::crew::Crew;
 use harness::signal::{Bare, Disconnect, OurDone, Ours, Signal};
+use harness::table::thousands;
 use harness::{Bench, Contender, batch, each, sampled};
 use hosted::{StopCallback, StopSource, StopToken};
 use parking_lot::Mutex;
@@ -107,7 +108,7 @@ fn grow(bench: &Bench) {
 fn wait(bench: &Bench) {
     let table = bench.comparison("Waking, until the last thread is awake");
     for size in [1, 100, 1_000] {
-        table.compare(&format!("wake {size} waiting"), Some(1.1), || {
+        table.compare(&format!("wake {} waiting", thousands(size)), Some(1.1), || {
             vec![waking::<Ours>("", size), waking::<Bare>("the same on a bare `Mutex` and `Condvar`", size)]
         });
     }

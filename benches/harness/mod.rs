@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 pub(crate) mod crew;
+pub(crate) mod fleet;
 pub(crate) mod signal;
 pub(crate) mod table;
 

@@ -2,6 +2,8 @@
 
 use super::{Contender, race};
 use std::cell::Cell;
+use std::process::Command;
+use std::{env, fs, thread};
 
 /// The rows of a benchmark that the command line asks for.
 pub(crate) struct Bench {
@@ -11,7 +13,8 @@ pub(crate) struct Bench {
 impl Bench {
     /// `cargo bench` says `--bench`, which says nothing; what is not an option is part of the names that are wanted.
     pub(crate) fn from_args() -> Self {
-        Bench { filters: std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect() }
+        println!("\n{}", machine());
+        Bench { filters: env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect() }
     }
 
     pub(crate) fn wants(&self, row: &str) -> bool {
@@ -73,7 +76,9 @@ impl Table<'_> {
             return;
         }
         let times = race(&mut sizes.iter().copied().map(make).collect::<Vec<_>>());
-        let at = |(size, times): (&usize, &Vec<f64>)| format!("{size}: {}", duration(quartiles(times.clone())[1]));
+        let at = |(size, times): (&usize, &Vec<f64>)| {
+            format!("{}: {}", thousands(*size), duration(quartiles(times.clone())[1]))
+        };
         let each: Vec<String> = sizes.iter().zip(&times).map(at).collect();
         let [ratio, spread, limit, verdict] = judged(&times[times.len() - 1], &times[0], target);
         self.row(&[name.to_owned(), each.join(", "), ratio, spread, limit, verdict]);
@@ -102,4 +107,23 @@ pub(crate) fn duration(nanos: f64) -> String {
         _ if nanos < 1e9 => format!("{:.1} ms", nanos / 1e6),
         _ => format!("{:.2} s", nanos / 1e9),
     }
+}
+
+/// 10,000 instead of 10000.
+pub(crate) fn thousands(n: usize) -> String {
+    match n {
+        0..1_000 => n.to_string(),
+        _ => format!("{},{:03}", thousands(n / 1_000), n % 1_000),
+    }
+}
+
+/// What all this was measured on.
+fn machine() -> String {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(env::consts::ARCH);
+    let cores = thread::available_parallelism().map_or(0, |cores| cores.get());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let rustc = Command::new("rustc").arg("-V").output().map(|output| output.stdout).unwrap_or_default();
+    let (model, rustc) = (model.trim_matches(['\t', ' ', ':']), String::from_utf8_lossy(&rustc));
+    format!("{model}, {cores} cores, {} {}, {}", env::consts::OS, kernel.trim(), rustc.trim())
 }
