@@ -176,7 +176,8 @@ fn spread(mut late: Vec<f64>) -> [String; 3] {
     [median, late[(late.len() - 1) * 99 / 100], late[late.len() - 1]].map(duration)
 }
 
-/// How late each tick was, and how many were missed. The grid is counted from the first tick on: a drift would show.
+/// How late each tick came, and how many came as one with a later one. Lateness is that of the first that was due, and
+/// the grid is counted from the very first tick on: neither a long pause nor a drift can hide.
 fn hosted_ticks(period: Duration) -> (Vec<f64>, u64) {
     let stop = StopSource::new();
     let mut ticks = Context::new("ticks", stop.token()).ticks(period);
@@ -184,9 +185,9 @@ fn hosted_ticks(period: Duration) -> (Vec<f64>, u64) {
     let (mut late, mut all, mut missed) = (Vec::new(), 0, 0);
     while first.elapsed() < MINUTE {
         let tick = ticks.next().unwrap();
+        late.push((first + period * (all + 1)).elapsed().as_nanos() as f64);
         all += 1 + tick.missed;
         missed += u64::from(tick.missed);
-        late.push((first + period * all).elapsed().as_nanos() as f64);
     }
     (late, missed)
 }
@@ -195,12 +196,13 @@ fn sleeps(period: Duration) -> (Vec<f64>, u64) {
     let first = Instant::now();
     let (mut late, mut all, mut missed) = (Vec::new(), 0, 0);
     while first.elapsed() < MINUTE {
-        all += 1;
-        thread::sleep((first + period * all).saturating_duration_since(Instant::now()));
-        let behind = ((first + period * all).elapsed().as_nanos() / period.as_nanos()) as u32;
-        all += behind;
-        missed += u64::from(behind);
-        late.push((first + period * all).elapsed().as_nanos() as f64);
+        let due = first + period * (all + 1);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let behind = due.elapsed();
+        late.push(behind.as_nanos() as f64);
+        let skipped = (behind.as_nanos() / period.as_nanos()) as u32;
+        all += 1 + skipped;
+        missed += u64::from(skipped);
     }
     (late, missed)
 }
