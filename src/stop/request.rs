@@ -14,22 +14,31 @@ use log::Level;
 pub(crate) struct Callbacks(Vec<Arc<Node>>);
 
 /// Flags and wakes the whole subtree of `root`. `None`: somebody else had requested the stop before.
+#[inline]
 pub(super) fn request_stop(root: &Arc<Node>) -> Option<Callbacks> {
-    let mut found = Vec::new();
     match root.flag() {
-        Flagged::Before => return None,
-        Flagged::Alone => {}
-        Flagged::Listened => {
-            let mut flagged = vec![root.clone()];
-            while let Some(node) = flagged.pop() {
-                let (children, has_callbacks) = node.wake_all();
-                let children = children.into_values().filter_map(|child| child.upgrade());
-                flagged.extend(children.filter(|child| matches!(child.flag(), Flagged::Listened)));
-                if has_callbacks { found.push(node) } else { node.settle() }
-            }
+        Flagged::Before => None,
+        Flagged::Alone => Some(Callbacks::default()),
+        Flagged::Listened => Some(wake_subtree(root)),
+    }
+}
+
+fn wake_subtree(root: &Arc<Node>) -> Callbacks {
+    let (mut node, mut flagged, mut found) = (root.clone(), Vec::new(), Vec::new());
+    loop {
+        let (children, has_callbacks) = node.wake_all();
+        let children = children.into_values().filter_map(|child| child.upgrade());
+        flagged.extend(children.filter(|child| matches!(child.flag(), Flagged::Listened)));
+        if has_callbacks {
+            found.push(node)
+        } else {
+            node.settle()
+        }
+        match flagged.pop() {
+            Some(next) => node = next,
+            None => return Callbacks(found),
         }
     }
-    Some(Callbacks(found))
 }
 
 enum Flagged {
@@ -42,11 +51,16 @@ enum Flagged {
 }
 
 impl Node {
+    // AcqRel both times: Release for whoever sees the stop, Acquire for what listeners put on the lists.
+    #[inline]
     fn flag(&self) -> Flagged {
-        // AcqRel both times: Release for whoever sees the stop, Acquire for what listeners put on the lists.
-        if self.state.compare_exchange(0, STOPPED | SETTLED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            return Flagged::Alone;
+        match self.state.compare_exchange(0, STOPPED | SETTLED, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Flagged::Alone,
+            Err(_) => self.flag_listened(),
         }
+    }
+
+    fn flag_listened(&self) -> Flagged {
         let before = self.state.fetch_or(STOPPED, Ordering::AcqRel);
         if before & STOPPED != 0 {
             return Flagged::Before;
@@ -78,12 +92,12 @@ impl Node {
     }
 
     fn run_callbacks(&self, panicked: &mut impl FnMut(String)) {
-        let lists = self.lists();
+        let (lists, runner) = (self.lists(), caller());
         let mut from = 0;
         let mut slabs = lists.slabs.lock();
         while let Some((slot, callback)) = slabs.callbacks.take_from(from) {
             from = slot + 1;
-            slabs.running = Some((slot, caller()));
+            slabs.running = Some((slot, runner));
             drop(slabs);
             if let Err(text) = guarded(callback) {
                 panicked(text);

@@ -69,8 +69,13 @@ impl StopSource {
     ///
     /// Callbacks run on this thread before it returns; they may do anything, also request this stop again.
     #[doc(alias = "Cancel")]
+    #[inline]
     pub fn request_stop(&self) -> bool {
-        self.signal().map(Callbacks::run_and_log).is_some()
+        let Some(callbacks) = self.signal() else { return false };
+        if !callbacks.is_empty() {
+            callbacks.run_and_log();
+        }
+        true
     }
 
     /// Requests the stop once `delay` has passed, on a thread of the library.

@@ -78,6 +78,12 @@ impl Link {
     pub(super) fn to(parent: Arc<Node>) -> Self {
         Link { parent, slot: AtomicU32::new(NONE) }
     }
+
+    /// The child is gone. With it its parent may be: then these are the parent's own parents, still to be left.
+    fn leave(self) -> Option<Parents> {
+        self.parent.disown(self.slot.load(Ordering::Relaxed));
+        Arc::into_inner(self.parent).map(|mut orphan| orphan.parents.take())
+    }
 }
 
 impl Parents {
@@ -89,13 +95,22 @@ impl Parents {
         }
     }
 
-    fn take(&mut self) -> impl Iterator<Item = Link> + use<> {
-        let (one, many) = match std::mem::replace(self, Parents::None) {
-            Parents::None => (None, Box::default()),
-            Parents::One(link) => (Some(link), Box::default()),
-            Parents::Many(links) => (None, links),
-        };
-        one.into_iter().chain(many.into_vec())
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Parents::None)
+    }
+
+    /// Without recursion: a chain of a million is dropped on a stack of any size.
+    fn leave(self) {
+        let (mut parents, mut others) = (self, Vec::new());
+        loop {
+            match parents {
+                Parents::None => {}
+                Parents::One(link) => others.extend(link.leave()),
+                Parents::Many(links) => others.extend(links.into_iter().filter_map(Link::leave)),
+            }
+            let Some(next) = others.pop() else { return };
+            parents = next;
+        }
     }
 }
 
@@ -244,24 +259,7 @@ impl Drop for Node {
     #[inline]
     fn drop(&mut self) {
         if !matches!(self.parents, Parents::None) {
-            self.leave_parents(); // few nodes have any
-        }
-    }
-}
-
-impl Node {
-    /// Without recursion: a chain of a million is dropped on a stack of any size.
-    fn leave_parents(&mut self) {
-        let mut work: Vec<Link> = Vec::new();
-        let leave = |link: Link, work: &mut Vec<Link>| {
-            link.parent.disown(link.slot.load(Ordering::Relaxed));
-            if let Some(mut orphan) = Arc::into_inner(link.parent) {
-                work.extend(orphan.parents.take());
-            }
-        };
-        self.parents.take().for_each(|link| leave(link, &mut work));
-        while let Some(link) = work.pop() {
-            leave(link, &mut work);
+            self.parents.take().leave(); // few nodes have any
         }
     }
 }
