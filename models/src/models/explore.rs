@@ -46,14 +46,20 @@ pub(crate) fn explore_within<M: Fn() + Send + Sync + 'static>(preemptions: impl 
 
 /// As many schedules as `MODEL_SCHEDULES` says, by a random scheduler and by one that interrupts a thread rarely and
 /// at random (PCT).
+///
+/// A schedule that fails is printed. Put into a file, it is replayed by
+/// `MODEL_REPLAY=file cargo test --features shuttle name::of::the::model`.
 #[cfg(feature = "shuttle")]
 pub(crate) fn explore<M: Fn() + Send + Sync + 'static>(model: M) {
+    if let Ok(file) = std::env::var("MODEL_REPLAY") {
+        return shuttle::replay_from_file(move || execute(&model), file);
+    }
     let schedules = std::env::var("MODEL_SCHEDULES").map_or(10_000, |schedules| schedules.parse().unwrap());
     let model = Arc::new(model);
     let again = model.clone();
     shuttle::check_random(move || execute(&*model), schedules);
     shuttle::check_pct(move || execute(&*again), schedules, 3);
-    tell::<M>(format_args!("{schedules} random and {schedules} PCT schedules"));
+    tell::<M>(format_args!("{schedules} random + {schedules} PCT schedules"));
 }
 
 #[cfg(feature = "shuttle")]
