@@ -25,7 +25,16 @@ fn a_source_whose_clones_are_all_dropped_leaves_no_entry() {
         let timed = stop.clone();
         // The token outlives the sources.
         let _token = stop.token();
-        let other = spawn(move || timed.request_stop_after(LATER));
+        let gone = Memory::new();
+        let going = gone.clone();
+        let other = spawn(move || {
+            timed.request_stop_after(LATER);
+            drop(timed);
+            going.add_one();
+        });
+        // Orders nothing. But of a thread that loads a word before it changes it, as a source's drop does, loom tries
+        // too few orders: with this it also tries the one in which the other is gone.
+        _ = gone.read();
         drop(stop);
         other.join().unwrap();
         assert!(timer::is_empty());
