@@ -143,21 +143,36 @@ fn done_is_disconnected_before_the_first_callback_runs() {
     });
 }
 
-/// Also the one that panics has returned for whoever drops its guard.
 #[test]
 fn a_callback_that_panics_keeps_no_other_from_running() {
     explore(|| {
         let stop = StopSource::new();
         let child = StopSource::linked([&stop.token()]);
-        // Past the panic hook, which would print it in every execution.
-        let panicking = stop.token().on_stop(|| std::panic::resume_unwind(Box::new("on purpose")));
+        let _panicking = stop.token().on_stop(panic);
         let (_guard, calls) = counted(&stop.token());
         let (_childs_guard, childs_calls) = counted(&child.token());
-        let dropping = spawn(move || drop(panicking));
+        let token = stop.token();
+        let registering = spawn(move || token.on_stop(panic));
         assert!(stop.request_stop());
         assert_eq!((calls.read(), childs_calls.read()), (1, 1));
-        dropping.join().unwrap();
+        drop(registering.join().unwrap());
     });
+}
+
+#[test]
+fn a_callback_that_panics_has_returned_for_who_drops_its_guard() {
+    explore(|| {
+        let stop = StopSource::new();
+        let guard = stop.token().on_stop(panic);
+        let requester = request(&stop);
+        drop(guard);
+        assert!(requester.join().unwrap());
+    });
+}
+
+/// Past the panic hook, which would print it in every execution.
+fn panic() {
+    std::panic::resume_unwind(Box::new("on purpose"));
 }
 
 #[test]

@@ -100,11 +100,12 @@ fn a_guard_waits_for_no_other_callback_than_its_own() {
     explore(|| {
         let (stop, dropped) = (StopSource::new(), StopSource::new());
         let token = dropped.token();
+        // One that has run by then, and one that has not.
+        let (before, _) = counted(&stop.token());
         let running = stop.token().on_stop(move || token.wait());
-        let (guard, _) = counted(&stop.token());
-        let (early_guard, _) = counted(&stop.token());
+        let (after, _) = counted(&stop.token());
         let requester = request(&stop);
-        drop((early_guard, guard));
+        drop((before, after));
         dropped.request_stop();
         requester.join().unwrap();
         drop(running);
