@@ -68,5 +68,5 @@ pub use ticks::{Tick, Ticks};
 mod models {
     pub(crate) mod explore;
     #[cfg(feature = "shuttle")]
-    mod services;
+    mod host;
 }

@@ -1,0 +1,132 @@
+//! Stop callbacks of services, which run on threads of their own, against the stop walk.
+
+use super::explore::explore;
+use super::probe::{Act, Probe};
+use super::stage::Stage;
+use crate::{Context, Phase, StopSource};
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[test]
+fn a_callback_and_the_end_of_its_service_are_both_waited_for() {
+    explore("a callback against the end of its service", || {
+        let mut stage = Stage::still();
+        let called = Arc::new(AtomicUsize::new(0));
+        let count = called.clone();
+        stage.add("a", &[], Probe::new());
+        let runs = move |ctx: &Context| {
+            let count = count.clone();
+            let guard = ctx.on_stop(move || _ = count.fetch_add(1, Ordering::Relaxed));
+            ctx.wait();
+            // Unregistered or left to run: who waits for it is `drop`.
+            _ = guard.unregister();
+            Ok(())
+        };
+        stage.add("b", &["a"], Probe::new().run(Act::calling(runs)));
+        stage.host.start().unwrap();
+        let watcher = stage.watched(3);
+        let result = stage.stop();
+        watcher.join().unwrap();
+        stage.check(&result);
+        assert!(called.load(Ordering::Relaxed) <= 1);
+    });
+}
+
+#[test]
+fn a_callback_wakes_the_service_that_waits_for_nothing_else() {
+    explore("a callback that wakes its service", || {
+        let mut stage = Stage::still();
+        let runs = |ctx: &Context| {
+            let (woken, token) = (StopSource::new(), ctx.stop_token().clone());
+            let sleeper = woken.token();
+            let _guard = ctx.on_stop(move || {
+                assert!(token.stop_requested());
+                woken.request_stop();
+            });
+            Ok(sleeper.wait())
+        };
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::calling(runs)));
+        stage.add("c", &["a"], Probe::new().run(Act::calling(runs)));
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        assert!(result.is_ok(), "{result:?}");
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_callback_that_blocks_holds_up_no_other_service() {
+    explore("a callback that blocks", || {
+        let mut stage = Stage::still();
+        let gate = StopSource::new();
+        let closed = gate.token();
+        let blocks = move |ctx: &Context| {
+            let closed = closed.clone();
+            let _guard = ctx.on_stop(move || closed.wait());
+            Ok(ctx.wait())
+        };
+        stage.add("a", &[], Probe::new().run(Act::calling(blocks)));
+        // It opens when it is asked: were it held up by the callback of `a`, nobody would ever.
+        let opens = move |ctx: &Context| {
+            ctx.wait();
+            _ = gate.request_stop();
+            Ok(())
+        };
+        stage.add("b", &[], Probe::new().run(Act::calling(opens)));
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        assert!(result.is_ok());
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_callback_that_panics_is_a_failure_of_its_service_and_keeps_no_other_from_running() {
+    explore("callbacks that panic", || {
+        let mut stage = Stage::still();
+        let runs = |ctx: &Context| {
+            let woken = StopSource::new();
+            let sleeper = woken.token();
+            let _first = ctx.on_stop(|| resume_unwind(Box::new("the first")));
+            let _second = ctx.on_stop(move || _ = woken.request_stop());
+            Ok(sleeper.wait())
+        };
+        stage.add("a", &[], Probe::new().run(Act::calling(runs)));
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        let error = result.as_ref().unwrap_err();
+        assert_eq!((error.failures().len(), error.failures()[0].phase()), (1, Phase::Callback));
+        stage.check_but_for_events(&result);
+    });
+}
+
+#[test]
+fn a_callback_that_is_left_behind_by_its_service_is_waited_for_too() {
+    explore("a callback that outlives its service", || {
+        let mut stage = Stage::still();
+        let done = Arc::new(AtomicUsize::new(0));
+        let ends = done.clone();
+        let runs = move |ctx: &Context| {
+            let ends = ends.clone();
+            let held = ctx.clone();
+            let guard = ctx.on_stop(move || {
+                _ = held.host().services();
+                ends.fetch_add(1, Ordering::Relaxed);
+            });
+            ctx.wait();
+            let never_ran = guard.unregister(); // it does not wait for one that runs
+            Ok(if never_ran {
+                Err("it was registered before the stop, and ran never")?
+            })
+        };
+        stage.add("a", &[], Probe::new().run(Act::calling(runs)));
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        let failed = result.as_ref().err().map_or(0, |error| error.failures().len());
+        // Either it was taken back in time, or it has run to its end by now.
+        assert_eq!(done.load(Ordering::Relaxed) + failed, 1);
+        stage.check(&result);
+    });
+}

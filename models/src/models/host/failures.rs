@@ -1,0 +1,102 @@
+//! Failures of a running host: the first is the reason, and none is lost.
+
+use super::explore::explore;
+use super::probe::{Act, Probe};
+use super::stage::Stage;
+use crate::{OnFailure, Outcome, Phase, StopReason};
+
+#[test]
+fn of_two_failures_at_once_the_first_is_the_reason_and_both_are_told() {
+    explore("two failures at once", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new().run(Act::Fail));
+        stage.add("b", &[], Probe::new().run(Act::Panic));
+        let watcher = stage.watched(3);
+        let result = stage.start_and_stop();
+        watcher.join().unwrap();
+        let error = result.as_ref().unwrap_err();
+        assert_eq!(error.failures().len(), 2, "{error}");
+        assert_eq!(error.report().reason, StopReason::Failed(error.failures()[0].service().into()));
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_failure_and_a_request_are_both_in_the_result_whichever_is_first() {
+    explore("a failure against a request", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new().run(Act::Fail));
+        stage.add("b", &["a"], Probe::new());
+        let requester = stage.stop_requested_elsewhere();
+        let result = stage.start_and_stop();
+        requester.join().unwrap();
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_failing_stop_keeps_no_other_from_being_stopped() {
+    explore("stops that fail and panic", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new().stop(Act::Fail));
+        stage.add("b", &["a"], Probe::new().stop(Act::Panic));
+        stage.add("c", &["b"], Probe::new());
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        let told: Vec<_> = result.as_ref().unwrap_err().failures().iter().map(|error| error.phase()).collect();
+        assert_eq!(told, [Phase::Stop, Phase::Stop]);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_run_that_fails_and_whose_stop_fails_too_has_told_both() {
+    explore("a run and its stop that fail, against the stop", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new().run(Act::Panic).stop(Act::Fail));
+        stage.add("b", &[], Probe::new());
+        let result = stage.start_and_stop();
+        assert_eq!(result.as_ref().unwrap_err().failures().len(), 2);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn an_ignored_failure_stands_in_the_report_alone() {
+    explore("an ignored failure against the stop", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::Fail)).on_failure(OnFailure::Ignore);
+        stage.host.start().unwrap();
+        let requester = stage.stop_requested_elsewhere();
+        assert_eq!(stage.host.wait(), StopReason::Requested);
+        let result = stage.stop();
+        requester.join().unwrap();
+        assert!(matches!(result.as_ref().unwrap().services[1].outcome, Outcome::Failed(_)));
+        stage.check(&result);
+    });
+}
+
+struct PanicsInItsDrop;
+
+impl crate::Service for PanicsInItsDrop {}
+
+impl Drop for PanicsInItsDrop {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("it panics in its drop"));
+    }
+}
+
+#[test]
+fn a_panic_in_the_drop_of_a_service_is_a_failure_before_its_end_is_told() {
+    explore("a drop that panics", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], PanicsInItsDrop);
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        let error = result.as_ref().unwrap_err();
+        assert_eq!((error.failures().len(), error.failures()[0].phase()), (1, Phase::Drop));
+        stage.check(&result);
+    });
+}

@@ -1,0 +1,86 @@
+//! Start timeouts against starts that return, in running time.
+
+use super::explore::explore;
+use super::probe::{Act, Probe, Step};
+use super::stage::Stage;
+use crate::{Cause, OnFailure, Outcome, StopSource};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_millis(100);
+
+#[test]
+fn a_start_is_in_time_and_runs_or_is_late_and_is_stopped_by_its_own_thread() {
+    explore("a start timeout, against ready", || {
+        let mut stage = Stage::running();
+        stage.add("a", &[], Probe::new());
+        let slow = |ctx: &crate::Context| {
+            _ = ctx.sleep(LIMIT);
+            Ok(())
+        };
+        stage.add("b", &["a"], Probe::new().start(Act::calling(slow))).start_timeout(LIMIT);
+        stage.add("c", &["b"], Probe::new());
+        let watcher = stage.watched(2);
+        let started = stage.host.start();
+        let in_time = started.is_ok();
+        let result = started.and_then(|()| stage.stop());
+        watcher.join().unwrap();
+        assert_eq!(stage.journal.count("b", Step::Run), usize::from(in_time));
+        if let Err(error) = &result {
+            assert!(
+                matches!(error.failures()[0].cause(), Cause::TimedOut(_)) && error.failures().len() == 1,
+                "{error}"
+            );
+            assert_eq!(stage.journal.of("c"), []);
+        }
+        still_alive_is_hung_else_check(&mut stage, result);
+    });
+}
+
+#[test]
+fn those_after_an_ignored_late_start_start_without_it_and_it_never_runs() {
+    explore("an ignored start timeout", || {
+        let mut stage = Stage::running();
+        let gate = StopSource::new();
+        let token = gate.token();
+        let deaf = move |_: &crate::Context| Ok(token.wait());
+        stage.add("a", &[], Probe::new().start(Act::calling(deaf))).start_timeout(LIMIT).on_failure(OnFailure::Ignore);
+        stage.add("b", &["a"], Probe::new());
+        stage.host.start().unwrap();
+        assert_eq!((stage.journal.count("b", Step::Ready), stage.journal.count("a", Step::Ready)), (1, 0));
+        gate.request_stop();
+        let result = stage.stop();
+        assert!(result.is_ok());
+        assert_eq!((stage.journal.count("a", Step::Run), stage.journal.count("a", Step::Stop)), (0, 1));
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn the_time_of_the_whole_start_is_up_once_and_for_all() {
+    explore("the start timeout of a host", || {
+        let mut stage = Stage::running();
+        stage.host.start_timeout(LIMIT);
+        stage.add("a", &[], Probe::new()).on_failure(OnFailure::Ignore);
+        stage.add("b", &[], Probe::new());
+        stage.add("c", &["a", "b"], Probe::new());
+        let result = stage.host.start().and_then(|()| stage.stop());
+        if let Err(error) = &result {
+            assert!(matches!(error.failures()[0].cause(), Cause::TimedOut(_)), "{error}");
+        }
+        still_alive_is_hung_else_check(&mut stage, result);
+    });
+}
+
+/// A rollback has a deadline too, and that may come: then another stop finds the true end.
+fn still_alive_is_hung_else_check(stage: &mut Stage, result: Result<crate::Report, crate::HostError>) {
+    let hung = |error: &crate::HostError| {
+        error.report().services.iter().any(|service| matches!(service.outcome, Outcome::Hung(_)))
+    };
+    match result {
+        Err(error) if hung(&error) => {
+            let result = stage.stop();
+            stage.check(&result);
+        }
+        result => stage.check(&result),
+    }
+}

@@ -1,0 +1,205 @@
+//! What is true of every host, at every moment and at its end.
+
+use super::probe::Step;
+use super::stage::Stage;
+use crate::board::{Board, Inner, Slot};
+use crate::event::EventKind;
+use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceReport, State, StopReason};
+use std::collections::{BTreeSet, HashSet};
+
+/// At any moment, under the lock. `after`: who comes after whom.
+pub(super) fn of_the_board(board: &Board, after: &[Vec<usize>]) {
+    board.read(|inner| {
+        counts_are_right(inner);
+        for (place, before) in after.iter().enumerate() {
+            before.iter().for_each(|&before| edge_holds(&inner.slots[before], &inner.slots[place]));
+        }
+        if inner.reason.is_some() {
+            assert!(board.stopping.stop_requested(), "a reason, and `stopping` is not stopped");
+            assert!(!matches!(inner.host, HostState::Starting | HostState::Started), "a reason, and {:?}", inner.host);
+        }
+        if inner.host == HostState::Started {
+            assert!(inner.has_started);
+        }
+        let first = inner.failures.first().map(|error| error.service());
+        if let Some(StopReason::Failed(name)) = &inner.reason {
+            assert_eq!(first, Some(&**name), "the reason is the first failure");
+        }
+    });
+}
+
+fn counts_are_right(inner: &Inner) {
+    let count = |of: fn(&Slot) -> bool| inner.slots.iter().filter(|slot| of(slot)).count();
+    let threads = count(|slot| slot.launched.is_some() && !slot.joined);
+    assert_eq!(inner.outstanding, threads + count(|slot| slot.callbacks.is_some()), "outstanding");
+    assert_eq!(inner.unjoined, count(|slot| slot.ended.is_some() && !slot.joined), "unjoined");
+    assert_eq!(inner.joined, count(|slot| slot.joined), "joined");
+    if inner.host != HostState::New && inner.has_started {
+        assert_eq!(inner.living, count(|slot| slot.ended.is_none()), "living");
+    }
+    for slot in &inner.slots {
+        assert!(slot.ended.is_none() || slot.launched.is_some(), "`{}` ended and was never started", slot.name);
+        assert!(!slot.joined || slot.ended.is_some(), "`{}` was joined before its end was told", slot.name);
+        assert!(slot.hung.is_some() == (slot.state == State::Hung), "`{}` is hung, or is not", slot.name);
+    }
+}
+
+/// `later` comes after `earlier`.
+fn edge_holds(earlier: &Slot, later: &Slot) {
+    if later.launched.is_some() {
+        assert!(earlier.settled, "`{}` was started before `{}` was ready", later.name, earlier.name);
+    }
+    // Who missed its start timeout is asked at once, also where it is ignored and those after it have started.
+    if earlier.asked.is_some() && !earlier.late {
+        let over = later.launched.is_none() || later.ended.is_some() || later.overtaken;
+        assert!(over, "`{}` was asked to stop while `{}` lived", earlier.name, later.name);
+    }
+}
+
+/// At the end, with nobody left behind.
+pub(super) fn of_the_end(stage: &Stage, result: &Result<Report, HostError>) {
+    let handle = stage.host.handle();
+    of_the_board(handle.board(), &stage.after);
+    assert_eq!(handle.state(), HostState::Stopped);
+    assert!(handle.stopping().stop_requested());
+    handle.board().read(|inner| assert_eq!((inner.outstanding, inner.unjoined), (0, 0)));
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => error.report(),
+    };
+    let own: Vec<&ServiceReport> = report.services.iter().filter(|service| !service.name.contains('/')).collect();
+    assert_eq!(own.iter().map(|service| &*service.name).collect::<Vec<_>>(), stage.names);
+    own.into_iter().for_each(|service| outcome_is_true(service, &stage.journal.of(&service.name)));
+    let names: BTreeSet<_> = stage.journal.all().into_iter().map(|(name, _)| name).collect();
+    names.into_iter().for_each(|name| lives_are_whole(name, &stage.journal.of(name)));
+    edges_were_kept(stage, report);
+    failures_are_told(stage, result, report);
+}
+
+/// A `start` that returned `Ok` has one `stop`, what was never started has none, and the value is dropped last.
+fn lives_are_whole(name: &str, steps: &[Step]) {
+    let mut last = None;
+    // A group has fresh ones at each start.
+    let in_group = name.contains('/');
+    for &step in steps.iter().filter(|step| !matches!(step, Step::Asked | Step::Failed(_))) {
+        let may_follow = match step {
+            Step::Start if in_group && last == Some(Step::Dropped) => true,
+            Step::Start => matches!(last, None | Some(Step::Start | Step::Stop)),
+            Step::Ready => last == Some(Step::Start),
+            Step::Run => last == Some(Step::Ready),
+            Step::Stop => matches!(last, Some(Step::Ready | Step::Run)),
+            _ => matches!(last, None | Some(Step::Start | Step::Stop)),
+        };
+        assert!(may_follow, "`{name}`: {step:?} after {last:?}, in {steps:?}");
+        last = Some(step);
+    }
+    // What was never started is dropped with the host, which is still there.
+    assert!(matches!(last, None | Some(Step::Dropped)), "`{name}` was not dropped: {steps:?}");
+}
+
+fn outcome_is_true(service: &ServiceReport, steps: &[Step]) {
+    let (outcome, name) = (&service.outcome, &service.name);
+    let failed = steps.iter().any(|step| matches!(step, Step::Failed(_)));
+    let agrees = match outcome {
+        Outcome::NeverStarted => steps.is_empty(),
+        Outcome::Completed => steps.contains(&Step::Run),
+        Outcome::Stopped => steps.contains(&Step::Start),
+        Outcome::Failed(error) => {
+            // The others are failures outside of the service's own calls.
+            failed
+                || matches!(error.cause(), Cause::TimedOut(_))
+                || matches!(error.phase(), Phase::Callback | Phase::Drop)
+        }
+        _ => false,
+    };
+    assert!(agrees, "`{name}` is {outcome:?}, and did {steps:?}");
+    assert_eq!(steps.is_empty(), matches!(outcome, Outcome::NeverStarted), "`{name}`");
+}
+
+/// Who saw that it was asked to stop saw it when all that came after it were gone.
+fn edges_were_kept(stage: &Stage, report: &Report) {
+    let all = stage.journal.all();
+    let at = |name: &str, step: Step| all.iter().position(|noted| *noted == (name, step));
+    let of = |place: usize| report.services.iter().find(|service| *service.name == *stage.names[place]).unwrap();
+    for (place, before) in stage.after.iter().enumerate() {
+        let later = stage.names[place];
+        if of(place).overtaken {
+            continue;
+        }
+        // Who missed its start timeout is asked at once.
+        let in_time = before.iter().filter(|&&before| !is_late(of(before)));
+        for earlier in in_time.map(|&before| stage.names[before]) {
+            if let (Some(asked), Some(_)) = (at(earlier, Step::Asked), at(later, Step::Start)) {
+                let gone = at(later, Step::Dropped).expect("dropped");
+                assert!(gone < asked, "`{earlier}` saw its stop before `{later}` was gone: {all:?}");
+            }
+            if let (Some(started), Some(ready)) = (at(later, Step::Start), at(earlier, Step::Ready)) {
+                assert!(ready < started, "`{later}` started before `{earlier}` was ready: {all:?}");
+            }
+        }
+    }
+}
+
+fn is_late(service: &ServiceReport) -> bool {
+    matches!(&service.outcome, Outcome::Failed(error) if matches!(error.cause(), Cause::TimedOut(_)))
+}
+
+/// Every failure of a service that is not ignored is in the result, once, and the first is the reason.
+fn failures_are_told(stage: &Stage, result: &Result<Report, HostError>, report: &Report) {
+    let told = result.as_ref().err().map(|error| error.failures()).unwrap_or_default();
+    let texts: HashSet<_> = told.iter().map(|error| error.to_string()).collect();
+    assert_eq!(texts.len(), told.len(), "told twice: {told:?}");
+    let told: Vec<_> = told.iter().map(|error| (error.service(), error.phase())).collect();
+    if let StopReason::Failed(name) = &report.reason {
+        assert_eq!(told.first().map(|first| first.0), Some(&**name), "the first cause comes first: {told:?}");
+    }
+    let ignores = |name: &str| {
+        // What a group's child fails with is the group's failure.
+        let Some(place) = stage.names.iter().position(|&other| other == name) else { return true };
+        stage.host.handle().board().read(|inner| inner.slots[place].policy.ignores_failure)
+    };
+    for (name, step) in stage.journal.all() {
+        if let Step::Failed(phase) = step {
+            let kept = told.contains(&(name, phase));
+            assert!(kept || ignores(name) || stage.restarts, "`{name}` failed in its {phase}: {told:?}");
+        }
+    }
+}
+
+/// Events come in the order of what happened: each service's own life, the host's, and who waits for whom.
+pub(super) fn of_the_events(stage: &Stage) {
+    let events: Vec<_> = stage.events.try_iter().collect();
+    let text = || events.iter().map(|event| format!("\n  {event}")).collect::<String>();
+    let at = |name: Option<&str>, is: fn(&EventKind) -> bool| {
+        events.iter().position(|event| event.service.as_deref() == name && is(&event.kind))
+    };
+    let count = |name: Option<&str>, is: fn(&EventKind) -> bool| {
+        events.iter().filter(|event| event.service.as_deref() == name && is(&event.kind)).count()
+    };
+    let ended = |kind: &EventKind| matches!(kind, EventKind::Stopped | EventKind::Completed);
+    for (place, &name) in stage.names.iter().enumerate() {
+        let name = Some(name);
+        let launched = count(name, |kind| matches!(kind, EventKind::Starting)) > 0;
+        assert_eq!(launched, count(name, |_| true) > 0, "{name:?} is spoken of, and not as starting:{}", text());
+        let failed = count(name, |kind| matches!(kind, EventKind::Failed(_)));
+        assert_eq!(count(name, ended), usize::from(launched && failed == 0), "{name:?} ends once:{}", text());
+        if let Some(end) = at(name, ended) {
+            let last = events.iter().rposition(|event| event.service.as_deref() == name);
+            assert_eq!(Some(end), last, "{name:?} is over when its end is told:{}", text());
+        }
+        for &before in &stage.after[place] {
+            let started =
+                at(Some(stage.names[before]), |kind| matches!(kind, EventKind::Started | EventKind::Failed(_)));
+            if launched {
+                let starting = at(name, |kind| matches!(kind, EventKind::Starting));
+                assert!(started.is_some() && started < starting, "{name:?} comes after {before}:{}", text());
+            }
+        }
+    }
+    let started = at(None, |kind| matches!(kind, EventKind::HostStarted { .. }));
+    let stopping = at(None, |kind| matches!(kind, EventKind::HostStopping { .. }));
+    let stopped = at(None, |kind| matches!(kind, EventKind::HostStopped { .. }));
+    assert!(count(None, |kind| matches!(kind, EventKind::HostStopping { .. })) <= 1, "{}", text());
+    assert!(started.is_none() || stopping.is_none() || started < stopping, "{}", text());
+    assert!(stopping.is_none() && stopped.is_none() || stopping < stopped, "{}", text());
+}

@@ -1,0 +1,21 @@
+//! The host: its board, the lives of its services, and the stop walk, under shuttle.
+//!
+//! Left out is what blocks in crossbeam's own channels, which shuttle does not know: `Queue::push` and a consumer,
+//! `StopToken::recv`, `ManualClock`, and `request_stop_after`, whose thread outlives a schedule.
+
+mod explore;
+mod probe;
+mod stage;
+mod laws;
+mod start;
+mod rollback;
+mod late;
+mod ends;
+mod failures;
+mod stop;
+mod callbacks;
+mod deaf;
+mod restart;
+mod group;
+mod looks;
+mod queue;

@@ -1,0 +1,168 @@
+//! Services that write down what happens to them.
+
+use crate::error::means_stopped;
+use crate::panic::guarded;
+use crate::{Context, Phase, Result, Service};
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+
+/// What happened to which service, in the order of the schedule.
+///
+/// The standard library's lock: it is never held over a step of the schedule, and must not be one itself.
+#[derive(Clone, Default)]
+pub(super) struct Journal(Arc<Mutex<Vec<(&'static str, Step)>>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `start` was called.
+    Start,
+    /// `start` returns `Ok`.
+    Ready,
+    Run,
+    Stop,
+    Dropped,
+    /// It has seen that it was asked to stop.
+    Asked,
+    /// One of its calls returns an error that is no `Stopped` on request, or panics.
+    Failed(Phase),
+}
+
+impl Journal {
+    pub(super) fn note(&self, name: &'static str, step: Step) {
+        self.0.lock().unwrap().push((name, step));
+    }
+
+    pub(super) fn all(&self) -> Vec<(&'static str, Step)> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(super) fn of(&self, name: &str) -> Vec<Step> {
+        self.all().into_iter().filter(|(of, _)| *of == name).map(|(_, step)| step).collect()
+    }
+
+    pub(super) fn count(&self, name: &str, step: Step) -> usize {
+        self.of(name).into_iter().filter(|&noted| noted == step).count()
+    }
+}
+
+/// A service, and what happens to it.
+pub(super) struct Noted<S> {
+    name: &'static str,
+    journal: Journal,
+    service: S,
+}
+
+impl<S: Service> Noted<S> {
+    pub(super) fn new(name: &'static str, journal: &Journal, service: S) -> Self {
+        Noted { name, journal: journal.clone(), service }
+    }
+
+    fn call(&mut self, phase: Phase, ctx: &Context, f: fn(&mut S, &Context) -> Result) -> Result {
+        let done = guarded(|| f(&mut self.service, ctx));
+        let asked = ctx.stop_requested();
+        if asked {
+            self.note(Step::Asked);
+        }
+        match done {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if asked && phase != Phase::Stop && means_stopped(&*error) => return Err(error),
+            _ => self.note(Step::Failed(phase)),
+        }
+        done.unwrap_or_else(|text| resume_unwind(Box::new(text)))
+    }
+
+    fn note(&self, step: Step) {
+        self.journal.note(self.name, step);
+    }
+}
+
+impl<S: Service> Service for Noted<S> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.note(Step::Start);
+        self.call(Phase::Start, ctx, S::start)?;
+        self.note(Step::Ready);
+        Ok(())
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        self.note(Step::Run);
+        self.call(Phase::Run, ctx, S::run)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.note(Step::Stop);
+        self.call(Phase::Stop, ctx, S::stop)
+    }
+}
+
+impl<S> Drop for Noted<S> {
+    fn drop(&mut self) {
+        self.journal.note(self.name, Step::Dropped);
+    }
+}
+
+/// What a call of a probe does.
+pub(super) enum Act {
+    Return,
+    Wait,
+    Fail,
+    /// Without the panic hook, which would print every schedule that comes to this.
+    Panic,
+    Do(Box<dyn FnMut(&Context) -> Result + Send>),
+}
+
+impl Act {
+    pub(super) fn calling(f: impl FnMut(&Context) -> Result + Send + 'static) -> Self {
+        Act::Do(Box::new(f))
+    }
+
+    fn call(&mut self, ctx: &Context) -> Result {
+        match self {
+            Act::Return => {}
+            Act::Wait => ctx.wait(),
+            Act::Fail => return Err("it fails".into()),
+            Act::Panic => resume_unwind(Box::new("it panics")),
+            Act::Do(f) => return f(ctx),
+        }
+        Ok(())
+    }
+}
+
+/// A service made of acts. By default it is ready at once, runs until it is asked to stop, and stops well.
+pub(super) struct Probe {
+    start: Act,
+    run: Act,
+    stop: Act,
+}
+
+impl Probe {
+    pub(super) fn new() -> Self {
+        Probe { start: Act::Return, run: Act::Wait, stop: Act::Return }
+    }
+
+    pub(super) fn start(self, start: Act) -> Self {
+        Probe { start, ..self }
+    }
+
+    pub(super) fn run(self, run: Act) -> Self {
+        Probe { run, ..self }
+    }
+
+    pub(super) fn stop(self, stop: Act) -> Self {
+        Probe { stop, ..self }
+    }
+}
+
+impl Service for Probe {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.start.call(ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        self.run.call(ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.stop.call(ctx)
+    }
+}

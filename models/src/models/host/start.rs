@@ -1,0 +1,132 @@
+//! The start against requests to stop.
+
+use super::explore::explore;
+use super::probe::{Act, Probe, Step};
+use super::stage::{Stage, spawn};
+use crate::{HostState, State, StopReason, StopSource, Stopped};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[test]
+fn a_stop_asked_for_during_a_start_in_order_stops_what_has_started_and_nothing_else() {
+    explore("start in order against a request", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new());
+        stage.add("c", &["a", "b"], Probe::new());
+        let (requester, watcher) = (stage.stop_requested_elsewhere(), stage.watched(3));
+        let result = stage.start_and_stop();
+        requester.join().unwrap();
+        watcher.join().unwrap();
+        stage.check(&result);
+        let report = result.unwrap_or_else(|error| {
+            assert!(error.failures().is_empty(), "{error}");
+            error.report().clone()
+        });
+        assert_eq!(report.reason, StopReason::Requested);
+    });
+}
+
+#[test]
+fn a_stop_asked_for_during_a_start_side_by_side_stops_what_has_started_and_nothing_else() {
+    explore("start side by side against a request", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new());
+        stage.add("c", &["a"], Probe::new());
+        stage.add("d", &["b", "c"], Probe::new());
+        let requester = stage.stop_requested_elsewhere();
+        let result = stage.start_and_stop();
+        requester.join().unwrap();
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_start_that_waits_for_its_stop_is_woken_by_a_request_and_is_a_clean_end() {
+    explore("a start that waits, against a request", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        let starts = |ctx: &crate::Context| {
+            ctx.wait();
+            Ok(ctx.check()?)
+        };
+        stage.add("b", &["a"], Probe::new().start(Act::calling(starts)));
+        stage.add("c", &["b"], Probe::new());
+        let requester = stage.stop_requested_elsewhere();
+        let error = stage.host.start().unwrap_err();
+        requester.join().unwrap();
+        assert!(error.failures().is_empty() && error.report().reason == StopReason::Requested, "{error}");
+        assert_eq!((stage.journal.count("b", Step::Ready), stage.journal.of("c")), (0, vec![]));
+        stage.check(&Err(error));
+    });
+}
+
+#[test]
+fn run_until_comes_back_whenever_its_token_is_stopped() {
+    explore("run_until against its token", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new());
+        let stop = StopSource::new();
+        let token = stop.token();
+        let requester = spawn("requester", move || _ = stop.request_stop());
+        let result = stage.host.run_until(&token);
+        requester.join().unwrap();
+        assert_eq!(result.as_ref().unwrap().reason, StopReason::Requested);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn who_waits_until_all_have_started_is_woken_by_that_or_by_the_stop() {
+    explore("waiting until all have started, against a request", || {
+        let mut stage = Stage::still();
+        let started = Arc::new(AtomicUsize::new(0));
+        let noted = started.clone();
+        let waits = move |ctx: &crate::Context| {
+            // The wait itself is crossbeam's; this is the same, and then it does not wait.
+            let latch = ctx.host().started();
+            StopSource::linked([ctx.stop_token(), &latch]).token().wait();
+            match ctx.wait_until_started() {
+                Ok(()) => assert!(latch.stop_requested()),
+                Err(Stopped) => assert!(ctx.stop_requested()),
+            }
+            noted.fetch_add(1, Ordering::Relaxed);
+            Ok(ctx.wait())
+        };
+        stage.add("a", &[], Probe::new().run(Act::calling(waits)));
+        stage.add("b", &["a"], Probe::new());
+        let requester = stage.stop_requested_elsewhere();
+        let result = stage.start_and_stop();
+        requester.join().unwrap();
+        stage.check(&result);
+        assert_eq!(
+            started.load(Ordering::Relaxed),
+            stage.journal.count("a", Step::Run),
+            "it panicked, or was not woken"
+        );
+    });
+}
+
+#[test]
+fn a_host_that_has_started_says_so_to_everyone_at_once() {
+    explore("the states of a start", || {
+        let mut stage = Stage::still();
+        stage.add_waiting(&["a", "b"]);
+        let handle = stage.host.handle();
+        let looker = spawn("looker", move || {
+            let state = handle.state();
+            let services = handle.services();
+            if state == HostState::Started {
+                assert!(services.iter().all(|service| service.state != State::Starting), "{services:?}");
+                assert!(handle.started().stop_requested());
+            }
+        });
+        stage.host.start().unwrap();
+        assert!(stage.host.handle().services().iter().all(|service| service.state == State::Running));
+        looker.join().unwrap();
+        let result = stage.stop();
+        stage.check(&result);
+    });
+}
