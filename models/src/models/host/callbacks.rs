@@ -5,8 +5,8 @@ use super::probe::{Act, Probe};
 use super::stage::Stage;
 use crate::{Context, Phase, StopSource};
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn a_callback_and_the_end_of_its_service_are_both_waited_for() {
@@ -86,19 +86,22 @@ fn a_callback_that_blocks_holds_up_no_other_service() {
 fn a_callback_that_panics_is_a_failure_of_its_service_and_keeps_no_other_from_running() {
     explore("callbacks that panic", || {
         let mut stage = Stage::still();
-        let runs = |ctx: &Context| {
-            let woken = StopSource::new();
-            let sleeper = woken.token();
-            let _first = ctx.on_stop(|| resume_unwind(Box::new("the first")));
-            let _second = ctx.on_stop(move || _ = woken.request_stop());
-            Ok(sleeper.wait())
+        let (woken, guards) = (StopSource::new(), Arc::new(Mutex::new(Vec::new())));
+        let (sleeper, kept) = (woken.token(), guards.clone());
+        let registers = move |ctx: &Context| {
+            let woken = woken.clone();
+            let first = ctx.on_stop(|| resume_unwind(Box::new("the first")));
+            let second = ctx.on_stop(move || _ = woken.request_stop());
+            kept.lock().unwrap().extend([first, second]);
+            Ok(())
         };
-        stage.add("a", &[], Probe::new().run(Act::calling(runs)));
+        let sleeps = move |_: &Context| Ok(sleeper.wait());
+        stage.add("a", &[], Probe::new().start(Act::calling(registers)).run(Act::calling(sleeps)));
         stage.host.start().unwrap();
         let result = stage.stop();
         let error = result.as_ref().unwrap_err();
         assert_eq!((error.failures().len(), error.failures()[0].phase()), (1, Phase::Callback));
-        stage.check_but_for_events(&result);
+        stage.check(&result);
     });
 }
 

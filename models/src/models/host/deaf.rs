@@ -1,1 +1,142 @@
-//! todo
+//! Deaf services and deadlines, in running time: holds, hurry, who is hung, and another stop.
+
+use super::explore::explore;
+use super::probe::{Act, Probe, Step};
+use super::stage::{Stage, spawn};
+use crate::{Cause, Context, HostError, Outcome, Report, StopSource, StopToken};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Ends when the gate is opened, whoever asks.
+fn deaf(gate: &StopSource) -> Probe {
+    let token: StopToken = gate.token();
+    Probe::new().run(Act::calling(move |_: &Context| Ok(token.wait())))
+}
+
+fn report(result: &Result<Report, HostError>) -> &Report {
+    result.as_ref().unwrap_or_else(|error| error.report())
+}
+
+#[test]
+fn who_is_hung_is_waited_for_again_and_then_has_ended() {
+    explore("a stop that leaves one behind, and another stop", || {
+        let mut stage = Stage::running();
+        let gate = StopSource::new();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], deaf(&gate));
+        stage.host.start().unwrap();
+        let opener = spawn("opener", move || _ = gate.request_stop());
+        let first = stage.host.stop(TIMEOUT);
+        match &report(&first).services[1].outcome {
+            Outcome::Stopped | Outcome::Completed => assert!(first.is_ok()),
+            Outcome::Hung(_) => {
+                let error = first.as_ref().unwrap_err();
+                let of_b = error.failures().iter().find(|error| error.service() == "b").unwrap();
+                assert!(matches!(of_b.cause(), Cause::TimedOut(_)));
+            }
+            other => panic!("{other:?}"),
+        }
+        let watcher = stage.watched(3);
+        let second = stage.stop();
+        watcher.join().unwrap();
+        opener.join().unwrap();
+        assert!(second.is_ok(), "{second:?}");
+        stage.check(&second);
+    });
+}
+
+#[test]
+fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
+    explore("a chain of the deaf", || {
+        let mut stage = Stage::running();
+        let gate = StopSource::new();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], deaf(&gate));
+        stage.add("c", &["b"], deaf(&gate));
+        stage.add("d", &["c"], deaf(&gate));
+        stage.host.start().unwrap();
+        let watcher = stage.watched(4);
+        let first = stage.host.stop(TIMEOUT);
+        watcher.join().unwrap();
+        stage.host.handle().board().read(|inner| {
+            for slot in &inner.slots {
+                assert!(slot.asked.is_some(), "`{}` was not asked", slot.name);
+            }
+        });
+        for deaf in &report(&first).services[1..] {
+            assert!(matches!(deaf.outcome, Outcome::Hung(_)) && (deaf.overtaken || &*deaf.name == "a"), "{deaf:?}");
+        }
+        assert!(first.as_ref().unwrap_err().failures().len() >= 3);
+        gate.request_stop();
+        let second = stage.stop();
+        assert!(second.is_ok());
+        stage.check(&second);
+    });
+}
+
+#[test]
+fn a_service_holds_others_up_for_its_own_stop_timeout_at_most() {
+    explore("a stop timeout of a service", || {
+        let mut stage = Stage::running();
+        let gate = StopSource::new();
+        let token = gate.token();
+        // Only once `a` is asked does `b` end: held up for ever, this would be one for the deadline.
+        let opens = move |ctx: &Context| {
+            ctx.wait();
+            _ = gate.request_stop();
+            Ok(())
+        };
+        stage.add("a", &[], Probe::new().run(Act::calling(opens)));
+        let ends = Probe::new().run(Act::calling(move |_: &Context| Ok(token.wait())));
+        stage.add("b", &["a"], ends).stop_timeout(Duration::from_secs(1));
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        assert!(result.is_ok());
+        assert!(report(&result).services[1].overtaken);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_rollback_leaves_who_is_hung_to_another_stop() {
+    explore("a rollback with one that is deaf", || {
+        let mut stage = Stage::running();
+        let gate = StopSource::new();
+        stage.add("a", &[], deaf(&gate));
+        stage.add("b", &["a"], Probe::new().start(Act::Fail));
+        let error = stage.host.start().unwrap_err();
+        assert_eq!((error.failures()[0].service(), error.failures().len()), ("b", 2));
+        assert!(matches!(error.report().services[0].outcome, Outcome::Hung(_)));
+        gate.request_stop();
+        let result = stage.stop();
+        assert_eq!(result.as_ref().unwrap_err().failures().len(), 1);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_callback_that_blocks_is_hung_in_its_place_and_found_again() {
+    explore("a callback past the deadline", || {
+        let mut stage = Stage::running();
+        let gate = StopSource::new();
+        let token = gate.token();
+        let blocks = move |ctx: &Context| {
+            let token = token.clone();
+            let _guard = ctx.on_stop(move || token.wait());
+            Ok(ctx.wait())
+        };
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::calling(blocks)));
+        stage.host.start().unwrap();
+        let opener = spawn("opener", move || _ = gate.request_stop());
+        let first = stage.host.stop(TIMEOUT);
+        let hung = matches!(report(&first).services[1].outcome, Outcome::Hung(_));
+        assert!(!hung || first.is_err());
+        let second = stage.stop();
+        opener.join().unwrap();
+        assert!(second.is_ok());
+        assert_eq!(stage.journal.count("b", Step::Stop), 1);
+        stage.check(&second);
+    });
+}

@@ -3,20 +3,34 @@
 use super::explore::explore;
 use super::probe::{Act, Probe};
 use super::stage::Stage;
-use crate::{OnFailure, Outcome, Phase, StopReason};
+use crate::{Context, OnFailure, Outcome, Phase, StopReason, StopSource};
+use std::panic::resume_unwind;
 
 #[test]
 fn of_two_failures_at_once_the_first_is_the_reason_and_both_are_told() {
     explore("two failures at once", || {
         let mut stage = Stage::still();
-        stage.add("a", &[], Probe::new().run(Act::Fail));
-        stage.add("b", &[], Probe::new().run(Act::Panic));
+        let gate = StopSource::new();
+        let (of_a, of_b) = (gate.token(), gate.token());
+        let fails = move |_: &Context| {
+            of_a.wait();
+            Err("it fails".into())
+        };
+        let panics = move |_: &Context| {
+            of_b.wait();
+            resume_unwind(Box::new("it panics"))
+        };
+        stage.add("a", &[], Probe::new().run(Act::calling(fails)));
+        stage.add("b", &[], Probe::new().run(Act::calling(panics)));
+        stage.host.start().unwrap();
         let watcher = stage.watched(3);
-        let result = stage.start_and_stop();
+        gate.request_stop();
+        let reason = stage.host.wait();
+        let result = stage.stop();
         watcher.join().unwrap();
         let error = result.as_ref().unwrap_err();
         assert_eq!(error.failures().len(), 2, "{error}");
-        assert_eq!(error.report().reason, StopReason::Failed(error.failures()[0].service().into()));
+        assert_eq!(error.report().reason, reason);
         stage.check(&result);
     });
 }
@@ -83,7 +97,7 @@ impl crate::Service for PanicsInItsDrop {}
 
 impl Drop for PanicsInItsDrop {
     fn drop(&mut self) {
-        std::panic::resume_unwind(Box::new("it panics in its drop"));
+        resume_unwind(Box::new("it panics in its drop"));
     }
 }
 

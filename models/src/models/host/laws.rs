@@ -83,7 +83,7 @@ fn lives_are_whole(name: &str, steps: &[Step]) {
     let in_group = name.contains('/');
     for &step in steps.iter().filter(|step| !matches!(step, Step::Asked | Step::Failed(_))) {
         let may_follow = match step {
-            Step::Start if in_group && last == Some(Step::Dropped) => true,
+            Step::Start | Step::Dropped if in_group && last == Some(Step::Dropped) => true,
             Step::Start => matches!(last, None | Some(Step::Start | Step::Stop)),
             Step::Ready => last == Some(Step::Start),
             Step::Run => last == Some(Step::Ready),
@@ -104,11 +104,10 @@ fn outcome_is_true(service: &ServiceReport, steps: &[Step]) {
         Outcome::NeverStarted => steps.is_empty(),
         Outcome::Completed => steps.contains(&Step::Run),
         Outcome::Stopped => steps.contains(&Step::Start),
+        // Others are failures outside of the service's own calls, or of one that ran too often.
         Outcome::Failed(error) => {
-            // The others are failures outside of the service's own calls.
-            failed
-                || matches!(error.cause(), Cause::TimedOut(_))
-                || matches!(error.phase(), Phase::Callback | Phase::Drop)
+            let beside = matches!(error.phase(), Phase::Callback | Phase::Drop);
+            failed || beside || matches!(error.cause(), Cause::TimedOut(_)) || service.restarts > 0
         }
         _ => false,
     };

@@ -1,1 +1,71 @@
-//! todo
+//! Looking at a host from outside while it starts, runs and stops.
+
+use super::explore::explore;
+use super::probe::{Act, Probe};
+use super::stage::{Stage, spawn};
+use crate::{Context, HostHandle, ServiceStatus, State, StopSource};
+
+/// `services[1]` comes after `services[0]`.
+fn in_order(services: &[ServiceStatus]) {
+    let (earlier, later) = (services[0].state, services[1].state);
+    let unready = matches!(earlier, State::Waiting | State::Starting);
+    assert!(!unready || matches!(later, State::Waiting), "{earlier} with {later}");
+    let over = matches!(earlier, State::Stopping | State::Stopped);
+    let alive = matches!(later, State::Starting | State::Running | State::Restarting | State::Stopping);
+    assert!(!over || !alive, "{earlier} with {later}");
+}
+
+#[test]
+fn no_snapshot_ever_shows_a_broken_edge() {
+    explore("snapshots against a whole life", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new());
+        let handle: HostHandle = stage.host.handle();
+        let looker = spawn("looker", move || (0..6).for_each(|_| in_order(&handle.services())));
+        let result = stage.start_and_stop();
+        looker.join().unwrap();
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_snapshot_waits_for_no_service() {
+    explore("snapshots against calls that block", || {
+        let mut stage = Stage::still();
+        let gate = StopSource::new();
+        let (starts, stops) = (gate.token(), gate.token());
+        let starts = Act::calling(move |_: &Context| Ok(starts.wait()));
+        let stops = Act::calling(move |_: &Context| Ok(stops.wait()));
+        stage.add("a", &[], Probe::new().start(starts));
+        stage.add("b", &[], Probe::new().stop(stops));
+        let handle = stage.host.handle();
+        // Whatever blocks is let go only by who has looked.
+        let looker = spawn("looker", move || {
+            assert_eq!(handle.services().len(), 2);
+            _ = handle.state();
+            gate.request_stop();
+        });
+        let result = stage.start_and_stop();
+        looker.join().unwrap();
+        assert!(result.is_ok());
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_snapshot_of_a_host_that_has_stopped_is_its_report() {
+    explore("the last snapshot", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::Return));
+        stage.add("c", &["a"], Probe::new().run(Act::Fail));
+        let result = stage.start_and_stop();
+        let report = result.as_ref().unwrap_err().report();
+        for (status, report) in stage.host.handle().services().iter().zip(&report.services) {
+            let word = if status.state == State::Waiting { "never started" } else { &status.state.to_string() };
+            assert_eq!(word, report.outcome.word());
+        }
+        stage.check(&result);
+    });
+}

@@ -1,1 +1,108 @@
-//! todo
+//! Restarts against stops.
+
+use super::explore::explore;
+use super::probe::{Act, Probe, Step};
+use super::stage::Stage;
+use crate::{Outcome, Restart, StopReason};
+use std::time::Duration;
+
+const BACKOFF: Duration = Duration::from_secs(1);
+
+fn restart() -> Restart {
+    Restart::on_failure().backoff(BACKOFF..=BACKOFF).give_up_after(3)
+}
+
+#[test]
+fn a_stop_ends_a_backoff_that_would_never_end() {
+    explore("a backoff against the stop", || {
+        let mut stage = Stage::still();
+        stage.restarts = true;
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::Fail)).restart(restart());
+        stage.host.start().unwrap();
+        let watcher = stage.watched(3);
+        let result = stage.stop();
+        watcher.join().unwrap();
+        assert_eq!(stage.journal.count("b", Step::Start), 1);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn two_lives_never_overlap_and_each_has_its_own_stop() {
+    explore("restarts against the stop", || {
+        let mut stage = Stage::running();
+        stage.restarts = true;
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::Panic)).restart(restart());
+        stage.host.start().unwrap();
+        let requester = stage.stop_requested_elsewhere();
+        let reason = stage.host.wait();
+        let result = stage.stop();
+        requester.join().unwrap();
+        let (starts, stops) = (stage.journal.count("b", Step::Start), stage.journal.count("b", Step::Stop));
+        assert!(starts == stops && (1..=4).contains(&starts), "{:?}", stage.journal.all());
+        if reason == StopReason::Failed("b".into()) {
+            assert_eq!(starts, 4);
+        }
+        let restarts = result.as_ref().unwrap_or_else(|error| error.report()).services[1].restarts;
+        assert_eq!(restarts as usize, starts - 1);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn who_is_out_of_restarts_has_failed_for_good() {
+    explore("no more restarts", || {
+        let mut stage = Stage::running();
+        stage.restarts = true;
+        stage.add("a", &[], Probe::new());
+        stage
+            .add("b", &["a"], Probe::new().run(Act::Return))
+            .restart(Restart::always().backoff(BACKOFF..=BACKOFF).give_up_after(2));
+        stage.host.start().unwrap();
+        assert_eq!(stage.host.wait(), StopReason::Failed("b".into()));
+        assert_eq!(stage.journal.count("b", Step::Run), 3);
+        let result = stage.stop();
+        assert_eq!(result.as_ref().unwrap_err().failures().len(), 1);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_first_start_that_is_tried_again_is_stopped_in_its_backoff() {
+    explore("a first start that is tried again, against a request", || {
+        let mut stage = Stage::still();
+        stage.restarts = true;
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().start(Act::Fail)).restart(restart().also_first_start());
+        stage.add("c", &["b"], Probe::new());
+        let requester = stage.stop_requested_elsewhere();
+        let error = stage.host.start().unwrap_err();
+        requester.join().unwrap();
+        assert_eq!(error.report().reason, StopReason::Requested);
+        // One that fails after it was asked is not tried again: a failure.
+        assert!(error.failures().len() <= 1 && stage.journal.count("b", Step::Start) <= 1);
+        stage.check(&Err(error));
+    });
+}
+
+#[test]
+fn a_restart_that_succeeds_at_last_is_a_service_like_any_other() {
+    explore("a start that fails once", || {
+        let mut stage = Stage::running();
+        stage.restarts = true;
+        let mut tries = 0;
+        let fails_once = move |_: &crate::Context| {
+            tries += 1;
+            if tries == 1 { Err("once".into()) } else { Ok(()) }
+        };
+        stage.add("a", &[], Probe::new().start(Act::calling(fails_once))).restart(restart().also_first_start());
+        stage.add("b", &["a"], Probe::new());
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        let report = result.as_ref().unwrap();
+        assert!(matches!(report.services[0].outcome, Outcome::Stopped) && report.services[0].restarts == 1);
+        stage.check(&result);
+    });
+}

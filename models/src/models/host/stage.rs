@@ -86,11 +86,6 @@ impl Stage {
         laws::of_the_end(self, result);
         laws::of_the_events(self);
     }
-
-    /// As `check`, where a callback may fail when its service has ended already.
-    pub(super) fn check_but_for_events(&self, result: &Result<Report, HostError>) {
-        laws::of_the_end(self, result);
-    }
 }
 
 pub(super) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
