@@ -4,8 +4,9 @@ use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
 use crate::sync::Arc;
-use crate::{OnCompletion, OnFailure, Outcome, StopReason};
+use crate::{OnCompletion, OnFailure, Outcome, StopReason, StopSource};
 use std::sync::Mutex;
+use std::time::Duration;
 
 #[test]
 fn the_completion_of_all_and_a_request_end_one_wait_with_one_reason() {
@@ -80,21 +81,23 @@ fn every_waiter_for_the_end_of_the_run_is_woken() {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Return));
         let stopping = stage.host.handle().stopping();
-        let called = Arc::new(Mutex::new(0));
-        let count = called.clone();
-        let _guard = stopping.on_stop(move || *count.lock().unwrap() += 1);
+        let (called, calls) = (StopSource::new(), Arc::new(Mutex::new(0)));
+        let (calling, count) = (called.clone(), calls.clone());
+        let _guard = stopping.on_stop(move || {
+            *count.lock().unwrap() += 1;
+            calling.request_stop();
+        });
         let token = stopping.clone();
         let waiter = spawn("waiter", move || token.wait());
         stage.host.start().unwrap();
         let requester = stage.stop_requested_elsewhere();
         waiter.join().unwrap();
         stage.host.wait();
+        called.token().wait();
         let result = stage.stop();
         requester.join().unwrap();
-        drop(_guard); // which waits for the callback, where another thread runs it
         stage.check(&result);
-        let count = *called.lock().unwrap();
-        assert!(count <= 1, "called {count} times");
+        assert_eq!(*calls.lock().unwrap(), 1);
     });
 }
 
@@ -113,5 +116,32 @@ fn a_service_may_ask_for_the_stop_of_its_own_host() {
         let report = result.as_ref().unwrap_or_else(|error| error.report());
         assert_eq!((&report.reason, stage.journal.count("b", Step::Stop)), (&StopReason::Requested, 1));
         stage.check(&result);
+    });
+}
+
+#[test]
+fn the_callbacks_of_stopping_are_called_whatever_the_cause() {
+    explore("the callbacks of `stopping`, by a completion, a failure and a late start", || {
+        let causes = [
+            Probe::new().run(Act::Return),
+            Probe::new().run(Act::Fail),
+            Probe::new().start(Act::Fail),
+            Probe::new().start(Act::Wait),
+        ];
+        let pick = shuttle::rand::Rng::gen_range(&mut shuttle::rand::thread_rng(), 0..causes.len());
+        let mut stage = if pick == 3 { Stage::running() } else { Stage::still() };
+        let called = StopSource::new();
+        let calling = called.clone();
+        let _guard = stage.host.handle().stopping().on_stop(move || _ = calling.request_stop());
+        let cause = causes.into_iter().nth(pick).unwrap();
+        let limit = Duration::from_secs(if pick == 3 { 1 } else { 100 });
+        stage.add("a", &[], cause).on_completion(OnCompletion::StopHost).start_timeout(limit);
+        let started = stage.host.start();
+        called.token().wait();
+        let result = started.and_then(|()| stage.stop());
+        assert!(pick == 0 || result.is_err());
+        if pick != 3 {
+            stage.check(&result);
+        }
     });
 }

@@ -61,6 +61,27 @@ fn a_stop_asked_for_while_a_group_starts_leaves_no_child_behind() {
 }
 
 #[test]
+fn a_child_whose_start_waits_is_woken_by_the_stop_of_the_host() {
+    explore("a child's start that waits, against a request", || {
+        let mut stage = Stage::still();
+        let waits = || {
+            Probe::new().start(Act::calling(|ctx: &Context| {
+                ctx.wait();
+                Ok(ctx.check()?)
+            }))
+        };
+        let children = pair(&stage.journal, waits, Probe::new);
+        stage.add("g", &[], children);
+        let requester = stage.stop_requested_elsewhere();
+        let error = stage.host.start().unwrap_err();
+        requester.join().unwrap();
+        assert!(error.failures().is_empty(), "{error}");
+        assert_eq!(stage.journal.count("g/second", Step::Start), 0);
+        stage.check(&Err(error));
+    });
+}
+
+#[test]
 fn a_child_that_fails_fails_its_group_and_the_group_the_host() {
     explore("a child that fails", || {
         let mut stage = Stage::still();
@@ -207,6 +228,8 @@ fn a_snapshot_shows_a_group_and_its_children_at_one_moment() {
                 let alive = |state| matches!(state, State::Starting | State::Running | State::Stopping);
                 let over = matches!(services[0].state, State::Stopped | State::Failed);
                 assert!(!over || services.iter().all(|service| !alive(service.state)), "{services:?}");
+                let runs = services[0].state == State::Running;
+                assert!(!runs || services.iter().all(|service| service.state == State::Running), "{services:?}");
             }
         });
         let result = stage.start_and_stop();

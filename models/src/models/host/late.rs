@@ -71,6 +71,46 @@ fn the_time_of_the_whole_start_is_up_once_and_for_all() {
     });
 }
 
+#[test]
+fn the_time_of_the_whole_start_is_up_for_the_ignored_too() {
+    explore("the start timeout of a host, with one that is ignored", || {
+        let mut stage = Stage::running();
+        stage.host.start_timeout(LIMIT);
+        let slow = |ctx: &crate::Context| {
+            _ = ctx.sleep(LIMIT);
+            Ok(())
+        };
+        stage.add("a", &[], Probe::new().start(Act::calling(slow))).on_failure(OnFailure::Ignore);
+        let started = stage.host.start();
+        let in_time = started.is_ok();
+        let result = started.and_then(|()| stage.stop());
+        assert_eq!((stage.journal.count("a", Step::Run), result.is_ok()), (usize::from(in_time), in_time));
+        still_alive_is_hung_else_check(&mut stage, result);
+    });
+}
+
+#[test]
+fn who_is_late_is_asked_at_once() {
+    explore("a late start is asked", || {
+        let mut stage = Stage::running();
+        let over = StopSource::new();
+        let token = over.token();
+        let waits = move |ctx: &crate::Context| {
+            ctx.wait();
+            over.request_stop();
+            Ok(ctx.check()?)
+        };
+        let late = Probe::new().start(Act::calling(waits));
+        stage.add("a", &[], late).start_timeout(LIMIT).on_failure(OnFailure::Ignore);
+        stage.add("b", &["a"], Probe::new());
+        stage.host.start().unwrap();
+        token.wait(); // with no stop of the host
+        let result = stage.stop();
+        assert!(result.is_ok());
+        stage.check(&result);
+    });
+}
+
 /// A rollback has a deadline too, and that may come: then another stop finds the true end.
 fn still_alive_is_hung_else_check(stage: &mut Stage, result: Result<crate::Report, crate::HostError>) {
     let hung = |error: &crate::HostError| {

@@ -40,6 +40,8 @@ fn counts_are_right(inner: &Inner) {
     for slot in &inner.slots {
         assert!(slot.ended.is_none() || slot.launched.is_some(), "`{}` ended and was never started", slot.name);
         assert!(!slot.joined || slot.ended.is_some(), "`{}` was joined before its end was told", slot.name);
+        let going = !matches!(slot.state, State::Waiting | State::Starting | State::Running | State::Restarting);
+        assert!(slot.asked.is_none() || slot.launched.is_none() || going, "`{}` was asked: {}", slot.name, slot.state);
         assert!(slot.hung.is_some() == (slot.state == State::Hung), "`{}` is hung, or is not", slot.name);
     }
 }
@@ -93,6 +95,8 @@ fn lives_are_whole(name: &str, steps: &[Step]) {
         assert!(may_follow, "`{name}`: {step:?} after {last:?}, in {steps:?}");
         last = Some(step);
     }
+    let asked = steps.iter().position(|&step| step == Step::Asked).unwrap_or(steps.len());
+    assert!(in_group || !steps[asked..].contains(&Step::Start), "`{name}` was started after its stop: {steps:?}");
     // What was never started is dropped with the host, which is still there.
     assert!(matches!(last, None | Some(Step::Dropped)), "`{name}` was not dropped: {steps:?}");
 }

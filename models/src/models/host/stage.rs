@@ -13,7 +13,7 @@ pub(super) struct Stage {
     pub(super) host: Host,
     pub(super) journal: Journal,
     pub(super) names: Vec<&'static str>,
-    /// Who comes after whom, by their places.
+    /// Who comes after whom, by their places: also by way of others.
     pub(super) after: Vec<Vec<usize>>,
     pub(super) events: Receiver<Event>,
     /// A service may be started again, so that not every failure is final.
@@ -46,7 +46,12 @@ impl Stage {
         service: impl Service,
     ) -> &mut ServiceOptions {
         let place = |after| self.names.iter().position(|&name| name == after).expect("one that was added");
-        self.after.push(after.iter().map(|&after| place(after)).collect());
+        let direct: Vec<usize> = after.iter().map(|&after| place(after)).collect();
+        let mut all: Vec<usize> =
+            direct.iter().flat_map(|&place| self.after[place].clone()).chain(direct.clone()).collect();
+        all.sort_unstable();
+        all.dedup();
+        self.after.push(all);
         self.names.push(name);
         self.host.add(name, Noted::new(name, &self.journal, service)).after(after)
     }
