@@ -41,6 +41,20 @@ fn with_the_last_service_ends_the_wait() {
 }
 
 #[test]
+fn a_host_without_services_is_over_when_it_has_started() {
+    explore("no service at all", || {
+        let mut stage = Stage::still();
+        let stopping = stage.host.handle().stopping();
+        let waiter = spawn("waiter", move || stopping.wait());
+        stage.host.start().unwrap();
+        assert_eq!(stage.host.wait(), StopReason::AllCompleted);
+        waiter.join().unwrap();
+        let result = stage.stop();
+        stage.check(&result);
+    });
+}
+
+#[test]
 fn a_completion_that_stops_the_host_is_the_reason() {
     explore("a completion that stops the host", || {
         let mut stage = Stage::still();

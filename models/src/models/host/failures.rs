@@ -3,7 +3,7 @@
 use super::explore::explore;
 use super::probe::{Act, Probe};
 use super::stage::Stage;
-use crate::{Context, OnFailure, Outcome, Phase, StopReason, StopSource};
+use crate::{Context, OnFailure, Outcome, Phase, StopReason, StopSource, Stopped};
 use std::panic::resume_unwind;
 
 #[test]
@@ -87,6 +87,21 @@ fn an_ignored_failure_stands_in_the_report_alone() {
         let result = stage.stop();
         requester.join().unwrap();
         assert!(matches!(result.as_ref().unwrap().services[1].outcome, Outcome::Failed(_)));
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_stop_that_was_not_its_own_is_a_failure() {
+    explore("somebody else's Stopped", || {
+        let mut stage = Stage::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::calling(|_: &Context| Err(Stopped.into()))));
+        stage.host.start().unwrap();
+        let requester = stage.stop_requested_elsewhere();
+        stage.host.wait();
+        let result = stage.stop();
+        requester.join().unwrap();
         stage.check(&result);
     });
 }

@@ -3,7 +3,7 @@
 use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::Stage;
-use crate::{Outcome, Restart, StopReason};
+use crate::{HostState, Outcome, Restart, StopReason, StopSource};
 use std::time::Duration;
 
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -103,6 +103,50 @@ fn a_restart_that_succeeds_at_last_is_a_service_like_any_other() {
         let result = stage.stop();
         let report = result.as_ref().unwrap();
         assert!(matches!(report.services[0].outcome, Outcome::Stopped) && report.services[0].restarts == 1);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_restart_during_the_start_of_others_does_not_make_them_started() {
+    explore("a restart during the start", || {
+        let mut stage = Stage::running();
+        stage.restarts = true;
+        let again = StopSource::new();
+        let (second, waiting) = (again.clone(), again.token());
+        let fails_once = move |ctx: &crate::Context| {
+            if ctx.restarts() == 0 {
+                return Err("once".into());
+            }
+            second.request_stop();
+            Ok(ctx.wait())
+        };
+        stage.add("a", &[], Probe::new().run(Act::calling(fails_once))).restart(restart());
+        let waits = move |ctx: &crate::Context| {
+            waiting.wait();
+            if ctx.host().state() == HostState::Starting { Ok(()) } else { Err("it has not started yet".into()) }
+        };
+        stage.add("b", &[], Probe::new().start(Act::calling(waits)));
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        assert!(result.is_ok(), "{result:?}");
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_failure_after_the_request_is_told_and_not_tried_again() {
+    explore("a failure after the request, with restarts", || {
+        let mut stage = Stage::still();
+        stage.restarts = true;
+        let fails = |ctx: &crate::Context| {
+            ctx.wait();
+            Err("woken by force".into())
+        };
+        stage.add("a", &[], Probe::new().run(Act::calling(fails))).restart(restart());
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        assert_eq!(result.as_ref().unwrap_err().failures().len(), 1);
         stage.check(&result);
     });
 }

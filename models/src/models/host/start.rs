@@ -4,8 +4,8 @@ use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
 use crate::{HostState, State, StopReason, StopSource, Stopped};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn a_stop_asked_for_during_a_start_in_order_stops_what_has_started_and_nothing_else() {
@@ -14,11 +14,21 @@ fn a_stop_asked_for_during_a_start_in_order_stops_what_has_started_and_nothing_e
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
         stage.add("c", &["a", "b"], Probe::new());
-        let (requester, watcher) = (stage.stop_requested_elsewhere(), stage.watched(3));
+        let (handle, launched) = (stage.host.handle(), Arc::new(Mutex::new(Vec::new())));
+        let known = launched.clone();
+        let requester = spawn("requester", move || {
+            handle.request_stop();
+            let now = handle.board().read(|inner| inner.slots.iter().map(|slot| slot.launched.is_some()).collect());
+            *known.lock().unwrap() = now;
+        });
+        let watcher = stage.watched(3);
         let result = stage.start_and_stop();
         requester.join().unwrap();
         watcher.join().unwrap();
         stage.check(&result);
+        // From the request on nothing more starts.
+        let started: Vec<_> = stage.names.iter().map(|name| !stage.journal.of(name).is_empty()).collect();
+        assert_eq!(*launched.lock().unwrap(), started);
         let report = result.unwrap_or_else(|error| {
             assert!(error.failures().is_empty(), "{error}");
             error.report().clone()
