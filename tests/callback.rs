@@ -3,7 +3,8 @@
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{
-    Cause, Context, Host, HungService, Outcome, Phase, Report, Service, StopCallback, StopSource, StopToken, worker,
+    Cause, Context, Host, HungService, Outcome, Phase, Report, Service, StopCallback, StopReason, StopSource,
+    StopToken, worker,
 };
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,7 @@ fn a_callback_that_blocks_holds_up_no_other_service_and_no_deadline_and_is_named
     assert!(began.elapsed() >= SHORT);
     assert_eq!(hung(error.report(), 1).phase, Phase::Callback);
     assert!(hung(error.report(), 1).thread.starts_with("blocked:on_stop"), "the thread's own name: {error}");
+    assert!(!cfg!(target_os = "linux") || hung(error.report(), 1).thread.contains("(tid "), "{error}");
     let [failure] = error.failures() else { panic!("one failure: {error}") };
     assert_eq!((failure.service(), failure.phase()), ("blocked", Phase::Callback));
     assert!(matches!(failure.cause(), Cause::TimedOut(_)));
@@ -192,6 +194,21 @@ fn a_callback_of_stopping_that_blocks_holds_up_no_stop() {
     host.stop(LIMIT).unwrap(); // returns, although nobody has released it
     told.recv_timeout(LIMIT).unwrap();
     drop(release);
+}
+
+// 73
+#[test]
+fn a_callback_of_stopping_runs_also_where_it_is_the_last_end_that_stops_the_host() {
+    let (tell, told) = bounded(1);
+    let (end, ended) = bounded::<()>(0);
+    let mut host = Host::new();
+    host.add("one-shot", worker(move |_| Ok(_ = ended.recv())));
+    let _guard = host.handle().stopping().on_stop(move || _ = tell.send(()));
+    host.start().unwrap();
+    drop(end);
+    told.recv_timeout(LIMIT).unwrap();
+    assert_eq!(host.wait(), StopReason::AllCompleted);
+    host.stop(LIMIT).unwrap();
 }
 
 /// Whether a run until `stop` returns, well, though a callback of `stopping` blocks for as long as it lasts.

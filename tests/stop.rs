@@ -206,6 +206,18 @@ fn stopped_is_told_by_its_innermost_source_also_through_io_error() {
 }
 
 #[test]
+fn debug_says_what_it_is_and_whether_a_stop_was_requested() {
+    let source = StopSource::new();
+    let (token, guard) = (source.token(), source.token().on_stop(|| ()));
+    assert_eq!(format!("{source:?}"), "StopSource { stop_requested: false, .. }");
+    assert_eq!(format!("{token:?}"), "StopToken { stop_requested: false, .. }");
+    source.request_stop();
+    assert_eq!(format!("{source:?}"), "StopSource { stop_requested: true, .. }");
+    assert_eq!(format!("{token:?}"), "StopToken { stop_requested: true, .. }");
+    assert_eq!(format!("{guard:?}"), "StopCallback { .. }");
+}
+
+#[test]
 fn a_source_and_a_token_are_send_and_sync_and_a_callback_is_send() {
     fn send<T: Send + 'static>() {}
     fn sync<T: Sync>() {}

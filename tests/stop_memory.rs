@@ -134,6 +134,17 @@ fn a_token_keeps_nothing_of_a_million_callbacks_and_receivers_that_came_and_went
 }
 
 #[test]
+fn a_stop_without_callbacks_allocates_its_work_list_and_nothing_else() {
+    let source = StopSource::new();
+    let token = source.token();
+    drop(token.on_stop(|| ())); // one that came and went is none
+    assert!(token.done().try_recv().is_err() && !token.wait_timeout(Duration::ZERO));
+    let (_, allocations, bytes) = counted(|| source.request_stop());
+    assert!(allocations <= 1, "{allocations} allocations");
+    assert!(bytes <= 0, "{bytes} bytes are left of the stop");
+}
+
+#[test]
 fn a_timer_keeps_nothing_of_sources_that_were_dropped_or_stopped_before_their_time() {
     const HOUR: Duration = Duration::from_secs(3600);
     type Kept = (StopToken, Option<StopSource>);

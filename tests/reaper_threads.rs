@@ -1,0 +1,50 @@
+//! How many threads the joining takes, in a process where nothing else joins.
+
+#![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
+
+use crossbeam_channel::bounded;
+use hosted::{Host, worker};
+use std::fs;
+use std::time::Duration;
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many that end at once, beside one that does not.
+const ENDING: usize = 20;
+
+fn reapers() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().filter_map(|task| Some(task.ok()?.path().join("comm")));
+    tasks.filter(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim_end() == "hosted-reaper")).count()
+}
+
+/// Stops those that end, waits for the deaf one as long as it takes many reapers to be made, and counts them.
+fn reapers_of_a_stop() -> usize {
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    let deaf = worker(move |_| {
+        _ = held.recv();
+        Ok(())
+    });
+    host.add("deaf", deaf).after::<&str>([]);
+    for number in 0..ENDING {
+        let idle = worker(|ctx| {
+            ctx.wait();
+            Ok(())
+        });
+        host.add(format!("idle {number}"), idle).after::<&str>([]);
+    }
+    host.start().unwrap();
+    host.stop(Duration::from_millis(200)).unwrap_err();
+    let reapers = reapers();
+    drop(release);
+    host.stop(LIMIT).unwrap();
+    reapers
+}
+
+#[test]
+fn where_no_thread_is_held_up_few_reapers_join_many() {
+    // More than one try: a reaper that this machine lets wait looks like one that is held up.
+    let tries: Vec<usize> = (0..5).map(|_| reapers_of_a_stop()).collect();
+    assert!(tries.iter().any(|&reapers| (1..ENDING / 2).contains(&reapers)), "{tries:?}");
+}

@@ -1,0 +1,81 @@
+//! The other side of promise 23: whoever is ready in time is left alone, and whose time it is decides what a late one costs.
+
+use crossbeam_channel::{Sender, bounded};
+use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Result, Service, State, task, worker};
+use std::thread;
+use std::time::Duration;
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// A service whose start does not hear: it blocks until the sender is dropped.
+fn stuck_in_start() -> (impl Service, Sender<()>) {
+    let (release, held) = bounded::<()>(0);
+    let start = move |_: &Context| -> Result {
+        _ = held.recv();
+        Ok(())
+    };
+    (task(start), release)
+}
+
+// 23
+#[test]
+fn who_was_ready_in_time_is_left_alone_when_that_time_has_passed() {
+    const OWN: Duration = Duration::from_secs(1);
+    let mut host = Host::new();
+    host.add("in time", idle()).start_timeout(OWN);
+    let ready = host.handle();
+    // Its start outlasts the first one's time, and a second service is ready behind it: the start looks at both.
+    host.add(
+        "slow",
+        task(move |_| {
+            assert_eq!(ready.services()[0].state, State::Running);
+            thread::sleep(OWN + OWN / 4);
+            Ok(())
+        }),
+    );
+    host.add("last", idle());
+    host.start().unwrap();
+    let first = &host.handle().services()[0];
+    assert_eq!((first.state, first.errors), (State::Running, 0));
+    host.stop(LIMIT).unwrap();
+}
+
+// 23
+#[test]
+fn the_hosts_time_is_everyones_also_of_those_that_may_fail() {
+    const WHOLE: Duration = Duration::from_millis(200);
+    let (stuck, release) = stuck_in_start();
+    let mut host = Host::new();
+    host.start_timeout(WHOLE).stop_timeout(Duration::from_millis(200));
+    host.add("stuck", stuck).on_failure(OnFailure::Ignore);
+    host.add("next", idle());
+    let error = host.start().unwrap_err();
+    let failure = &error.failures()[0];
+    assert_eq!((failure.service(), failure.phase()), ("stuck", Phase::Start), "{error}");
+    assert!(matches!(failure.cause(), Cause::TimedOut(WHOLE)), "{error}");
+    assert!(matches!(error.report().services[1].outcome, Outcome::NeverStarted), "{error}");
+    drop(release);
+}
+
+// 23
+#[test]
+fn of_two_limits_the_earlier_one_counts() {
+    const SHORT: Duration = Duration::from_millis(200);
+    for (own, whole) in [(SHORT, LIMIT), (LIMIT, SHORT)] {
+        let (stuck, release) = stuck_in_start();
+        let mut host = Host::new();
+        host.start_timeout(whole).stop_timeout(Duration::from_millis(200));
+        host.add("stuck", stuck).start_timeout(own);
+        let error = host.start().unwrap_err();
+        assert!(matches!(error.failures()[0].cause(), Cause::TimedOut(SHORT)), "{error}");
+        drop(release);
+    }
+}

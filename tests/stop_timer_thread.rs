@@ -1,0 +1,37 @@
+//! A promise about the thread behind `request_stop_after`, in a process where nothing else has a timer.
+
+#![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
+
+use hosted::{StopSource, StopToken};
+use std::fs;
+use std::time::Duration;
+
+/// How many threads this process has.
+fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// Waits, registers and links: everything that a stop, or the end of a source, has to undo.
+fn used() -> (StopSource, StopToken) {
+    let source = StopSource::new();
+    let token = source.token();
+    assert!(!token.wait_timeout(Duration::ZERO) && token.done().try_recv().is_err());
+    drop((token.on_stop(|| ()), StopSource::linked([&token])));
+    (source, token)
+}
+
+#[test]
+fn the_timers_thread_is_started_by_the_first_timer_and_by_nothing_else() {
+    let before = threads();
+    let (stopped, token) = used();
+    assert!(stopped.request_stop());
+    drop((stopped, token));
+    let (source, token) = used();
+    drop(source.clone());
+    drop(source); // the last one, and its token lives on
+    drop(token);
+    assert_eq!(threads(), before, "nobody has asked for a timer");
+
+    StopSource::new().request_stop_after(Duration::MAX);
+    assert_eq!(threads(), before + 1);
+}
