@@ -85,6 +85,17 @@ fn a_stop_requested_from_a_handle_before_the_start_stops_the_coming_run() {
     assert_eq!(host.handle().state(), HostState::Stopped);
 }
 
+#[test]
+fn debug_says_where_the_host_is_in_its_life() {
+    let mut host = idle_host();
+    let handle = host.handle();
+    assert_eq!(format!("{handle:?}"), "HostHandle { state: New, .. }");
+    host.start().unwrap();
+    assert_eq!(format!("{handle:?}"), "HostHandle { state: Started, .. }");
+    host.stop(LIMIT).unwrap();
+    assert_eq!(format!("{handle:?}"), "HostHandle { state: Stopped, .. }");
+}
+
 // 36
 #[test]
 fn dropping_a_handle_stops_nobody() {

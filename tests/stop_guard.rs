@@ -4,7 +4,7 @@ mod common;
 
 use common::{LIMIT, Sleeper, asleep_in, in_time, race};
 use hosted::{StopCallback, StopSource, StopToken};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
@@ -179,6 +179,23 @@ fn of_thousands_registered_and_unregistered_exactly_those_that_are_left_run_once
         ran.sort_unstable();
         assert_eq!(ran, guards.into_keys().collect::<Vec<_>>());
     });
+}
+
+#[test]
+fn whichever_of_a_few_are_unregistered_the_others_run() {
+    for left in 0..1_u32 << 6 {
+        let source = StopSource::new();
+        let (sender, ran) = mpsc::channel();
+        let register = |number| {
+            let sender = sender.clone();
+            source.token().on_stop(move || sender.send(number).unwrap())
+        };
+        let mut guards: Vec<_> = (0..6).map(register).map(Some).collect();
+        let is_left = |number: &usize| left >> number & 1 == 1;
+        (0..6).filter(|number| !is_left(number)).for_each(|number| guards[number] = None);
+        source.request_stop();
+        assert_eq!(ran.try_iter().collect::<BTreeSet<_>>(), (0..6).filter(is_left).collect());
+    }
 }
 
 /// What one callback did, and its guard, which has neighbours and a slot that was another's before.

@@ -1,0 +1,65 @@
+//! Promises 52 and 78 together: what becomes of a group's own stop when its host has less time for it.
+
+use crossbeam_channel::{Receiver, bounded};
+use hosted::{Context, EventKind, Host, OnFailure, Outcome, Result, Service, group, worker};
+use std::time::Duration;
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A service that does not hear: it runs until nobody holds the other end.
+fn deaf(held: &Receiver<()>) -> impl Service {
+    let held = held.clone();
+    worker(move |_| {
+        _ = held.recv();
+        Ok(())
+    })
+}
+
+fn fails_once_started(ctx: &Context) -> Result {
+    ctx.wait_until_started()?;
+    Err("no network".into())
+}
+
+// 52, 78
+#[test]
+fn a_shorter_deadline_is_halved_anew_among_the_children_that_do_not_hear() {
+    const SHORTER: Duration = Duration::from_secs(2);
+    let (release, held) = bounded::<()>(0);
+    let mut release = Some(release);
+    let mut host = Host::new();
+    let events = host.events();
+    let fill = move |inside: &mut Host| {
+        let mut release = release.take();
+        let lets_go = move |ctx: &Context| {
+            ctx.wait();
+            drop(release.take());
+            Ok(())
+        };
+        inside.add("first", worker(lets_go));
+        inside.add("deaf", deaf(&held));
+        inside.add("deaf too", deaf(&held));
+        inside.add("fails", worker(fails_once_started));
+        Ok(())
+    };
+    host.add("group", group(fill)).on_failure(OnFailure::Ignore);
+    host.start().unwrap();
+    let asked = |event: &hosted::Event| {
+        matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/deaf too")
+    };
+    let until = |found: &dyn Fn(&hosted::Event) -> bool| while !found(&events.recv_timeout(LIMIT).unwrap()) {};
+    until(&asked); // with half of the 25 seconds that a group has which was not asked
+    let report = host.stop(SHORTER).unwrap();
+    let overtaken: Vec<_> = events
+        .try_iter()
+        .filter_map(|event| match event.kind {
+            EventKind::Overtaken { waited } => Some((event.service?.to_string(), waited)),
+            _ => None,
+        })
+        .collect();
+    let [(first, half), (second, quarter)] = &overtaken[..] else { panic!("{overtaken:?}") };
+    assert_eq!((&**first, &**second), ("group/deaf too", "group/deaf"));
+    // About 950 and 475 ms; without any halving the second would have none.
+    assert!(half.min(quarter) >= &(SHORTER / 20), "{overtaken:?}");
+    assert!(report.services[1..4].iter().all(|child| matches!(child.outcome, Outcome::Stopped)), "{report}");
+}

@@ -1,0 +1,52 @@
+//! Promise 54, of many: whom a start waits for is said by name, and not by hundreds of names.
+
+use crossbeam_channel::bounded;
+use hosted::{EventKind, Host, task};
+use std::thread;
+use std::time::Duration;
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a host says of `number` services whose starts take long.
+fn waited_for(number: usize) -> String {
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    for number in 0..number {
+        let held = held.clone();
+        let stuck = task(move |_| {
+            _ = held.recv();
+            Ok(())
+        });
+        host.add(format!("stuck {number}"), stuck).after::<&str>([]);
+    }
+    let events = host.events();
+    let starts = thread::spawn(move || host.start().is_ok());
+    loop {
+        let event = events.recv_timeout(LIMIT).unwrap();
+        if let EventKind::StillStarting { waited, services } = event.kind {
+            assert!(waited >= Duration::from_secs(1), "a second first: {waited:?}");
+            drop(release);
+            assert!(starts.join().unwrap());
+            return services;
+        }
+    }
+}
+
+// 54
+#[test]
+fn ten_that_are_waited_for_are_named() {
+    let text = waited_for(10);
+    assert_eq!(text.matches("`stuck ").count(), 10, "{text}");
+    assert!(!text.contains(" more"), "{text}");
+}
+
+// 54
+#[test]
+fn of_more_than_ten_that_are_waited_for_ten_are_named_and_the_others_counted() {
+    for (number, others) in [(11, " and 1 more"), (13, " and 3 more")] {
+        let text = waited_for(number);
+        assert_eq!(text.matches("`stuck ").count(), 10, "{text}");
+        assert!(text.ends_with(others), "{text}");
+    }
+}
