@@ -6,8 +6,7 @@
 //! 2. Whoever wants to be told of the stop takes the lock of the list it goes on, sets `LISTENED`, *then* looks at
 //!    `STOPPED`, then goes on the list. The requester sets `STOPPED`, *then* looks at `LISTENED`, then takes each
 //!    lock. Both touch `state` by read-modify-writes, which are totally ordered: either the listener sees the
-//!    stop, or the requester sees the listener. Where `LISTENED` is set already a load is enough: a requester whose
-//!    stop it does not show comes after it for the lock. No wake-up is lost.
+//!    stop, or the requester sees the listener, and the lists that it made. No wake-up is lost.
 //! 3. Nothing goes on a list after the requester has taken that list's lock (follows from 2), so from then on a
 //!    slot number means one registration for ever.
 //! 4. `SETTLED` says that the requester is done with the node: every callback has returned. It is set after
@@ -226,12 +225,10 @@ impl Node {
     }
 
     /// Says that somebody is about to go on a list whose lock the caller holds (invariant 2). True: too late.
+    ///
+    /// A write also where `LISTENED` is set already: it is what shows the requester the lists that this listener made.
     fn listen(&self) -> bool {
-        let mut state = self.state.load(Ordering::Acquire);
-        if state & LISTENED == 0 {
-            state = self.state.fetch_or(LISTENED, Ordering::AcqRel);
-        }
-        state & STOPPED != 0
+        self.state.fetch_or(LISTENED, Ordering::AcqRel) & STOPPED != 0
     }
 
     #[inline]
