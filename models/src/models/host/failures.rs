@@ -98,10 +98,8 @@ fn a_stop_that_was_not_its_own_is_a_failure() {
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::calling(|_: &Context| Err(Stopped.into()))));
         stage.host.start().unwrap();
-        let requester = stage.stop_requested_elsewhere();
-        stage.host.wait();
+        assert_eq!(stage.host.wait(), StopReason::Failed("b".into()));
         let result = stage.stop();
-        requester.join().unwrap();
         stage.check(&result);
     });
 }

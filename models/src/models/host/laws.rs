@@ -4,8 +4,9 @@ use super::probe::Step;
 use super::stage::Stage;
 use crate::board::{Board, Inner, Slot};
 use crate::event::EventKind;
-use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceReport, State, StopReason};
+use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, State, StopReason};
 use std::collections::{BTreeSet, HashSet};
+use std::error::Error;
 
 /// At any moment, under the lock. `after`: who comes after whom.
 pub(super) fn of_the_board(board: &Board, after: &[Vec<usize>]) {
@@ -111,7 +112,9 @@ fn outcome_is_true(service: &ServiceReport, steps: &[Step]) {
         // Others are failures outside of the service's own calls, or of one that ran too often.
         Outcome::Failed(error) => {
             let beside = matches!(error.phase(), Phase::Callback | Phase::Drop);
-            failed || beside || matches!(error.cause(), Cause::TimedOut(_)) || service.restarts > 0
+            // A group that waits for a hung child is called failed meanwhile.
+            let of_child = error.source().is_some_and(|source| source.is::<ServiceError>());
+            failed || beside || of_child || matches!(error.cause(), Cause::TimedOut(_)) || service.restarts > 0
         }
         _ => false,
     };
@@ -187,7 +190,9 @@ pub(super) fn of_the_events(stage: &Stage) {
         let failed = count(name, |kind| matches!(kind, EventKind::Failed(_)));
         assert_eq!(count(name, ended), usize::from(launched && failed == 0), "{name:?} ends once:{}", text());
         if let Some(end) = at(name, ended) {
-            let last = events.iter().rposition(|event| event.service.as_deref() == name);
+            // Its thread, or a callback of it, may be left behind all the same.
+            let alive = |kind: &EventKind| !matches!(kind, EventKind::Hung(_));
+            let last = events.iter().rposition(|event| event.service.as_deref() == name && alive(&event.kind));
             assert_eq!(Some(end), last, "{name:?} is over when its end is told:{}", text());
         }
         for &before in &stage.after[place] {
