@@ -1,6 +1,10 @@
 //! Runs a model under the checker at hand, and says how much of it was explored.
 
 use crate::sync::{now, once, time};
+#[cfg(feature = "shuttle")]
+use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
+#[cfg(feature = "shuttle")]
+use shuttle::{Config, Runner};
 use std::cell::Cell;
 use std::io::{Write, stdout};
 use std::sync::Arc;
@@ -56,10 +60,20 @@ pub(crate) fn explore<M: Fn() + Send + Sync + 'static>(model: M) {
     }
     let schedules = std::env::var("MODEL_SCHEDULES").map_or(10_000, |schedules| schedules.parse().unwrap());
     let model = Arc::new(model);
-    let again = model.clone();
-    shuttle::check_random(move || execute(&*model), schedules);
-    shuttle::check_pct(move || execute(&*again), schedules, 3);
+    run(RandomScheduler::new(schedules), model.clone());
+    run(PctScheduler::new(DEPTH, schedules), model);
     tell::<M>(format_args!("{schedules} random + {schedules} PCT schedules"));
+}
+
+/// In how many places PCT takes the turn from the thread that has it. Nearly all known races need one or two.
+#[cfg(feature = "shuttle")]
+const DEPTH: usize = 3;
+
+#[cfg(feature = "shuttle")]
+fn run(scheduler: impl Scheduler + 'static, model: Arc<impl Fn() + Send + Sync + 'static>) {
+    let mut config = Config::new();
+    config.stack_size = 128 << 10;
+    Runner::new(scheduler, config).run(move || execute(&*model));
 }
 
 #[cfg(feature = "shuttle")]

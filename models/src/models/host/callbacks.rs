@@ -1,8 +1,8 @@
 //! Stop callbacks of services, which run on threads of their own, against the stop walk.
 
-use super::explore::explore;
 use super::probe::{Act, Probe};
 use super::stage::Stage;
+use crate::models::explore::explore;
 use crate::{Context, Phase, StopSource};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 #[test]
 fn a_callback_and_the_end_of_its_service_are_both_waited_for() {
-    explore("a callback against the end of its service", || {
+    explore(|| {
         let mut stage = Stage::still();
         let called = Arc::new(AtomicUsize::new(0));
         let count = called.clone();
@@ -35,7 +35,7 @@ fn a_callback_and_the_end_of_its_service_are_both_waited_for() {
 
 #[test]
 fn a_callback_wakes_the_service_that_waits_for_nothing_else() {
-    explore("a callback that wakes its service", || {
+    explore(|| {
         let mut stage = Stage::still();
         let runs = |ctx: &Context| {
             let (woken, token) = (StopSource::new(), ctx.stop_token().clone());
@@ -58,7 +58,7 @@ fn a_callback_wakes_the_service_that_waits_for_nothing_else() {
 
 #[test]
 fn a_callback_that_blocks_holds_up_no_other_service() {
-    explore("a callback that blocks", || {
+    explore(|| {
         let mut stage = Stage::still();
         let gate = StopSource::new();
         let closed = gate.token();
@@ -84,7 +84,7 @@ fn a_callback_that_blocks_holds_up_no_other_service() {
 
 #[test]
 fn a_callback_that_panics_is_a_failure_of_its_service_and_keeps_no_other_from_running() {
-    explore("callbacks that panic", || {
+    explore(|| {
         let mut stage = Stage::still();
         let (woken, guards) = (StopSource::new(), Arc::new(Mutex::new(Vec::new())));
         let (sleeper, kept) = (woken.token(), guards.clone());
@@ -107,7 +107,7 @@ fn a_callback_that_panics_is_a_failure_of_its_service_and_keeps_no_other_from_ru
 
 #[test]
 fn a_callback_that_is_left_behind_by_its_service_is_waited_for_too() {
-    explore("a callback that outlives its service", || {
+    explore(|| {
         let mut stage = Stage::still();
         let done = Arc::new(AtomicUsize::new(0));
         let ends = done.clone();

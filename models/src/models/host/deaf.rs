@@ -1,8 +1,8 @@
 //! Deaf services and deadlines, in running time: holds, hurry, who is hung, and another stop.
 
-use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
+use crate::models::explore::explore;
 use crate::{Cause, Context, HostError, Outcome, Report, StopSource, StopToken};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn report(result: &Result<Report, HostError>) -> &Report {
 
 #[test]
 fn who_is_hung_is_waited_for_again_and_then_has_ended() {
-    explore("a stop that leaves one behind, and another stop", || {
+    explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         stage.add("a", &[], Probe::new());
@@ -48,7 +48,7 @@ fn who_is_hung_is_waited_for_again_and_then_has_ended() {
 
 #[test]
 fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
-    explore("a chain of the deaf", || {
+    explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         stage.add("a", &[], Probe::new());
@@ -77,7 +77,7 @@ fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
 
 #[test]
 fn a_service_holds_others_up_for_its_own_stop_timeout_at_most() {
-    explore("a stop timeout of a service", || {
+    explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         let token = gate.token();
@@ -100,7 +100,7 @@ fn a_service_holds_others_up_for_its_own_stop_timeout_at_most() {
 
 #[test]
 fn a_rollback_leaves_who_is_hung_to_another_stop() {
-    explore("a rollback with one that is deaf", || {
+    explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         stage.add("a", &[], deaf(&gate));
@@ -117,7 +117,7 @@ fn a_rollback_leaves_who_is_hung_to_another_stop() {
 
 #[test]
 fn a_callback_that_blocks_is_hung_in_its_place_and_found_again() {
-    explore("a callback past the deadline", || {
+    explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         let token = gate.token();

@@ -1,8 +1,8 @@
 //! Services that end by themselves, against requests and stops.
 
-use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
+use crate::models::explore::explore;
 use crate::sync::Arc;
 use crate::{OnCompletion, OnFailure, Outcome, StopReason, StopSource};
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 #[test]
 fn the_completion_of_all_and_a_request_end_one_wait_with_one_reason() {
-    explore("all complete, against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Return));
         stage.add("b", &["a"], Probe::new().run(Act::Return));
@@ -27,7 +27,7 @@ fn the_completion_of_all_and_a_request_end_one_wait_with_one_reason() {
 
 #[test]
 fn with_the_last_service_ends_the_wait() {
-    explore("all complete, or fail and are ignored", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Return));
         stage.add("b", &["a"], Probe::new().run(Act::Fail)).on_failure(OnFailure::Ignore);
@@ -42,7 +42,7 @@ fn with_the_last_service_ends_the_wait() {
 
 #[test]
 fn a_host_without_services_is_over_when_it_has_started() {
-    explore("no service at all", || {
+    explore(|| {
         let mut stage = Stage::still();
         let stopping = stage.host.handle().stopping();
         let waiter = spawn("waiter", move || stopping.wait());
@@ -56,7 +56,7 @@ fn a_host_without_services_is_over_when_it_has_started() {
 
 #[test]
 fn a_completion_that_stops_the_host_is_the_reason() {
-    explore("a completion that stops the host", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::Return)).on_completion(OnCompletion::StopHost);
@@ -74,7 +74,7 @@ fn a_completion_that_stops_the_host_is_the_reason() {
 
 #[test]
 fn a_service_that_ends_while_the_host_stops_is_stopped_once_and_its_edges_hold() {
-    explore("an end against the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::Return));
@@ -91,7 +91,7 @@ fn a_service_that_ends_while_the_host_stops_is_stopped_once_and_its_edges_hold()
 
 #[test]
 fn every_waiter_for_the_end_of_the_run_is_woken() {
-    explore("the callbacks and waiters of `stopping`", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Return));
         let stopping = stage.host.handle().stopping();
@@ -117,7 +117,7 @@ fn every_waiter_for_the_end_of_the_run_is_woken() {
 
 #[test]
 fn a_service_may_ask_for_the_stop_of_its_own_host() {
-    explore("a service that asks for the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         let asks = |ctx: &crate::Context| {
@@ -135,7 +135,7 @@ fn a_service_may_ask_for_the_stop_of_its_own_host() {
 
 #[test]
 fn the_callbacks_of_stopping_are_called_whatever_the_cause() {
-    explore("the callbacks of `stopping`, by a completion, a failure and a late start", || {
+    explore(|| {
         let causes = [
             Probe::new().run(Act::Return),
             Probe::new().run(Act::Fail),

@@ -1,14 +1,14 @@
 //! Failures of a running host: the first is the reason, and none is lost.
 
-use super::explore::explore;
 use super::probe::{Act, Probe};
 use super::stage::Stage;
+use crate::models::explore::explore;
 use crate::{Context, OnFailure, Outcome, Phase, StopReason, StopSource, Stopped};
 use std::panic::resume_unwind;
 
 #[test]
 fn of_two_failures_at_once_the_first_is_the_reason_and_both_are_told() {
-    explore("two failures at once", || {
+    explore(|| {
         let mut stage = Stage::still();
         let gate = StopSource::new();
         let (of_a, of_b) = (gate.token(), gate.token());
@@ -37,7 +37,7 @@ fn of_two_failures_at_once_the_first_is_the_reason_and_both_are_told() {
 
 #[test]
 fn a_failure_and_a_request_are_both_in_the_result_whichever_is_first() {
-    explore("a failure against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Fail));
         stage.add("b", &["a"], Probe::new());
@@ -50,7 +50,7 @@ fn a_failure_and_a_request_are_both_in_the_result_whichever_is_first() {
 
 #[test]
 fn a_failing_stop_keeps_no_other_from_being_stopped() {
-    explore("stops that fail and panic", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().stop(Act::Fail));
         stage.add("b", &["a"], Probe::new().stop(Act::Panic));
@@ -65,7 +65,7 @@ fn a_failing_stop_keeps_no_other_from_being_stopped() {
 
 #[test]
 fn a_run_that_fails_and_whose_stop_fails_too_has_told_both() {
-    explore("a run and its stop that fail, against the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Panic).stop(Act::Fail));
         stage.add("b", &[], Probe::new());
@@ -77,7 +77,7 @@ fn a_run_that_fails_and_whose_stop_fails_too_has_told_both() {
 
 #[test]
 fn an_ignored_failure_stands_in_the_report_alone() {
-    explore("an ignored failure against the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::Fail)).on_failure(OnFailure::Ignore);
@@ -93,7 +93,7 @@ fn an_ignored_failure_stands_in_the_report_alone() {
 
 #[test]
 fn a_stop_that_was_not_its_own_is_a_failure() {
-    explore("somebody else's Stopped", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::calling(|_: &Context| Err(Stopped.into()))));
@@ -116,7 +116,7 @@ impl Drop for PanicsInItsDrop {
 
 #[test]
 fn a_panic_in_the_drop_of_a_service_is_a_failure_before_its_end_is_told() {
-    explore("a drop that panics", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], PanicsInItsDrop);

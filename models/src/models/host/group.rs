@@ -1,8 +1,8 @@
 //! Groups: services that are hosts of their own, against the host they are in.
 
-use super::explore::explore;
 use super::probe::{Act, Journal, Noted, Probe, Step};
 use super::stage::{Stage, spawn};
+use crate::models::explore::explore;
 use crate::{Context, HostError, Outcome, Report, Restart, Service, State, StopReason, StopSource, group};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn children_in_order(stage: &Stage) {
 
 #[test]
 fn a_group_is_stopped_as_one_service_and_its_children_in_reverse() {
-    explore("a group against the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         let children = pair(&stage.journal, Probe::new, Probe::new);
@@ -46,7 +46,7 @@ fn a_group_is_stopped_as_one_service_and_its_children_in_reverse() {
 
 #[test]
 fn a_stop_asked_for_while_a_group_starts_leaves_no_child_behind() {
-    explore("the start of a group against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         let children = pair(&stage.journal, Probe::new, Probe::new);
         stage.add("g", &[], children);
@@ -62,7 +62,7 @@ fn a_stop_asked_for_while_a_group_starts_leaves_no_child_behind() {
 
 #[test]
 fn a_child_whose_start_waits_is_woken_by_the_stop_of_the_host() {
-    explore("a child's start that waits, against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         let waits = || {
             Probe::new().start(Act::calling(|ctx: &Context| {
@@ -83,7 +83,7 @@ fn a_child_whose_start_waits_is_woken_by_the_stop_of_the_host() {
 
 #[test]
 fn a_child_that_fails_fails_its_group_and_the_group_the_host() {
-    explore("a child that fails", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         let children = pair(&stage.journal, fails, Probe::new);
@@ -103,7 +103,7 @@ fn a_child_that_fails_fails_its_group_and_the_group_the_host() {
 
 #[test]
 fn a_child_that_fails_while_the_host_stops_is_told() {
-    explore("a child that fails against the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         let late = || {
             Probe::new().run(Act::calling(|ctx: &Context| {
@@ -122,7 +122,7 @@ fn a_child_that_fails_while_the_host_stops_is_told() {
 
 #[test]
 fn a_child_may_ask_for_the_stop_of_the_whole_application() {
-    explore("a child that asks for the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         let asks = || {
@@ -148,7 +148,7 @@ fn a_child_may_ask_for_the_stop_of_the_whole_application() {
 
 #[test]
 fn the_old_children_are_gone_before_the_new_ones_start() {
-    explore("restarts of a group against the stop", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.restarts = true;
         let children = pair(&stage.journal, fails, Probe::new);
@@ -192,7 +192,7 @@ fn left(result: &Result<Report, HostError>) -> bool {
 
 #[test]
 fn a_group_with_a_hung_child_is_hung_until_the_child_ends() {
-    explore("a group with a deaf child", || {
+    explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         let (token, journal) = (gate.token(), stage.journal.clone());
@@ -217,7 +217,7 @@ fn a_group_with_a_hung_child_is_hung_until_the_child_ends() {
 
 #[test]
 fn a_snapshot_shows_a_group_and_its_children_at_one_moment() {
-    explore("snapshots against a group", || {
+    explore(|| {
         let mut stage = Stage::still();
         let children = pair(&stage.journal, Probe::new, Probe::new);
         stage.add("g", &[], children);

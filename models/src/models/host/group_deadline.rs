@@ -1,14 +1,14 @@
 //! Groups that stop by themselves, and their host, which has less time than they thought.
 
-use super::explore::explore;
 use super::probe::{Act, Noted, Probe};
 use super::stage::Stage;
+use crate::models::explore::explore;
 use crate::{Context, StopSource, group};
 use std::time::Duration;
 
 #[test]
 fn a_group_that_stops_by_itself_hears_that_there_is_less_time() {
-    explore("a group that closes, against a stop of no time", || {
+    explore(|| {
         let mut stage = Stage::still();
         let journal = stage.journal.clone();
         let (asked, failed) = (StopSource::new(), StopSource::new());

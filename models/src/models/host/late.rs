@@ -1,8 +1,8 @@
 //! Start timeouts against starts that return, in running time.
 
-use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::Stage;
+use crate::models::explore::explore;
 use crate::{Cause, OnFailure, Outcome, StopSource};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const LIMIT: Duration = Duration::from_millis(100);
 
 #[test]
 fn a_start_is_in_time_and_runs_or_is_late_and_is_stopped_by_its_own_thread() {
-    explore("a start timeout, against ready", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.add("a", &[], Probe::new());
         let slow = |ctx: &crate::Context| {
@@ -38,7 +38,7 @@ fn a_start_is_in_time_and_runs_or_is_late_and_is_stopped_by_its_own_thread() {
 
 #[test]
 fn those_after_an_ignored_late_start_start_without_it_and_it_never_runs() {
-    explore("an ignored start timeout", || {
+    explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         let token = gate.token();
@@ -57,7 +57,7 @@ fn those_after_an_ignored_late_start_start_without_it_and_it_never_runs() {
 
 #[test]
 fn the_time_of_the_whole_start_is_up_once_and_for_all() {
-    explore("the start timeout of a host", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.host.start_timeout(LIMIT);
         stage.add("a", &[], Probe::new()).on_failure(OnFailure::Ignore);
@@ -73,7 +73,7 @@ fn the_time_of_the_whole_start_is_up_once_and_for_all() {
 
 #[test]
 fn the_time_of_the_whole_start_is_up_for_the_ignored_too() {
-    explore("the start timeout of a host, with one that is ignored", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.host.start_timeout(LIMIT);
         let slow = |ctx: &crate::Context| {
@@ -91,7 +91,7 @@ fn the_time_of_the_whole_start_is_up_for_the_ignored_too() {
 
 #[test]
 fn who_is_late_is_asked_at_once() {
-    explore("a late start is asked", || {
+    explore(|| {
         let mut stage = Stage::running();
         let over = StopSource::new();
         let token = over.token();

@@ -1,8 +1,8 @@
 //! Looking at a host from outside while it starts, runs and stops.
 
-use super::explore::explore;
 use super::probe::{Act, Probe};
 use super::stage::{Stage, spawn};
+use crate::models::explore::explore;
 use crate::{Context, HostHandle, ServiceStatus, State, StopSource};
 
 /// `services[1]` comes after `services[0]`.
@@ -17,7 +17,7 @@ fn in_order(services: &[ServiceStatus]) {
 
 #[test]
 fn no_snapshot_ever_shows_a_broken_edge() {
-    explore("snapshots against a whole life", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
@@ -31,7 +31,7 @@ fn no_snapshot_ever_shows_a_broken_edge() {
 
 #[test]
 fn a_snapshot_waits_for_no_service() {
-    explore("snapshots against calls that block", || {
+    explore(|| {
         let mut stage = Stage::still();
         let gate = StopSource::new();
         let (starts, stops) = (gate.token(), gate.token());
@@ -55,7 +55,7 @@ fn a_snapshot_waits_for_no_service() {
 
 #[test]
 fn a_snapshot_of_a_host_that_has_stopped_is_its_report() {
-    explore("the last snapshot", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::Return));

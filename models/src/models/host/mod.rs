@@ -3,7 +3,6 @@
 //! Left out is what blocks in crossbeam's own channels, which shuttle does not know: `Queue::push` and a consumer,
 //! `StopToken::recv`, `ManualClock`, and `request_stop_after`, whose thread outlives a schedule.
 
-mod explore;
 mod probe;
 mod stage;
 mod laws;

@@ -1,14 +1,14 @@
 //! A queue, as far as nobody waits in crossbeam's channel: pushes that do not wait, the closing, and what is left.
 
-use super::explore::explore;
 use super::stage::spawn;
+use crate::models::explore::explore;
 use crate::sync::time;
 use crate::{PushError, Queue};
 use std::sync::{Arc, Mutex};
 
 #[test]
 fn what_a_queue_accepted_is_there_for_drain_and_a_refused_item_comes_back() {
-    explore("pushes against the closing", || {
+    explore(|| {
         time::stands_still();
         let queue = Queue::bounded(2);
         let accepted = Arc::new(Mutex::new(Vec::new()));
@@ -33,7 +33,7 @@ fn what_a_queue_accepted_is_there_for_drain_and_a_refused_item_comes_back() {
 
 #[test]
 fn whoever_sees_a_queue_closed_is_refused_by_it() {
-    explore("the closing against a look", || {
+    explore(|| {
         time::stands_still();
         let queue = Queue::bounded(2);
         let closing = queue.clone();
@@ -48,7 +48,7 @@ fn whoever_sees_a_queue_closed_is_refused_by_it() {
 
 #[test]
 fn exactly_one_of_the_consumers_that_leave_is_the_last() {
-    explore("consumers that leave", || {
+    explore(|| {
         time::stands_still();
         let queue = Queue::<()>::bounded(1);
         (0..3).for_each(|_| queue.join());

@@ -1,8 +1,8 @@
 //! Joining: threads and callbacks that take their time, and stops that have none.
 
-use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
+use crate::models::explore::explore;
 use crate::{Context, HostHandle, Outcome, StopReason, StopSource, StopToken};
 use shuttle::thread::yield_now;
 use std::cell::RefCell;
@@ -38,7 +38,7 @@ fn leaving(gate: Option<StopToken>, gone: &Arc<AtomicUsize>) -> Probe {
 
 #[test]
 fn a_thread_is_joined_when_its_thread_local_destructors_are_through() {
-    explore("thread-local destructors", || {
+    explore(|| {
         let mut stage = Stage::still();
         let gone = Arc::default();
         stage.add("a", &[], leaving(None, &gone));
@@ -52,7 +52,7 @@ fn a_thread_is_joined_when_its_thread_local_destructors_are_through() {
 
 #[test]
 fn a_thread_that_is_held_up_holds_up_none_behind_it() {
-    explore("a thread-local destructor that waits, and more reapers", || {
+    explore(|| {
         let mut stage = Stage::running();
         let (gate, gone) = (StopSource::new(), Arc::default());
         stage.add("a", &[], leaving(Some(gate.token()), &gone));
@@ -76,7 +76,7 @@ fn a_thread_that_is_held_up_holds_up_none_behind_it() {
 
 #[test]
 fn a_stop_without_any_time_joins_those_that_have_ended() {
-    explore("a stop of no time, with all at their end", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Return));
         stage.add("b", &["a"], Probe::new().run(Act::Return));
@@ -90,7 +90,7 @@ fn a_stop_without_any_time_joins_those_that_have_ended() {
 
 #[test]
 fn a_stop_without_any_time_asks_everyone_and_names_who_has_not_ended() {
-    explore("a stop of no time, and another", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
@@ -113,7 +113,7 @@ fn a_stop_without_any_time_asks_everyone_and_names_who_has_not_ended() {
 
 #[test]
 fn a_callback_that_outlives_its_service_is_left_behind_and_found_again() {
-    explore("a stop of no time, and a callback that blocks", || {
+    explore(|| {
         let mut stage = Stage::still();
         let (gate, began) = (StopSource::new(), StopSource::new());
         let (closed, begun) = (gate.token(), began.token());

@@ -1,8 +1,8 @@
 //! Restarts against stops.
 
-use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::Stage;
+use crate::models::explore::explore;
 use crate::{HostState, Outcome, Restart, StopReason, StopSource};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn restart() -> Restart {
 
 #[test]
 fn a_stop_ends_a_backoff_that_would_never_end() {
-    explore("a backoff against the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.restarts = true;
         stage.add("a", &[], Probe::new());
@@ -30,7 +30,7 @@ fn a_stop_ends_a_backoff_that_would_never_end() {
 
 #[test]
 fn two_lives_never_overlap_and_each_has_its_own_stop() {
-    explore("restarts against the stop", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.restarts = true;
         stage.add("a", &[], Probe::new());
@@ -53,7 +53,7 @@ fn two_lives_never_overlap_and_each_has_its_own_stop() {
 
 #[test]
 fn who_is_out_of_restarts_has_failed_for_good() {
-    explore("no more restarts", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.restarts = true;
         stage.add("a", &[], Probe::new());
@@ -71,7 +71,7 @@ fn who_is_out_of_restarts_has_failed_for_good() {
 
 #[test]
 fn a_first_start_that_is_tried_again_is_stopped_in_its_backoff() {
-    explore("a first start that is tried again, against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.restarts = true;
         stage.add("a", &[], Probe::new());
@@ -89,7 +89,7 @@ fn a_first_start_that_is_tried_again_is_stopped_in_its_backoff() {
 
 #[test]
 fn a_restart_that_succeeds_at_last_is_a_service_like_any_other() {
-    explore("a start that fails once", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.restarts = true;
         let mut tries = 0;
@@ -109,7 +109,7 @@ fn a_restart_that_succeeds_at_last_is_a_service_like_any_other() {
 
 #[test]
 fn a_restart_during_the_start_of_others_does_not_make_them_started() {
-    explore("a restart during the start", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.restarts = true;
         let again = StopSource::new();
@@ -136,7 +136,7 @@ fn a_restart_during_the_start_of_others_does_not_make_them_started() {
 
 #[test]
 fn a_failure_after_the_request_is_told_and_not_tried_again() {
-    explore("a failure after the request, with restarts", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.restarts = true;
         let fails = |ctx: &crate::Context| {

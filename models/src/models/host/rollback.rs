@@ -1,13 +1,13 @@
 //! Starts that fail.
 
-use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::Stage;
+use crate::models::explore::explore;
 use crate::{OnFailure, Phase, StopReason};
 
 #[test]
 fn a_start_that_fails_is_rolled_back_and_what_waited_for_it_never_starts() {
-    explore("a start that fails", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().start(Act::Fail));
@@ -25,7 +25,7 @@ fn a_start_that_fails_is_rolled_back_and_what_waited_for_it_never_starts() {
 
 #[test]
 fn of_two_starts_that_fail_the_first_is_the_reason_and_both_are_told() {
-    explore("two starts that fail", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().start(Act::Panic));
         stage.add("b", &[], Probe::new().start(Act::Fail));
@@ -39,7 +39,7 @@ fn of_two_starts_that_fail_the_first_is_the_reason_and_both_are_told() {
 
 #[test]
 fn a_start_that_fails_and_a_request_to_stop_are_both_in_the_result() {
-    explore("a start that fails, against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().start(Act::Fail));
@@ -54,7 +54,7 @@ fn a_start_that_fails_and_a_request_to_stop_are_both_in_the_result() {
 
 #[test]
 fn a_run_that_fails_while_a_later_service_starts_ends_the_start_or_is_found_after_it() {
-    explore("a run that fails, against a later start", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Fail));
         stage.add("b", &["a"], Probe::new());
@@ -79,7 +79,7 @@ fn a_run_that_fails_while_a_later_service_starts_ends_the_start_or_is_found_afte
 
 #[test]
 fn those_after_an_ignored_failure_of_a_start_start_without_it() {
-    explore("an ignored failure of a start", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().start(Act::Fail)).on_failure(OnFailure::Ignore);
         stage.add("b", &["a"], Probe::new());
@@ -94,7 +94,7 @@ fn those_after_an_ignored_failure_of_a_start_start_without_it() {
 
 #[test]
 fn a_start_that_fails_after_the_request_is_a_failure_all_the_same() {
-    explore("a start that is woken and fails", || {
+    explore(|| {
         let mut stage = Stage::still();
         let fails = |ctx: &crate::Context| {
             ctx.wait();

@@ -1,15 +1,15 @@
 //! The start against requests to stop.
 
-use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
+use crate::models::explore::explore;
 use crate::{HostState, State, StopReason, StopSource, Stopped};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[test]
 fn a_stop_asked_for_during_a_start_in_order_stops_what_has_started_and_nothing_else() {
-    explore("start in order against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
@@ -39,7 +39,7 @@ fn a_stop_asked_for_during_a_start_in_order_stops_what_has_started_and_nothing_e
 
 #[test]
 fn a_stop_asked_for_during_a_start_side_by_side_stops_what_has_started_and_nothing_else() {
-    explore("start side by side against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
@@ -54,7 +54,7 @@ fn a_stop_asked_for_during_a_start_side_by_side_stops_what_has_started_and_nothi
 
 #[test]
 fn a_start_that_waits_for_its_stop_is_woken_by_a_request_and_is_a_clean_end() {
-    explore("a start that waits, against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         let starts = |ctx: &crate::Context| {
@@ -74,7 +74,7 @@ fn a_start_that_waits_for_its_stop_is_woken_by_a_request_and_is_a_clean_end() {
 
 #[test]
 fn run_until_comes_back_whenever_its_token_is_stopped() {
-    explore("run_until against its token", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
@@ -90,7 +90,7 @@ fn run_until_comes_back_whenever_its_token_is_stopped() {
 
 #[test]
 fn who_waits_until_all_have_started_is_woken_by_that_or_by_the_stop() {
-    explore("waiting until all have started, against a request", || {
+    explore(|| {
         let mut stage = Stage::still();
         let started = Arc::new(AtomicUsize::new(0));
         let noted = started.clone();
@@ -121,7 +121,7 @@ fn who_waits_until_all_have_started_is_woken_by_that_or_by_the_stop() {
 
 #[test]
 fn a_host_that_has_started_says_so_to_everyone_at_once() {
-    explore("the states of a start", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add_waiting(&["a", "b"]);
         let handle = stage.host.handle();

@@ -1,14 +1,14 @@
 //! The stop walk, the reapers, and the drop of a host.
 
-use super::explore::explore;
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
+use crate::models::explore::explore;
 use crate::{HostState, Outcome};
 use std::time::Duration;
 
 #[test]
 fn a_diamond_is_stopped_in_reverse() {
-    explore("a diamond", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
@@ -28,7 +28,7 @@ fn a_diamond_is_stopped_in_reverse() {
 
 #[test]
 fn those_that_end_side_by_side_are_all_joined() {
-    explore("five ends at once, one reaper", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add_waiting(&["a", "b", "c", "d", "e"]);
         stage.host.start().unwrap();
@@ -40,7 +40,7 @@ fn those_that_end_side_by_side_are_all_joined() {
 
 #[test]
 fn those_that_end_side_by_side_are_all_joined_by_however_many_reapers() {
-    explore("five ends at once, in running time: more reapers", || {
+    explore(|| {
         let mut stage = Stage::running();
         stage.add_waiting(&["a", "b", "c", "d"]);
         stage.add("e", &["a", "b"], Probe::new().run(Act::Return));
@@ -53,7 +53,7 @@ fn those_that_end_side_by_side_are_all_joined_by_however_many_reapers() {
 
 #[test]
 fn a_dropped_host_has_stopped_all_its_services() {
-    explore("the drop of a running host", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
@@ -72,7 +72,7 @@ fn a_dropped_host_has_stopped_all_its_services() {
 
 #[test]
 fn a_stop_finds_the_host_as_it_is_however_many_ask_for_it() {
-    explore("three requests against the stop", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
@@ -91,7 +91,7 @@ fn a_stop_finds_the_host_as_it_is_however_many_ask_for_it() {
 
 #[test]
 fn a_host_is_started_on_one_thread_and_stopped_on_another() {
-    explore("a host that moves", || {
+    explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::Return));
