@@ -1,20 +1,12 @@
 //! What a board says of services in unusual orders: ready when the stop has begun, hung in numbers.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use hosted::{Context, EventKind, Host, Result, Service, State, worker};
+use hosted::{Context, EventKind, Host, Result, Service, State, task, worker};
 use std::thread;
 use std::time::Duration;
 
 /// A hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
 
 /// A service that does not hear: it runs until the sender is dropped.
 fn deaf() -> (impl Service, Sender<()>) {
@@ -70,7 +62,7 @@ fn hung(events: &Receiver<hosted::Event>) -> Option<usize> {
 #[test]
 fn a_host_that_has_stopped_says_how_many_are_hung() {
     let mut host = Host::new();
-    host.add("idle", idle());
+    host.add("done", task(|_| Ok(())));
     let releases = ["deaf", "deaf too"].map(|name| {
         let (service, release) = deaf();
         host.add(name, service);
@@ -78,7 +70,7 @@ fn a_host_that_has_stopped_says_how_many_are_hung() {
     });
     host.start().unwrap();
     let events = host.events();
-    host.stop(Duration::from_millis(200)).unwrap_err();
+    host.stop(Duration::from_millis(500)).unwrap_err();
     assert_eq!(hung(&events), Some(2));
     drop(releases);
     host.stop(LIMIT).unwrap();

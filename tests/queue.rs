@@ -244,3 +244,12 @@ fn a_consumer_of_a_queue_without_room_is_an_error_of_start() {
     assert!(error.failures().is_empty());
     assert!(error.to_string().contains("`consumer`"), "{error}");
 }
+
+#[test]
+fn debug_says_how_many_are_in_it_and_whether_it_is_closed() {
+    let queue = Queue::bounded(2);
+    queue.push('a').unwrap();
+    assert_eq!(format!("{queue:?}"), "Queue { len: 1, closed: false, .. }");
+    queue.close();
+    assert_eq!(format!("{queue:?}"), "Queue { len: 1, closed: true, .. }");
+}
