@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 #![cfg(any(feature = "loom", feature = "shuttle"))]
 #![allow(dead_code, unused_imports, reason = "a model uses a part of the library")]
-#![allow(clippy::unit_arg, reason = "a service that waits and is done reads best as one expression")]
 
 mod signal;
 mod sync;

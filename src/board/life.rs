@@ -189,10 +189,13 @@ impl Board {
         late
     }
 
-    /// The stop goes on although the service has not ended.
+    /// The stop goes on although the service has not ended, if it has not.
     pub(crate) fn overtaken(&self, index: usize) {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
+            if slot.ended.is_some() {
+                return;
+            }
             slot.overtaken = true;
             let waited = slot.asked.map(|asked| asked.elapsed()).unwrap_or_default();
             inner.say_of(index, EventKind::Overtaken { waited });

@@ -195,7 +195,7 @@ impl Stopping<'_> {
     }
 
     fn overtake(&mut self, place: usize) {
-        if !self.cleared[place] && !self.is_over(place) {
+        if !self.cleared[place] {
             self.board.overtaken(place);
         }
         self.let_go(place);

@@ -245,8 +245,9 @@ impl Node {
     }
 
     fn disown(&self, slot: u32) {
-        // After the stop the children's list has been taken, or is about to be, as a whole.
-        if slot != NONE && !self.stopped() {
+        // After the stop the children's list has been taken, or is about to be, as a whole. So it was, too, where this
+        // child came too late to be on it.
+        if !self.stopped() {
             drop(self.lists().slabs.lock().children.remove(slot));
         }
     }
