@@ -72,8 +72,9 @@ fn a_callback_sees_what_came_before_the_stop_also_when_it_is_registered_late() {
         let registering = spawn(move || {
             let told = token.clone();
             token.on_stop(move || {
-                expect(told.stop_requested(), "the flag is set before a callback runs");
+                // First: a look at the flag would itself order this.
                 expect(seen.read() == 1, "a callback sees what came before the stop");
+                expect(told.stop_requested(), "the flag is set before a callback runs");
             })
         });
         before.add_one();

@@ -95,8 +95,8 @@ fn who_asks_for_done_while_it_stops_gets_a_receiver_that_disconnects() {
         let (token, seen) = (stop.token(), before.clone());
         let asking = spawn(move || {
             if token.done().try_recv() == Err(TryRecvError::Disconnected) {
-                assert!(token.stop_requested());
                 assert_eq!(seen.read(), 1);
+                assert!(token.stop_requested());
             }
             token
         });
@@ -126,8 +126,9 @@ fn wait(token: StopToken, before: &Memory) -> thread::JoinHandle<()> {
     let before = before.clone();
     spawn(move || {
         token.wait();
-        assert!(token.stop_requested());
+        // First: a look at the flag would itself order this.
         assert_eq!(before.read(), 1);
+        assert!(token.stop_requested());
     })
 }
 
