@@ -61,20 +61,24 @@ fn a_callback_that_blocks_holds_up_no_other_service() {
     explore(|| {
         let mut stage = Stage::still();
         let gate = StopSource::new();
-        let closed = gate.token();
-        let blocks = move |ctx: &Context| {
-            let closed = closed.clone();
-            let _guard = ctx.on_stop(move || closed.wait());
-            Ok(ctx.wait())
+        let blocks = || {
+            let closed = gate.token();
+            Act::calling(move |ctx: &Context| {
+                let closed = closed.clone();
+                let _guard = ctx.on_stop(move || closed.wait());
+                Ok(ctx.wait())
+            })
         };
-        stage.add("a", &[], Probe::new().run(Act::calling(blocks)));
-        // It opens when it is asked: were it held up by the callback of `a`, nobody would ever.
+        let (first, last) = (blocks(), blocks());
+        // It opens when it is asked: were it held up by the callbacks of the others, nobody would ever.
         let opens = move |ctx: &Context| {
             ctx.wait();
             _ = gate.request_stop();
             Ok(())
         };
+        stage.add("a", &[], Probe::new().run(first));
         stage.add("b", &[], Probe::new().run(Act::calling(opens)));
+        stage.add("c", &[], Probe::new().run(last));
         stage.host.start().unwrap();
         let result = stage.stop();
         assert!(result.is_ok());
