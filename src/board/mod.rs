@@ -231,7 +231,6 @@ impl Inner {
         }
         self.host = HostState::Started;
         self.has_started = true;
-        self.ring = true;
         self.say(None, EventKind::HostStarted { took: self.start_began.elapsed() });
         // A latch without callbacks. A group is only a part of a host that is starting.
         if self.group.is_none() {
@@ -243,7 +242,7 @@ impl Inner {
     /// One thing less that a stop has to wait for. The owner is woken by the last, not by each of thousands.
     pub(crate) fn one_less(&mut self) {
         self.outstanding -= 1;
-        self.ring |= self.outstanding == 0 || self.unjoined == 0;
+        self.ring |= self.unjoined == 0; // as it also is where nothing is outstanding
     }
 
     /// With the last service ends the host, once it has started.

@@ -30,9 +30,7 @@ fn wake_subtree(root: &Arc<Node>) -> Callbacks {
         let children = children.into_values().filter_map(|child| child.upgrade());
         flagged.extend(children.filter(|child| matches!(child.flag(), Flagged::Listened)));
         if has_callbacks {
-            found.push(node)
-        } else {
-            node.settle()
+            found.push(node);
         }
         match flagged.pop() {
             Some(next) => node = next,
@@ -51,16 +49,17 @@ enum Flagged {
 }
 
 impl Node {
-    // AcqRel both times: Release for whoever sees the stop, Acquire for what listeners put on the lists.
+    // Release for whoever sees the stop; what it replaces is the first value, which nobody has released anything with.
     #[inline]
     fn flag(&self) -> Flagged {
-        match self.state.compare_exchange(0, STOPPED | SETTLED, Ordering::AcqRel, Ordering::Relaxed) {
+        match self.state.compare_exchange(0, STOPPED, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => Flagged::Alone,
             Err(_) => self.flag_listened(),
         }
     }
 
     fn flag_listened(&self) -> Flagged {
+        // Acquire as well, for what listeners put on the lists.
         let before = self.state.fetch_or(STOPPED, Ordering::AcqRel);
         if before & STOPPED != 0 {
             return Flagged::Before;
@@ -87,10 +86,6 @@ impl Node {
         (children, has_callbacks)
     }
 
-    fn settle(&self) {
-        self.state.fetch_or(SETTLED, Ordering::Release);
-    }
-
     fn run_callbacks(&self, panicked: &mut impl FnMut(String)) {
         let (lists, runner) = (self.lists(), caller());
         let mut from = 0;
@@ -107,7 +102,7 @@ impl Node {
             lists.returned.notify_all();
         }
         drop(slabs);
-        self.settle();
+        self.state.fetch_or(SETTLED, Ordering::Release);
     }
 }
 

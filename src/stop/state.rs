@@ -9,8 +9,8 @@
 //!    stop, or the requester sees the listener, and the lists that it made. No wake-up is lost.
 //! 3. Nothing goes on a list after the requester has taken that list's lock (follows from 2), so from then on a
 //!    slot number means one registration for ever.
-//! 4. `SETTLED` says that the requester is done with the node: every callback has returned. It is set after
-//!    `STOPPED`, by the requester alone.
+//! 4. `SETTLED` says that every callback has run and returned. It is set after `STOPPED`, by who ran them. It saves
+//!    the guards of these a look at the list; where there were none it is never set.
 //! 5. No lock is held while foreign code runs: callbacks and the drops of what they captured.
 //! 6. A child owns its parents; a parent holds its children weakly. Locks are never nested.
 //!
@@ -128,8 +128,9 @@ impl Node {
             match link.parent.adopt(Arc::downgrade(&node)) {
                 // Relaxed: the only reader is this node's drop, which is ordered after every use of the node.
                 Some(slot) => link.slot.store(slot, Ordering::Relaxed),
-                // Nobody but other parents can see this node yet: there is no one to wake and nothing to settle.
-                None => _ = node.state.fetch_or(STOPPED | SETTLED, Ordering::AcqRel),
+                // Relaxed: who sees this node has it from this thread, which `adopt` has shown the parent's stop. Nobody
+                // but other parents sees it yet: there is no one to wake.
+                None => _ = node.state.fetch_or(STOPPED, Ordering::Relaxed),
             }
         }
         node
@@ -205,12 +206,14 @@ impl Node {
     /// Requests the stop at `at`, instead of when it was due before; `None` takes it back.
     pub(super) fn stop_at(self: &Arc<Self>, at: Option<Instant>) {
         let due: Weak<dyn Due> = Arc::<Self>::downgrade(self);
-        timer::arm(self.key(), due, at, || self.state.fetch_or(TIMED, Ordering::AcqRel) & STOPPED == 0);
+        // Relaxed: the timer's lock, held around this, orders it for a requester that disarms.
+        timer::arm(self.key(), due, at, || self.state.fetch_or(TIMED, Ordering::Relaxed) & STOPPED == 0);
     }
 
     /// The last source is gone.
     pub(super) fn abandon(&self) {
-        if self.state.load(Ordering::Acquire) & TIMED != 0 {
+        // Relaxed: the count of sources, by which this is the last, orders it after their `stop_at`.
+        if self.state.load(Ordering::Relaxed) & TIMED != 0 {
             timer::disarm(self.key());
         }
     }
