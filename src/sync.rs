@@ -31,6 +31,11 @@ pub(crate) fn left(deadline: Option<Instant>) -> Duration {
     deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
 }
 
+/// The time since `at`; none, where that is yet to come.
+pub(crate) fn since(at: Instant) -> Duration {
+    now().saturating_duration_since(at)
+}
+
 /// One wait on `condvar`, until notified or `until`. False when the time ran out.
 pub(crate) fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, until: Option<Instant>) -> bool {
     match until {

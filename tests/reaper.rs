@@ -164,3 +164,20 @@ fn one_that_is_held_up_does_not_hold_up_those_that_ended_long_before_a_stop_with
     drop(release);
     host.stop(LIMIT).unwrap();
 }
+
+#[test]
+fn a_stop_is_over_with_the_last_thread_and_not_at_the_next_word() {
+    // A word on who is waited for comes every second: so many stops that waited for one would take for ever.
+    const STOPS: usize = 100;
+    let (done, over) = bounded(1);
+    std::thread::spawn(move || {
+        for _ in 0..STOPS {
+            let mut host = Host::new();
+            host.add("idle", idle());
+            host.start().unwrap();
+            host.stop(Duration::MAX).unwrap();
+        }
+        done.send(()).unwrap();
+    });
+    over.recv_timeout(LIMIT).expect("each ends with its last thread");
+}

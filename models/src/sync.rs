@@ -16,7 +16,7 @@ pub(crate) use checker::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub(crate) use lock::{Condvar, Mutex, MutexGuard, RwLock, wait};
 pub(crate) use once::OnceLock;
 pub(crate) use std::sync::{Arc, Weak};
-pub(crate) use time::{deadline, left, now};
+pub(crate) use time::{deadline, left, now, since};
 
 /// `std::thread`, as far as the library uses it.
 pub(crate) mod thread {

@@ -8,7 +8,7 @@ use crate::line;
 use crate::panic::guarded;
 use crate::status::{HungService, State, StopReason};
 use crate::stop::{Callbacks, StopSource};
-use crate::sync::{Arc, left, now};
+use crate::sync::{Arc, left, now, since};
 use log::Level;
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ impl Board {
             }
             slot.phase = Phase::Run;
             slot.enter(State::Running);
-            slot.start_took = slot.start_took.or_else(|| slot.launched.map(|launched| launched.elapsed()));
+            slot.start_took = slot.start_took.or_else(|| slot.launched.map(since));
             inner.say_of(index, EventKind::Started);
             (true, inner.settle(index))
         };
@@ -197,7 +197,7 @@ impl Board {
                 return;
             }
             slot.overtaken = true;
-            let waited = slot.asked.map(|asked| asked.elapsed()).unwrap_or_default();
+            let waited = slot.asked.map(since).unwrap_or_default();
             inner.say_of(index, EventKind::Overtaken { waited });
         });
     }

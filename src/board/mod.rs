@@ -20,7 +20,7 @@ use crate::event::{Event, EventKind};
 use crate::report::ServiceReport;
 use crate::status::{HostState, ServiceStatus, State, StopReason};
 use crate::stop::{Callbacks, StopSource};
-use crate::sync::{Arc, Condvar, Mutex, now, wait};
+use crate::sync::{Arc, Condvar, Mutex, now, since, wait};
 use std::time::Instant;
 
 pub(crate) struct Board {
@@ -231,7 +231,7 @@ impl Inner {
         }
         self.host = HostState::Started;
         self.has_started = true;
-        self.say(None, EventKind::HostStarted { took: self.start_began.elapsed() });
+        self.say(None, EventKind::HostStarted { took: since(self.start_began) });
         // A latch without callbacks. A group is only a part of a host that is starting.
         if self.group.is_none() {
             _ = self.started.signal();

@@ -7,7 +7,7 @@ use crate::line::Plain;
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
 use crate::stop::StopSource;
-use crate::sync::{Arc, now};
+use crate::sync::{Arc, now, since};
 use std::time::{Duration, Instant};
 
 /// What a service's end means for its host.
@@ -222,7 +222,7 @@ impl Remains {
             (Some(callback), Some(service)) => Some(format!("{callback}, its service in {service}")),
             (callback, service) => callback.or(service),
         };
-        HungService { phase: self.phase, waited: self.since.elapsed(), thread, blocked_in }
+        HungService { phase: self.phase, waited: since(self.since), thread, blocked_in }
     }
 
     /// A few words for a line that names several.

@@ -9,7 +9,7 @@ use crate::event::EventKind;
 use crate::panic::guarded;
 use crate::status::State;
 use crate::supervise::supervise;
-use crate::sync::{Arc, deadline, now, thread};
+use crate::sync::{Arc, deadline, now, since, thread};
 use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
@@ -111,7 +111,7 @@ impl Starting<'_> {
         }
         self.word += WORD;
         let services = who(&self.host.board, |slot| matches!(slot.state, State::Starting | State::Restarting));
-        self.host.board.say(None, EventKind::StillStarting { waited: self.began.elapsed(), services });
+        self.host.board.say(None, EventKind::StillStarting { waited: since(self.began), services });
     }
 }
 

@@ -12,7 +12,7 @@ use super::starting::{WORD, who};
 use crate::board::{Board, CALLBACKS};
 use crate::event::EventKind;
 use crate::status::{HostState, StopReason};
-use crate::sync::{Arc, deadline, left, now};
+use crate::sync::{Arc, deadline, left, now, since};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,7 @@ impl Stopping<'_> {
             if let Some(word) = self.word.filter(|&word| word <= now()) {
                 self.word = Some(word + WORD);
                 let services = who(self.board, |slot| !slot.gone() && (slot.asked.is_some() || slot.ended.is_some()));
-                self.board.say(None, EventKind::StillStopping { waited: began.elapsed(), services });
+                self.board.say(None, EventKind::StillStopping { waited: since(began), services });
             }
             match self.wait() {
                 Some(Seen::Ended(places)) => places.into_iter().for_each(|place| self.ended(place)),

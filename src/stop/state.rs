@@ -136,7 +136,8 @@ impl Node {
         node
     }
 
-    /// One load. Acquire pairs with the requester's AcqRel in `flag`: who sees the stop sees what came before it.
+    /// One load. Acquire pairs with the requester's Release in `flag` and `flag_listened`: who sees the stop sees what
+    /// came before it. (A node that was born stopped was handed over with that.)
     #[inline]
     pub(super) fn stopped(&self) -> bool {
         self.state.load(Ordering::Acquire) & STOPPED != 0

@@ -209,7 +209,8 @@ impl fmt::Debug for StopToken {
 pub struct StopCallback {
     /// `None`: the token is never stopped.
     node: Option<Arc<Node>>,
-    /// Where the node keeps it; `NONE` where it came after the stop and has run.
+    /// Where the node keeps it; `NONE` where it came after the stop and has run: then the guard does nothing but hold
+    /// the node.
     slot: u32,
 }
 

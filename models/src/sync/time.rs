@@ -24,6 +24,10 @@ pub(crate) fn left(deadline: Option<Instant>) -> Duration {
     deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
 }
 
+pub(crate) fn since(at: Instant) -> Duration {
+    now().saturating_duration_since(at)
+}
+
 /// To be called first in every model.
 pub(crate) fn stands_still() {
     PASSED.set(Duration::ZERO);
