@@ -92,7 +92,6 @@ fn a_source_is_one_allocation_of_at_most_80_bytes_a_linked_one_of_at_most_112_an
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "to Miri a million is a day")]
 fn a_parent_keeps_nothing_of_a_million_children_that_came_and_went() {
     let parent = StopSource::new();
     let token = parent.token();
@@ -120,7 +119,6 @@ fn a_parent_keeps_nothing_of_a_million_children_that_came_and_went() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "to Miri a million is a day")]
 fn a_token_keeps_nothing_of_a_million_callbacks_and_receivers_that_came_and_went() {
     let token = StopSource::new().token();
     let callbacks = || (0..1_000_000).for_each(|number: u64| drop(token.on_stop(move || assert!(number > 0))));
