@@ -186,10 +186,11 @@ fn an_ignored_failure_does_not_stop_the_host_and_is_in_the_report() {
 fn a_normal_end_is_completed_is_logged_and_leaves_the_host_running() {
     in_time(|| {
         let (mut host, lines) = (Host::new(), log_lines());
-        host.add("importer", worker(|_| Ok(())));
+        // The log is that of all tests: no other has a service of this name.
+        host.add("catalogue", worker(|_| Ok(())));
         host.add("server", acts(otherwise));
         host.start().unwrap();
-        let line = lines.iter().find(|line| line.2 == "service `importer` has completed").unwrap();
+        let line = lines.iter().find(|line| line.2 == "service `catalogue` has completed").unwrap();
         assert_eq!((line.0, &*line.1), (log::Level::Info, "hosted::service"));
         let status = host.handle().services();
         assert_eq!((status[0].state, status[1].state), (State::Completed, State::Running));

@@ -242,6 +242,7 @@ fn a_stop_requested_while_holding_the_mutex_that_the_woken_thread_wants_next_doe
 
 #[test]
 #[cfg(target_os = "linux")]
+#[cfg_attr(miri, ignore = "Miri has no /proc to say what a thread costs")]
 fn fifty_idle_waiters_use_no_cpu() {
     let (source, timer) = (StopSource::new(), StopSource::new());
     timer.request_stop_after(Duration::from_secs(3600));
