@@ -187,6 +187,7 @@ fn recv_prefers_stopped_and_leaves_messages_in_the_channel() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no /proc to say that a thread is asleep")]
 fn recv_that_a_stop_has_woken_leaves_a_message_sent_after_the_stop() {
     for round in 0..100 {
         let (sender, receiver) = unbounded();
