@@ -73,6 +73,7 @@ fn timer() -> &'static Timer {
     TIMER.get_or_init(|| {
         let timer: &'static Timer = Box::leak(Box::new(Timer { entries: Mutex::default(), changed: Condvar::new() }));
         let thread = thread::Builder::new().name("hosted-timer".to_owned());
+        // A panic that `request_stop_after` documents: without this thread no time would ever come.
         thread.spawn(move || keep_time(timer)).expect("the thread behind request_stop_after cannot be had");
         timer
     })
