@@ -7,6 +7,7 @@ use crate::error::{BoxError, Cause, Phase, Result, ServiceError, discard, means_
 use crate::panic::{drop_quietly, guarded};
 use crate::restart::{Restart, Streak};
 use crate::service::Service;
+use std::error::Error;
 use std::time::Duration;
 
 /// Lives the whole life of `service`, as the row `index` of its host's board.
@@ -81,17 +82,16 @@ impl Life<'_> {
             match self.one_life() {
                 Next::End { completed } => return completed,
                 Next::Failed => return false,
-                Next::Again(after) => {
-                    if self.ctx.sleep(after).is_err() {
-                        return false; // asked to stop while it waited to be started again
-                    }
-                }
+                // Asked to stop meanwhile, it is not started again.
+                Next::Again(after) => _ = self.ctx.sleep(after),
             }
         }
     }
 
     fn one_life(&mut self) -> Next {
-        self.ctx.board().starting(self.index, self.thread);
+        if !self.ctx.board().starting(self.index, self.thread) {
+            return Next::End { completed: false };
+        }
         match self.call(Phase::Start, |service, ctx| service.start(ctx)) {
             Ok(Called::Returned) => {}
             Ok(Called::Stopped) => return Next::End { completed: false },
@@ -137,10 +137,11 @@ impl Life<'_> {
     }
 
     fn again_or_fail(&mut self, retries: bool, ran_for: Duration, error: ServiceError) -> Next {
-        if self.is_final() && !self.ctx.stop_requested() {
+        let is_final = self.is_final();
+        if is_final && error.source().is_some_and(means_stopped) && !self.ctx.stop_requested() {
             return Next::Failed; // which this is the end of
         }
-        if !retries || self.ctx.stop_requested() {
+        if is_final || !retries || self.ctx.stop_requested() {
             return self.fail(error);
         }
         match self.streak.next(ran_for) {
@@ -155,7 +156,7 @@ impl Life<'_> {
         Next::Again(after)
     }
 
-    /// Whether it has been called failed while it was still alive: a group with a hung child.
+    /// Whether it has been called failed while it was still alive: too late a start, a group with a hung child.
     fn is_final(&self) -> bool {
         self.ctx.board().read(|inner| inner.slots[self.index].failure.is_some())
     }

@@ -2,8 +2,9 @@
 
 use crossbeam_channel::Receiver;
 use hosted::testing::ManualClock;
-use hosted::{Event, EventKind, Host, Restart, Result, Service, worker};
+use hosted::{Context, Event, EventKind, Host, Restart, Result, Service, worker};
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -198,4 +199,28 @@ fn a_backoff_that_starts_above_its_end_is_an_error_of_start() {
     let error = host.start().unwrap_err();
     assert!(error.failures().is_empty());
     assert!(error.to_string().contains("`feed`"), "{error}");
+}
+
+// 44
+#[test]
+fn a_stop_that_comes_when_a_backoff_ends_is_not_followed_by_a_restart() {
+    for round in 0..1_000 {
+        let mut host = Host::new();
+        let events = host.events();
+        let restless = Restart::always().backoff(Duration::ZERO..=Duration::ZERO).give_up_after(u32::MAX);
+        // Each run lasts long enough for the events of a start and a stop to fit where they are kept.
+        let run = |_: &Context| {
+            thread::sleep(Duration::from_micros(50));
+            Ok(())
+        };
+        host.add("restless", worker(run)).restart(restless);
+        host.start().unwrap();
+        host.stop(LIMIT).unwrap();
+        let events: Vec<_> = events.try_iter().map(|event| event.kind).collect();
+        let asked = events.iter().position(|kind| matches!(kind, EventKind::HostStopping { .. }));
+        let Some(asked) = asked else { continue }; // they did not fit: this machine was busy
+        let stopping = events[asked..].iter().position(|kind| matches!(kind, EventKind::Stopping)).unwrap();
+        let started = events[asked + stopping..].iter().any(|kind| matches!(kind, EventKind::Starting));
+        assert!(!started, "round {round}: {:?}", &events[asked..]);
+    }
 }

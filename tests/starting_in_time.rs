@@ -1,7 +1,7 @@
 //! The other side of promise 23: whoever is ready in time is left alone, and whose time it is decides what a late one costs.
 
 use crossbeam_channel::{Sender, bounded};
-use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Result, Service, State, task, worker};
+use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, Service, State, task, worker};
 use std::thread;
 use std::time::Duration;
 
@@ -77,5 +77,24 @@ fn of_two_limits_the_earlier_one_counts() {
         let error = host.start().unwrap_err();
         assert!(matches!(error.failures()[0].cause(), Cause::TimedOut(SHORT)), "{error}");
         drop(release);
+    }
+}
+
+// 23, 31
+#[test]
+fn what_a_late_start_fails_with_is_told_too_even_before_it_is_asked_to_stop() {
+    for round in 0..200 {
+        let mut host = Host::new();
+        let start = |ctx: &Context| -> Result {
+            while ctx.host().services()[0].errors == 0 {
+                thread::yield_now();
+            }
+            Err("no answer".into())
+        };
+        host.add("late", task(start)).start_timeout(Duration::from_millis(1)).restart(Restart::on_failure());
+        let error = host.start().unwrap_err();
+        let [late, failed] = error.failures() else { panic!("round {round}: two failures, not {error}") };
+        assert!(matches!(late.cause(), Cause::TimedOut(_)), "{error}");
+        assert!(failed.to_string().contains("no answer"), "{error}");
     }
 }

@@ -40,10 +40,13 @@ impl Board {
         });
     }
 
-    /// `start` is about to be called.
-    pub(crate) fn starting(&self, index: usize, thread: Option<Tid>) {
+    /// `start` is about to be called. False: it is not to be, the service was asked to stop before it was restarted.
+    pub(crate) fn starting(&self, index: usize, thread: Option<Tid>) -> bool {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
+            if slot.restarting && slot.asked.is_some() {
+                return false;
+            }
             slot.thread = thread;
             slot.phase = Phase::Start;
             if std::mem::take(&mut slot.restarting) {
@@ -51,7 +54,8 @@ impl Board {
             }
             slot.enter(State::Starting);
             inner.say_of(index, EventKind::Starting);
-        });
+            true
+        })
     }
 
     /// `start` has returned `Ok`. False: too late, the service is not to run.
@@ -78,8 +82,7 @@ impl Board {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
             slot.phase = Phase::Stop;
-            let unasked = slot.asked.is_none();
-            if unasked && slot.state != State::Restarting {
+            if slot.asked.is_none() && slot.state != State::Restarting {
                 slot.enter(State::Stopping);
                 inner.say_of(index, EventKind::Stopping);
             }
