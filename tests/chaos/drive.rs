@@ -1,0 +1,122 @@
+//! Plays a schedule: makes the host, does with it what the schedule says, and brings everything to its end.
+
+use super::actor::add_all;
+use super::schedule::{AMPLE, Drive, Schedule};
+use super::world::{Step, World};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use hosted::{Event, Host, HostError, HostHandle, Report, StopReason, StopSource, worker};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What came of it.
+pub struct Played {
+    pub events: Vec<Event>,
+    /// What `wait` said.
+    pub waited: Option<StopReason>,
+    /// The result of the last stop, when nobody was deaf any more. `None`: the host was dropped.
+    pub end: Option<Result<Report, HostError>>,
+    /// What nobody handled.
+    pub drained: Vec<u64>,
+}
+
+/// Only so that a deadline that is not kept is noticed: the machine may be busy.
+const SLACK: Duration = Duration::from_secs(15);
+
+pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
+    let mut host = match &world.clock {
+        Some(clock) => Host::with_clock(clock.clock()),
+        None => Host::new(),
+    };
+    add_all(&mut host, &schedule.services, world, "");
+    host.stop_timeout(schedule.stop_timeout);
+    schedule.start_timeout.map(|limit| host.start_timeout(limit).handle());
+    let events = host.events();
+    let (over, outside) = bounded::<()>(0);
+    let outside = {
+        let (fuse, world, handle) = (schedule.fuse, world.clone(), host.handle());
+        thread::spawn(move || from_outside(&outside, fuse, &world, &handle))
+    };
+    let (waited, end) = drive(host, schedule, world);
+    drop(over);
+    outside.join().expect("who looks from outside sees nothing wrong");
+    world.drop_kept();
+    // They end with the last of the host's threads: one that was dropped may have left some behind.
+    let events = events.iter().collect();
+    world.queue.close();
+    Played { events, waited, end, drained: world.queue.drain() }
+}
+
+/// Looks at the services, lets time pass, and asks for the stop when the fuse has burnt down.
+fn from_outside(over: &Receiver<()>, fuse: Duration, world: &World, handle: &HostHandle) {
+    let mut names = None;
+    let burnt = Instant::now() + fuse;
+    let mut requested = false;
+    while over.recv_timeout(Duration::from_micros(500)) == Err(RecvTimeoutError::Timeout) {
+        let seen: Vec<_> = handle.services().into_iter().map(|service| service.name).collect();
+        let top: Vec<_> = seen.into_iter().filter(|name| !name.contains('/') && **name != *"late").collect();
+        assert_eq!(*names.get_or_insert(top.clone()), top, "services come and go");
+        world.touch_clock();
+        if !requested && Instant::now() >= burnt {
+            world.note_outside(Step::Requested);
+            handle.request_stop();
+            requested = true;
+        }
+    }
+}
+
+type End = (Option<StopReason>, Option<Result<Report, HostError>>);
+
+fn drive(mut host: Host, schedule: &Schedule, world: &Arc<World>) -> End {
+    let timeout = schedule.stop_timeout;
+    let mut waited = None;
+    match schedule.drive {
+        Drive::RunUntil => {
+            let stop = StopSource::new();
+            stop.request_stop_after(schedule.fuse);
+            world.note_outside(Step::Requested);
+            in_time(Duration::MAX, || _ = host.run_until(&stop.token()));
+        }
+        Drive::RequestedBefore => {
+            world.note_outside(Step::Requested);
+            host.handle().request_stop();
+            _ = host.run_until(&StopSource::new().token());
+        }
+        drive => {
+            if in_time(Duration::MAX, || host.start()).is_ok() {
+                world.note_outside(Step::HostStarted);
+            }
+            if !matches!(drive, Drive::StartWaitStop) {
+                world.note_outside(Step::Requested); // by the stop
+            }
+            match drive {
+                Drive::StartWaitStop => waited = Some(host.wait()),
+                Drive::AddAndStartAgain => {
+                    host.add("late", worker(|_| panic!("a service that was added late runs")));
+                    assert!(host.start().unwrap_err().failures().is_empty());
+                }
+                Drive::StopThreeTimes => {
+                    _ = in_time(Duration::ZERO, || host.stop(Duration::ZERO));
+                }
+                _ => {}
+            }
+            if matches!(drive, Drive::StartDrop) {
+                in_time(timeout, || drop(host));
+                world.release();
+                return (None, None);
+            }
+            _ = in_time(timeout, || host.stop(timeout));
+        }
+    }
+    // Only now may the deaf hear: whatever came back before has not waited for them.
+    world.release();
+    (waited, Some(host.stop(AMPLE)))
+}
+
+fn in_time<R>(limit: Duration, f: impl FnOnce() -> R) -> R {
+    let began = Instant::now();
+    let result = f();
+    let limit = limit.saturating_add(SLACK);
+    assert!(began.elapsed() < limit, "a deadline was not kept: {:?}", began.elapsed());
+    result
+}

@@ -1,0 +1,243 @@
+//! What must be true of every schedule when it is over.
+
+use super::drive::Played;
+use super::schedule::{Plan, Schedule};
+use super::world::{Note, Step, World};
+use hosted::{Cause, Event, EventKind, Outcome, Phase, Report, ServiceError, ServiceReport, StopReason};
+use std::collections::BTreeMap;
+use std::error::Error;
+
+pub struct Case<'a> {
+    pub schedule: &'a Schedule,
+    pub notes: &'a [Note],
+    pub played: &'a Played,
+}
+
+impl Case<'_> {
+    /// Fails on the first law that is broken.
+    pub fn check(&self, world: &World) {
+        self.lives_are_whole();
+        self.every_failure_is_told();
+        self.jobs_are_handled_once(world);
+        for (place, plan) in self.schedule.services.iter().enumerate() {
+            self.one_end(plan);
+            self.starts_in_order(place, plan);
+        }
+        if let Some(end) = &self.played.end {
+            let (report, failures) = match end {
+                Ok(report) => (report, &[][..]),
+                Err(error) => (error.report(), error.failures()),
+            };
+            self.outcomes_are_true(report);
+            self.stops_in_order(report);
+            self.failures_are_in_the_result(failures);
+            self.the_reason_is_true(report, failures);
+        }
+    }
+
+    /// Where in the journal this first stands, of any value of that name.
+    fn at(&self, name: &str, step: &Step) -> Option<usize> {
+        self.notes.iter().position(|note| *note.name == *name && note.step == *step)
+    }
+
+    fn count(&self, name: &str, step: &Step) -> usize {
+        self.notes.iter().filter(|note| *note.name == *name && note.step == *step).count()
+    }
+
+    fn events_of(&self, name: &str) -> impl Iterator<Item = &Event> {
+        self.played.events.iter().filter(move |event| event.service.as_deref() == Some(name))
+    }
+
+    fn failed(&self, name: &str) -> impl Iterator<Item = &ServiceError> {
+        self.events_of(name).filter_map(|event| match &event.kind {
+            EventKind::Failed(error) => Some(error),
+            _ => None,
+        })
+    }
+
+    /// A `start` that returned `Ok` has one `stop`; what was never started has none; each value is dropped once, last.
+    fn lives_are_whole(&self) {
+        let mut lives: BTreeMap<u64, Vec<&Step>> = BTreeMap::new();
+        for note in self.notes.iter().filter(|note| *note.name != *"outside") {
+            lives.entry(note.value).or_default().push(&note.step);
+        }
+        for (value, steps) in lives {
+            let mut last: Option<&Step> = None;
+            for step in steps.iter().copied() {
+                let may_follow = match step {
+                    Step::Start => matches!(last, None | Some(Step::Start | Step::Stop)),
+                    Step::Ready => last == Some(&Step::Start),
+                    Step::Run => last == Some(&Step::Ready),
+                    Step::Stop => matches!(last, Some(Step::Ready | Step::Run)),
+                    Step::Dropped => matches!(last, None | Some(Step::Start | Step::Stop)),
+                    _ => continue,
+                };
+                assert!(may_follow, "value {value}: {step:?} after {last:?} in {steps:?}");
+                last = Some(step);
+            }
+            assert_eq!(last, Some(&Step::Dropped), "value {value} is not dropped: {steps:?}");
+            let asked = steps.iter().position(|step| **step == Step::Asked).unwrap_or(steps.len());
+            assert!(!steps[asked..].contains(&&Step::Start), "value {value} started after its stop: {steps:?}");
+        }
+    }
+
+    /// Whatever went wrong in a service is told as an event; of a group's child perhaps as the group's failure too.
+    fn every_failure_is_told(&self) {
+        for note in self.notes {
+            let Step::Failed(text) = &note.step else { continue };
+            let tells = |event: &&Event| match &event.kind {
+                EventKind::Failed(error) => error.to_string().contains(text),
+                EventKind::Restarting { error: Some(error), .. } => error.to_string().contains(text),
+                EventKind::Reported { error } => error.contains(text),
+                _ => false,
+            };
+            let told = self.events_of(&note.name).filter(tells).count();
+            assert_eq!(told, 1, "`{}` failed with {text}", note.name);
+        }
+        let missed = |event: &Event| matches!(event.kind, EventKind::Missed { .. });
+        assert!(!self.played.events.iter().any(missed), "the listener was too slow for this law");
+    }
+
+    fn jobs_are_handled_once(&self, world: &World) {
+        let mut accepted = world.accepted.lock().clone();
+        let mut found = [&world.handled.lock()[..], &self.played.drained[..]].concat();
+        accepted.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(accepted, found, "accepted, and handled or drained");
+    }
+
+    /// Started, it ends once: it stopped, completed, or failed.
+    fn one_end(&self, plan: &Plan) {
+        let count = |is: fn(&EventKind) -> bool| self.events_of(&plan.name).filter(|event| is(&event.kind)).count();
+        let starts = self.count(&plan.name, &Step::Start);
+        assert_eq!(count(|kind| matches!(kind, EventKind::Starting)), starts, "`{}` starts", plan.name);
+        let ends = count(|kind| matches!(kind, EventKind::Stopped | EventKind::Completed));
+        let own_failures = self.failed(&plan.name).filter(|error| error.phase() != Phase::Callback).count();
+        let failures = self.failed(&plan.name).count();
+        match (starts, ends) {
+            (0, 0) => assert_eq!(failures, 0, "`{}` never started, and failed", plan.name),
+            (0, _) => panic!("`{}` never started, and ended", plan.name),
+            (_, 0) => assert!(failures > 0, "`{}` has no end", plan.name),
+            // A callback may fail when its service has ended well.
+            (_, 1) => assert_eq!(own_failures, 0, "`{}` failed, and ended well", plan.name),
+            _ => panic!("`{}` ends {ends} times", plan.name),
+        }
+        for error in self.failed(&plan.name) {
+            assert!(self.is_known(error), "`{}` fails by itself: {error}", plan.name);
+        }
+    }
+
+    /// Whether a service was told to fail like that, was late, or was started again too often.
+    fn is_known(&self, error: &ServiceError) -> bool {
+        let text = error.to_string();
+        let planned =
+            self.notes.iter().any(|note| matches!(&note.step, Step::Failed(planned) if text.contains(planned)));
+        planned || is_late(error) || text.contains("than its restart policy allows")
+    }
+
+    /// Nothing starts before what it comes after is ready, or has failed and is ignored; `Host::start` waits for all.
+    fn starts_in_order(&self, place: usize, plan: &Plan) {
+        let services = &self.schedule.services;
+        let before: Vec<usize> = plan.after.clone().unwrap_or_else(|| (0..place).collect());
+        let started = self.at(&plan.name, &Step::Start);
+        for earlier in before.into_iter().map(|place| &services[place]) {
+            let ready = self.at(&earlier.name, &Step::Ready);
+            let gone = earlier.ignored.then(|| self.at(&earlier.name, &Step::Dropped)).flatten();
+            let settled = ready.into_iter().chain(gone).min();
+            let late = self.failed(&earlier.name).any(is_late) && earlier.ignored;
+            if started.is_some() && !late {
+                assert!(settled.is_some() && settled < started, "`{}` before `{}`", plan.name, earlier.name);
+            }
+        }
+        if let Some(host) = self.at("outside", &Step::HostStarted).filter(|_| !plan.ignored) {
+            assert!(
+                self.at(&plan.name, &Step::Ready).is_some_and(|ready| ready < host),
+                "`{}` is not ready",
+                plan.name
+            );
+        }
+    }
+
+    /// Who sees that it is to stop sees it when all that came after it are gone, but for those that were overtaken.
+    fn stops_in_order(&self, report: &Report) {
+        let of = |plan: &Plan| report.services.iter().find(|row| *row.name == *plan.name).expect("a row of each");
+        for (place, plan) in self.schedule.services.iter().enumerate() {
+            let before: Vec<usize> = plan.after.clone().unwrap_or_else(|| (0..place).collect());
+            for earlier in before.into_iter().map(|place| &self.schedule.services[place]) {
+                let asked = self.at(&earlier.name, &Step::Asked);
+                // Who missed its start timeout is asked at once.
+                let late = self.failed(&earlier.name).any(is_late);
+                if let (Some(asked), Some(_), false) = (asked, self.at(&plan.name, &Step::Start), late) {
+                    let gone = self.at(&plan.name, &Step::Dropped).is_some_and(|gone| gone < asked);
+                    let (name, later) = (&earlier.name, &plan.name);
+                    assert!(gone || of(plan).overtaken, "`{name}` was asked to stop before `{later}` was gone");
+                }
+            }
+        }
+    }
+
+    /// Every service has its row, which says how it ended, and nobody is hung that is not deaf any more.
+    fn outcomes_are_true(&self, report: &Report) {
+        let own = report.services.iter().filter(|row| !row.name.contains('/'));
+        let names: Vec<&str> = own.clone().map(|row| &*row.name).filter(|&name| name != "late").collect();
+        assert_eq!(names, self.schedule.services.iter().map(|plan| &plan.name).collect::<Vec<_>>());
+        for row in own {
+            self.outcome_is_true(row);
+        }
+    }
+
+    fn outcome_is_true(&self, row: &ServiceReport) {
+        let starts = self.count(&row.name, &Step::Start);
+        let first = self.failed(&row.name).next().map(ToString::to_string);
+        let agrees = match &row.outcome {
+            Outcome::NeverStarted => starts == 0,
+            Outcome::Completed => first.is_none() && self.count(&row.name, &Step::Run) > 0,
+            Outcome::Stopped => first.is_none() && starts > 0,
+            Outcome::Failed(error) => first == Some(error.to_string()),
+            _ => false,
+        };
+        assert!(agrees, "`{}` is {:?}", row.name, row.outcome);
+        assert_eq!(starts.saturating_sub(1), row.restarts as usize, "restarts of `{}`", row.name);
+    }
+
+    /// All failures but those of services that may fail, in the order in which they happened.
+    fn failures_are_in_the_result(&self, failures: &[ServiceError]) {
+        let mut left = failures.iter().map(ToString::to_string).peekable();
+        for event in &self.played.events {
+            let EventKind::Failed(error) = &event.kind else { continue };
+            let Some(plan) = self.schedule.services.iter().find(|plan| *plan.name == *error.service()) else {
+                continue;
+            };
+            let in_turn = left.next_if(|next| *next == error.to_string()).is_some();
+            assert!(in_turn || plan.ignored, "not in the result, or not in order: {error}, but {failures:?}");
+        }
+        assert_eq!(left.next(), None, "in the result, and nobody was told");
+    }
+
+    fn the_reason_is_true(&self, report: &Report, failures: &[ServiceError]) {
+        if let Some(waited) = &self.played.waited {
+            assert_eq!(*waited, report.reason, "what `wait` said");
+        }
+        let outcome_of = |name: &str| report.services.iter().find(|row| *row.name == *name).map(|row| &row.outcome);
+        let requested = self.notes.iter().any(|note| note.step == Step::Requested);
+        let agrees = match &report.reason {
+            StopReason::Requested => requested,
+            StopReason::Failed(name) => failures.first().is_some_and(|first| first.service() == &**name),
+            StopReason::Completed(name) => self.schedule.services.iter().any(|plan| {
+                plan.completion_stops && *plan.name == **name && !matches!(outcome_of(name), Some(Outcome::Stopped))
+            }),
+            StopReason::AllCompleted => report
+                .services
+                .iter()
+                .all(|row| row.name.contains('/') || *row.name == *"late" || !matches!(row.outcome, Outcome::Stopped)),
+            _ => false,
+        };
+        assert!(agrees, "the reason is {:?}", report.reason);
+    }
+}
+
+/// A start that took too long, of this service or of one in it.
+fn is_late(error: &ServiceError) -> bool {
+    let inner = error.source().and_then(|source| source.downcast_ref::<ServiceError>());
+    matches!(error.cause(), Cause::TimedOut(_)) || inner.is_some_and(is_late)
+}

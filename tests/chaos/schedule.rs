@@ -1,0 +1,243 @@
+//! A schedule: which services, and what goes wrong where. All of it follows from the seed.
+
+use super::dice::Dice;
+use hosted::Restart;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What happens where the code of a service is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    Fine,
+    Error,
+    Panic,
+    /// An error that is no reason to end.
+    Report,
+    Slow,
+    DeafAWhile,
+    DeafForEver,
+    StopHost,
+    /// A host of its own: started, and stopped or dropped.
+    AddService,
+    KeepHandle,
+    DropHandle,
+    TouchClock,
+}
+
+const ACTS: [Act; 12] = [
+    Act::Fine,
+    Act::Error,
+    Act::Panic,
+    Act::Report,
+    Act::Slow,
+    Act::DeafAWhile,
+    Act::DeafForEver,
+    Act::StopHost,
+    Act::AddService,
+    Act::KeepHandle,
+    Act::DropHandle,
+    Act::TouchClock,
+];
+
+/// What a service is, between its `start` and its `stop`.
+#[derive(Debug)]
+pub enum Kind {
+    /// Ends by itself.
+    Completes,
+    Waits(How),
+    /// Registers a stop callback, and waits.
+    CallsBack(Act),
+    /// `every`, with what its ticks do.
+    Ticks {
+        acts: Vec<Act>,
+        fail_fast: bool,
+    },
+    /// Of the one queue of the schedule, with what its jobs do.
+    Consumes(Vec<Act>),
+    /// Puts so many items into it, and waits.
+    Produces(usize),
+    Group(Arc<Vec<Plan>>),
+}
+
+/// How a service waits for its stop.
+#[derive(Clone, Copy, Debug)]
+pub enum How {
+    Wait,
+    Sleep,
+    Receive,
+    Done,
+    Linked,
+}
+
+/// One service.
+#[derive(Debug)]
+pub struct Plan {
+    pub name: String,
+    pub kind: Kind,
+    /// `None`: all before it.
+    pub after: Option<Vec<usize>>,
+    pub ignored: bool,
+    pub completion_stops: bool,
+    pub restart: Option<(Again, u32)>,
+    pub start_timeout: Option<Duration>,
+    pub stop_timeout: Option<Duration>,
+    /// Notes when it is asked to stop.
+    pub listens: bool,
+    /// Each in turn, for one call after the other.
+    pub start: Vec<Act>,
+    pub run: Vec<Act>,
+    pub stop: Vec<Act>,
+    pub drop: Act,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Again {
+    OnFailure,
+    Always,
+    AlsoFirst,
+}
+
+impl Again {
+    pub fn policy(self) -> Restart {
+        match self {
+            Again::OnFailure => Restart::on_failure(),
+            Again::Always => Restart::always(),
+            Again::AlsoFirst => Restart::on_failure().also_first_start(),
+        }
+    }
+}
+
+/// What the owner of the host does with it.
+#[derive(Clone, Copy, Debug)]
+pub enum Drive {
+    StartWaitStop,
+    StartStop,
+    RunUntil,
+    StartDrop,
+    StopThreeTimes,
+    AddAndStartAgain,
+    RequestedBefore,
+}
+
+const DRIVES: [Drive; 7] = [
+    Drive::StartWaitStop,
+    Drive::StartStop,
+    Drive::RunUntil,
+    Drive::StartDrop,
+    Drive::StopThreeTimes,
+    Drive::AddAndStartAgain,
+    Drive::RequestedBefore,
+];
+
+#[derive(Debug)]
+pub struct Schedule {
+    pub seed: u64,
+    pub services: Arc<Vec<Plan>>,
+    pub manual_clock: bool,
+    pub room: usize,
+    pub start_timeout: Option<Duration>,
+    pub stop_timeout: Duration,
+    /// When somebody outside asks for the stop.
+    pub fuse: Duration,
+    pub drive: Drive,
+}
+
+/// With nobody deaf for ever, a stop has all the time it wants: what is hung then is hung by a mistake.
+pub const AMPLE: Duration = Duration::from_secs(20);
+
+impl Schedule {
+    pub fn of(seed: u64) -> Self {
+        let mut dice = Dice::of(seed);
+        let patient = !dice.one_in(4);
+        // Of the acts that are not fine, one in so many.
+        let calm = dice.pick(&[2, 4, 12]);
+        let mut chance = Chance { dice, patient, calm };
+        let services = 0..1 + chance.dice.below(6);
+        let services = Arc::new(services.map(|place| chance.plan(place, "s", true)).collect());
+        let Chance { mut dice, .. } = chance;
+        let short = [0, 12, 40].map(Duration::from_millis);
+        Schedule {
+            seed,
+            services,
+            manual_clock: dice.one_in(3),
+            room: 1 + dice.below(4),
+            start_timeout: dice.one_in(8).then(|| dice.pick(&short)),
+            stop_timeout: if patient { AMPLE } else { dice.pick(&short) },
+            fuse: Duration::from_micros(dice.pick(&[0, 300, 1_000, 3_000, 8_000])),
+            // To ask for the stop before anything starts is worth a try now and then.
+            drive: if dice.one_in(20) { Drive::RequestedBefore } else { dice.pick(&DRIVES[..6]) },
+        }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Schedule { seed, services, manual_clock, room, start_timeout, stop_timeout, fuse, drive } = self;
+        write!(f, "seed {seed}: {drive:?}, fuse {fuse:?}, start timeout {start_timeout:?}, ")?;
+        write!(f, "stop timeout {stop_timeout:?}, manual clock {manual_clock}, room {room}")?;
+        services.iter().try_for_each(|plan| write!(f, "\n  {plan:?}"))
+    }
+}
+
+struct Chance {
+    dice: Dice,
+    patient: bool,
+    calm: usize,
+}
+
+impl Chance {
+    fn act(&mut self) -> Act {
+        if !self.dice.one_in(self.calm) {
+            return Act::Fine;
+        }
+        let act = self.dice.pick(&ACTS);
+        // Never in a patient schedule; else rare, since one is enough.
+        let too_much = act == Act::DeafForEver && (self.patient || !self.dice.one_in(2));
+        if too_much { Act::Fine } else { act }
+    }
+
+    fn acts(&mut self) -> Vec<Act> {
+        (0..1 + self.dice.below(3)).map(|_| self.act()).collect()
+    }
+
+    fn kind(&mut self, may_be_group: bool) -> Kind {
+        let how = [How::Wait, How::Sleep, How::Receive, How::Done, How::Linked];
+        match self.dice.below(if may_be_group { 12 } else { 11 }) {
+            0 | 1 => Kind::Completes,
+            2..=4 => Kind::Waits(self.dice.pick(&how)),
+            5 => Kind::CallsBack(self.act()),
+            6 | 7 => Kind::Ticks { acts: self.acts(), fail_fast: self.dice.one_in(2) },
+            8 => Kind::Consumes(self.acts()),
+            9 | 10 => Kind::Produces(self.dice.below(12)),
+            _ => Kind::Group(Arc::new((0..self.dice.below(4)).map(|place| self.plan(place, "c", false)).collect())),
+        }
+    }
+
+    fn plan(&mut self, place: usize, letter: &str, may_be_group: bool) -> Plan {
+        let kind = self.kind(may_be_group);
+        let dice = &mut self.dice;
+        let some_before = (0..place).filter(|_| dice.one_in(2)).collect();
+        Plan {
+            name: format!("{letter}{place}"),
+            kind,
+            after: (!self.dice.one_in(3)).then_some(some_before),
+            ignored: self.dice.one_in(4),
+            completion_stops: self.dice.one_in(8),
+            restart: self.restart(),
+            start_timeout: self.dice.one_in(10).then_some(Duration::from_millis(15)),
+            stop_timeout: self.dice.one_in(8).then_some(Duration::from_millis(2)),
+            listens: self.dice.one_in(2),
+            start: self.acts(),
+            run: self.acts(),
+            stop: self.acts(),
+            drop: self.act(),
+        }
+    }
+
+    fn restart(&mut self) -> Option<(Again, u32)> {
+        let again = self.dice.pick(&[Again::OnFailure, Again::Always, Again::AlsoFirst]);
+        let limit = self.dice.below(4) as u32;
+        self.dice.one_in(3).then_some((again, limit))
+    }
+}

@@ -1,0 +1,66 @@
+//! How much was played: so that nobody takes a thousand schedules in which nothing happens for a proof.
+
+use super::drive::Played;
+use super::world::{Note, Step};
+use hosted::{EventKind, HostError, Report};
+use std::collections::BTreeMap;
+use std::fmt;
+
+#[derive(Default)]
+pub struct Totals(BTreeMap<&'static str, u64>);
+
+impl Totals {
+    pub fn add(&mut self, notes: &[Note], played: &Played) {
+        self.count("schedules");
+        notes.iter().filter_map(of_step).for_each(|what| self.count(what));
+        played.events.iter().filter_map(|event| of_event(&event.kind)).for_each(|what| self.count(what));
+        match &played.end {
+            None => self.count("hosts dropped"),
+            Some(Ok(Report { .. })) => self.count("hosts that ended well"),
+            Some(Err(HostError { .. })) => self.count("hosts that failed"),
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    /// That everything that may happen has, and none of it late.
+    pub fn are_worth_it(&self) {
+        let all = ["runs", "failures", "deaf for ever", "restarts", "hung", "overtaken", "hosts dropped"];
+        let missing: Vec<_> = all.into_iter().filter(|what| !self.0.contains_key(what)).collect();
+        assert!(missing.is_empty(), "never seen: {missing:?}");
+        // One that is woken late is waited for a second, and said to be. A busy machine makes a few of these.
+        let waited = self.0.get("waited for").copied().unwrap_or(0);
+        assert!(waited < self.0["schedules"] / 10, "who has ended is noticed late: {self}");
+    }
+}
+
+fn of_step(note: &Note) -> Option<&'static str> {
+    Some(match note.step {
+        Step::Start => "starts",
+        Step::Run => "runs",
+        Step::Stop => "stops",
+        Step::Failed(_) => "failures",
+        Step::Deaf => "deaf for ever",
+        _ => return None,
+    })
+}
+
+fn of_event(kind: &EventKind) -> Option<&'static str> {
+    Some(match kind {
+        EventKind::Restarting { .. } => "restarts",
+        EventKind::Hung(_) => "hung",
+        EventKind::Overtaken { .. } => "overtaken",
+        EventKind::Failed(_) => "failed for good",
+        EventKind::StillStarting { .. } | EventKind::StillStopping { .. } => "waited for",
+        _ => return None,
+    })
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut comma = "";
+        self.0.iter().try_for_each(|(what, n)| write!(f, "{}{what} {n}", std::mem::replace(&mut comma, ", ")))
+    }
+}
