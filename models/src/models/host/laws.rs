@@ -3,7 +3,7 @@
 use super::probe::Step;
 use super::stage::Stage;
 use crate::board::{Board, Inner, Slot};
-use crate::event::EventKind;
+use crate::event::{Event, EventKind};
 use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, State, StopReason};
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
@@ -195,6 +195,7 @@ pub(super) fn of_the_events(stage: &Stage) {
             let last = events.iter().rposition(|event| event.service.as_deref() == name && alive(&event.kind));
             assert_eq!(Some(end), last, "{name:?} is over when its end is told:{}", text());
         }
+        assert!(!starts_when_asked(&events, name), "{name:?} is started after it was asked to stop:{}", text());
         for &before in &stage.after[place] {
             let started =
                 at(Some(stage.names[before]), |kind| matches!(kind, EventKind::Started | EventKind::Failed(_)));
@@ -210,4 +211,12 @@ pub(super) fn of_the_events(stage: &Stage) {
     assert!(count(None, |kind| matches!(kind, EventKind::HostStopping { .. })) <= 1, "{}", text());
     assert!(started.is_none() || stopping.is_none() || started < stopping, "{}", text());
     assert!(stopping.is_none() && stopped.is_none() || stopping < stopped, "{}", text());
+}
+
+/// Whether a service is started again after it was asked to stop. A first start may have been under way.
+fn starts_when_asked(events: &[Event], name: Option<&str>) -> bool {
+    let own = events.iter().filter(|event| event.service.as_deref() == name);
+    let again = own.skip_while(|event| !matches!(event.kind, EventKind::Restarting { .. }));
+    let asked = again.skip_while(|event| !matches!(event.kind, EventKind::Stopping));
+    asked.into_iter().any(|event| matches!(event.kind, EventKind::Starting))
 }
