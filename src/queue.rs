@@ -73,7 +73,7 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// [`PushError::Stopped`] or [`PushError::Closed`], with the item.
+    /// [`PushError::Stopped`] or [`PushError::Closed`], with the item. Where it is both, `Stopped`.
     pub fn push_until(&self, item: T, stop: &StopToken) -> Result<(), PushError<T>> {
         self.push_by(item, stop, None)
     }
@@ -136,9 +136,14 @@ impl<T> Queue<T> {
         if stop.stop_requested() {
             return Err(PushError::Stopped(item));
         }
-        match self.try_push(item) {
+        let pushed = match self.try_push(item) {
             Err(PushError::Full(item)) => self.wait_for_room(item, stop, until),
-            done => done,
+            pushed => pushed,
+        };
+        match pushed {
+            // A stop without time for an order asks a producer, and closes its queue before it is awake.
+            Err(PushError::Closed(item)) if stop.stop_requested() => Err(PushError::Stopped(item)),
+            pushed => pushed,
         }
     }
 

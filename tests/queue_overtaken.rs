@@ -1,0 +1,28 @@
+//! 34, 71: a producer that is asked to stop while its queue closes, as in a stop that has no time left for an order.
+
+use crossbeam_channel::bounded;
+use hosted::{PushError, Queue, StopSource};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Both come between two looks of the producer in some of a hundred rounds; on one core, in some of a thousand.
+#[test]
+fn a_producer_that_is_asked_to_stop_before_its_queue_closes_hears_of_the_stop() {
+    for _ in 0..2_000 {
+        let (queue, stop, ready) = (Queue::bounded(1), StopSource::new(), Arc::new(Barrier::new(2)));
+        let (theirs, token, begin) = (queue.clone(), stop.token(), ready.clone());
+        let (told, tells) = bounded(1);
+        thread::spawn(move || {
+            begin.wait();
+            let push = || theirs.push_until(1, &token).map(|()| drop(theirs.drain()));
+            told.send(std::iter::repeat_with(push).find_map(Result::err)).unwrap();
+        });
+        ready.wait();
+        stop.request_stop();
+        queue.close();
+        assert_eq!(tells.recv_timeout(LIMIT).unwrap(), Some(PushError::Stopped(1)));
+    }
+}
