@@ -1,0 +1,79 @@
+//! The second host: a small application with every kind of service.
+
+use crate::chance::Chance;
+use crate::flaky::{Flaky, again, session};
+use crate::ledger::Books;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use hosted::{Context, Host, Result, Service, StopSource, every, worker};
+use std::convert::Infallible;
+use std::time::Duration;
+
+pub struct Guest {
+    pub host: Host,
+    alive: Sender<Infallible>,
+}
+
+/// What is left of a guest: the books of its queue, and a channel that disconnects when the last service is dropped.
+pub struct Remains {
+    pub books: Books,
+    pub gone: Receiver<Infallible>,
+}
+
+impl Guest {
+    /// Its jobs take `work`. Those that its consumers have no time for are left to be drained.
+    pub fn new(chance: &Chance, work: Duration) -> (Self, Remains) {
+        let (alive, gone) = bounded(0);
+        let mut guest = Guest { host: Host::new(), alive };
+        let books = Books::new(64);
+        for name in ["consumer 1", "consumer 2"] {
+            let chance = chance.clone();
+            let job = move |ctx: &Context| {
+                ctx.sleep(work)?;
+                chance.strike(100)
+            };
+            guest.add(name, books.consumer(job));
+        }
+        guest.add("producer", books.producer(chance, Duration::from_micros(200)));
+        let ticking = chance.clone();
+        guest.add("ticks", every(Duration::from_millis(1), move |_| ticking.strike(20))).after::<&str>([]);
+        guest.add("flaky", Flaky::new(chance)).after(["ticks"]).restart(again());
+        guest.add("session", session(chance)).after(["ticks"]).restart(again());
+        (guest, Remains { books, gone })
+    }
+
+    pub fn add(&mut self, name: &str, service: impl Service) -> &mut hosted::ServiceOptions {
+        self.host.add(name, Kept { service, _alive: self.alive.clone() })
+    }
+
+    /// One that does not hear that it is asked to stop, until it is released.
+    pub fn add_deaf(&mut self) -> StopSource {
+        let release = StopSource::new();
+        let released = release.token();
+        let deaf = worker(move |_| {
+            released.wait();
+            Ok(())
+        });
+        self.add("deaf", deaf);
+        release
+    }
+}
+
+/// A service that can be seen to be gone.
+struct Kept<S> {
+    service: S,
+    _alive: Sender<Infallible>,
+}
+
+impl<S: Service> Service for Kept<S> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.service.start(ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        self.service.run(ctx)
+    }
+
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.service.stop(ctx)
+    }
+}

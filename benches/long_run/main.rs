@@ -1,0 +1,115 @@
+//! The long run: what `examples/ingest` is made of, over a tree that never rests, with faults, for so many minutes; and
+//! in the same process a second host that is made and ended several times a second. Then: what has grown, what is left
+//! behind, and whether every job that was accepted was handled or drained.
+//!
+//! Exit code 1: something has grown or is left behind, a job was lost, or something happened that was not on purpose.
+
+#![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+#[path = "../../examples/ingest/job.rs"]
+mod job;
+#[path = "../../examples/ingest/tree.rs"]
+mod tree;
+#[path = "../../examples/ingest/catalogue.rs"]
+mod catalogue;
+#[path = "../../examples/ingest/store.rs"]
+mod store;
+#[path = "../../examples/ingest/digest.rs"]
+mod digest;
+#[path = "../../examples/ingest/retention.rs"]
+#[allow(dead_code)] // who asks whether it is done is ingest's `--once`
+mod retention;
+#[path = "../../examples/ingest/scan.rs"]
+mod scan;
+#[path = "../../examples/ingest/status.rs"]
+mod status;
+#[path = "../../examples/ingest/page.rs"]
+mod page;
+#[path = "../../examples/ingest/web.rs"]
+mod web;
+
+mod heap;
+mod resources;
+mod chance;
+mod tally;
+mod ledger;
+mod flaky;
+mod tokens;
+mod churn;
+mod client;
+mod guest;
+mod rounds;
+mod load;
+mod minute;
+mod growth;
+mod ending;
+
+use chance::{Chance, ON_PURPOSE};
+use harness::Bench;
+use hosted::{Result, StopSource, ctrl_c};
+use load::Load;
+use minute::Minute;
+use resources::Look;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{env, io, panic};
+use tally::Tally;
+
+const USAGE: &str = "\
+usage: cargo bench --bench long_run -- MINUTES [SEED]
+
+Runs for so long, or until ctrl-c. Without a number of minutes it does nothing.";
+
+fn main() -> Result<ExitCode> {
+    // `cargo bench` says `--bench`, which says nothing; a word is a row of another benchmark.
+    let numbers: Vec<u64> = env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
+    let Some(&minutes) = numbers.first() else {
+        println!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let seed = numbers.get(1).copied().unwrap_or(now);
+    let tally = Arc::new(Tally::default());
+    write_lines_to_nobody();
+    let told = tally.clone();
+    panic::set_hook(Box::new(move |panic| {
+        let text = panic.to_string();
+        if !text.contains(ON_PURPOSE) {
+            told.unexpected(text);
+        }
+    }));
+    let went_well = run(minutes, &Chance::new(seed), &tally, seed)?;
+    Ok(if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every line is made, as it is for a user who reads them.
+fn write_lines_to_nobody() {
+    let nobody = env_logger::Target::Pipe(Box::new(io::sink()));
+    env_logger::Builder::new().filter_level(log::LevelFilter::Debug).target(nobody).init();
+}
+
+fn run(minutes: u64, chance: &Chance, tally: &Arc<Tally>, seed: u64) -> Result<bool> {
+    let bench = Bench::from_args();
+    println!("\nseed {seed}");
+    let (signal, parent) = (ctrl_c()?, StopSource::new());
+    parent.request_stop_after(Duration::from_secs(u64::MAX >> 32)); // from here on there is the timer's thread
+    let before = Look::now();
+
+    let mut load = Load::new(chance, tally, &parent.token())?;
+    load.host.start()?;
+    let stop = StopSource::linked([&signal, &load.host.handle().stopping()]).token();
+    let table = bench.table("Minutes", minute::COLUMNS);
+    let watch = |number| {
+        let minute = Minute::watch(&stop, &load.host, chance, tally)?;
+        table.row(&minute.row(number));
+        Some(minute)
+    };
+    let watched: Vec<Minute> = (1..=minutes as usize).map_while(watch).collect();
+
+    let went_well = ending::end(&bench, load, tally, before);
+    Ok(growth::tell(&bench, &watched) & went_well)
+}

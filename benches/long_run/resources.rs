@@ -1,0 +1,53 @@
+//! What the process has at this moment, and what it has used: from `/proc`.
+
+use crate::heap;
+use crate::load::CATALOGUE;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub const BYTES: usize = 0;
+pub const BLOCKS: usize = 1;
+pub const RESIDENT: usize = 2;
+pub const THREADS: usize = 3;
+pub const DESCRIPTORS: usize = 4;
+
+/// Bytes and blocks on the heap, KiB resident, threads, descriptors.
+#[derive(Clone, Copy)]
+pub struct Look(pub [i64; 5]);
+
+impl Look {
+    pub fn now() -> Self {
+        // The heap comes first: looking at the rest allocates.
+        let heap = [heap::bytes(), heap::blocks()];
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let resident = resident.trim().trim_end_matches(" kB").parse().unwrap();
+        let threads = fs::read_dir("/proc/self/task").unwrap().count() as i64;
+        Look([heap[0], heap[1], resident, threads, descriptors()])
+    }
+
+    /// The least of each. What comes and goes is not in it, and what is left behind is.
+    pub fn least(self, other: Look) -> Look {
+        let mut least = self.0;
+        least.iter_mut().zip(other.0).for_each(|(least, other)| *least = other.min(*least));
+        Look(least)
+    }
+}
+
+/// Without those of the catalogue's file: SQLite keeps what a connection had open until no other connection of the process
+/// has a lock, for the next ones to use. So there are as many as there once were connections at once.
+fn descriptors() -> i64 {
+    let is_ours = |target: &PathBuf| !target.ends_with(CATALOGUE);
+    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.filter(is_ours).count() as i64 - 1 // one of them is for this look
+}
+
+/// The time on processors, of all threads.
+pub fn cpu() -> Duration {
+    // Behind the name, which may have spaces in it, these are numbers 12 and 13; in hundredths of a second.
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    let hundredths: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(hundredths * 10)
+}

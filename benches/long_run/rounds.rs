@@ -1,0 +1,179 @@
+//! What the second host goes through: several times a second it is made, started, and ended in some way.
+
+use crate::chance::{Chance, ON_PURPOSE};
+use crate::guest::Guest;
+use crate::tally::Tally;
+use crossbeam_channel::RecvTimeoutError::Disconnected;
+use hosted::{Cause, Host, HostError, Outcome, Report, Service, StopReason, StopSource, task, worker};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// So that a hang becomes a finding.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The deadline of a stop that cannot keep it.
+const SHORT: Duration = Duration::from_millis(50);
+
+const AT_ONCE: Duration = Duration::ZERO;
+const LONG: Duration = Duration::from_millis(10);
+
+/// One way to end: what it is called, how long a job takes meanwhile, and what is done.
+type End = (&'static str, Duration, fn(&Round, Guest));
+
+const ENDS: [End; 11] = [
+    ("stopped", AT_ONCE, Round::stopped),
+    ("stopped", AT_ONCE, Round::stopped),
+    ("stopped while one is deaf, and again", AT_ONCE, Round::deaf),
+    ("stopped while one is deaf and jobs take long, and again", LONG, Round::deaf),
+    ("dropped", AT_ONCE, Round::dropped),
+    ("dropped while one is deaf", AT_ONCE, Round::dropped_deaf),
+    ("rolled back: a start failed", AT_ONCE, Round::broken),
+    ("rolled back: a start took too long", AT_ONCE, Round::late),
+    ("asked to stop while it started", AT_ONCE, Round::interrupted),
+    ("stopped by a failure", AT_ONCE, Round::doomed),
+    ("run until a token stops", AT_ONCE, Round::run),
+];
+
+pub fn rounds(chance: &Chance, tally: &Arc<Tally>) -> impl Service {
+    let (chance, tally) = (chance.clone(), tally.clone());
+    worker(move |ctx| {
+        loop {
+            ctx.sleep(chance.millis(5..50))?;
+            let end = ENDS[chance.below(ENDS.len() as u64) as usize];
+            Round { chance: chance.clone(), tally: tally.clone(), what: end.0 }.play(end);
+        }
+    })
+}
+
+struct Round {
+    chance: Chance,
+    tally: Arc<Tally>,
+    what: &'static str,
+}
+
+impl Round {
+    fn play(&self, (_, work, end): End) {
+        let (guest, remains) = Guest::new(&self.chance, work);
+        end(self, guest);
+        let gone = remains.gone.recv_timeout(PATIENCE);
+        self.expect(gone == Err(Disconnected), "a service of it is still there");
+        remains.books.drain();
+        let sums = &remains.books.sums;
+        self.expect(sums.are_balanced(), &format!("accepted = handled + drained is not so: {sums}"));
+        self.tally.guests.add(sums);
+        *self.tally.rounds.lock().entry(self.what).or_default() += 1;
+    }
+
+    fn stopped(&self, mut guest: Guest) {
+        self.start(&mut guest.host);
+        let asked = Instant::now();
+        let result = guest.host.stop(PATIENCE);
+        self.tally.stops.add(asked.elapsed());
+        self.expect_well(result);
+    }
+
+    fn deaf(&self, mut guest: Guest) {
+        let release = guest.add_deaf();
+        self.start(&mut guest.host);
+        let asked = Instant::now();
+        let result = guest.host.stop(SHORT);
+        self.tally.overdue.add(asked.elapsed().saturating_sub(SHORT));
+        let is_named = |report: &Report| {
+            let deaf = report.services.iter().find(|service| &*service.name == "deaf");
+            deaf.is_some_and(|deaf| matches!(deaf.outcome, Outcome::Hung(_)))
+        };
+        self.expect(result.is_err_and(|error| is_named(error.report())), "the deaf one is not called hung");
+        release.request_stop();
+        self.expect_well(guest.host.stop(PATIENCE));
+    }
+
+    fn dropped(&self, mut guest: Guest) {
+        if self.chance.below(4) > 0 {
+            self.start(&mut guest.host);
+        }
+    }
+
+    fn dropped_deaf(&self, mut guest: Guest) {
+        let release = guest.add_deaf();
+        guest.host.stop_timeout(SHORT);
+        self.start(&mut guest.host);
+        let asked = Instant::now();
+        drop(guest);
+        self.tally.overdue.add(asked.elapsed().saturating_sub(SHORT));
+        release.request_stop();
+    }
+
+    fn broken(&self, mut guest: Guest) {
+        let chance = self.chance.clone();
+        guest.add("broken", task(move |_| chance.strike(1)));
+        self.expect_failed(guest.host.start(), "broken", |cause| !matches!(cause, Cause::TimedOut(_)));
+    }
+
+    fn late(&self, mut guest: Guest) {
+        guest.add("late", task(|ctx| Ok(ctx.sleep(PATIENCE)?))).start_timeout(Duration::from_millis(5));
+        self.expect_failed(guest.host.start(), "late", |cause| matches!(cause, Cause::TimedOut(_)));
+    }
+
+    fn interrupted(&self, mut guest: Guest) {
+        guest.add(
+            "done already",
+            task(|ctx| {
+                ctx.host().request_stop();
+                Ok(())
+            }),
+        );
+        let result = guest.host.start();
+        let is_requested = |error: &HostError| error.report().reason == StopReason::Requested;
+        self.expect(result.as_ref().is_err_and(is_requested), "it was asked to stop, and is not");
+        result.err().iter().for_each(|error| self.expect_on_purpose(error));
+    }
+
+    fn doomed(&self, mut guest: Guest) {
+        let chance = self.chance.clone();
+        let doomed = worker(move |ctx| {
+            ctx.sleep(chance.millis(0..5))?;
+            chance.strike(1)
+        });
+        guest.add("doomed", doomed);
+        self.start(&mut guest.host);
+        self.expect(guest.host.wait() == StopReason::Failed("doomed".into()), "it waited for something else");
+        let result = guest.host.stop(PATIENCE).map(drop);
+        self.expect_failed(result, "doomed", |cause| !matches!(cause, Cause::TimedOut(_)));
+    }
+
+    fn run(&self, mut guest: Guest) {
+        let stop = StopSource::new();
+        stop.request_stop_after(self.chance.millis(0..30));
+        self.expect_well(guest.host.run_until(&stop.token()));
+    }
+
+    /// Starts it, and lets it run for a while.
+    fn start(&self, host: &mut Host) {
+        self.expect_well(host.start());
+        thread::sleep(self.chance.millis(0..30));
+    }
+
+    fn expect(&self, is_so: bool, else_what: &str) {
+        if !is_so {
+            self.tally.unexpected(format!("{}: {else_what}", self.what));
+        }
+    }
+
+    /// Well, but for what goes wrong on purpose.
+    fn expect_well<T>(&self, result: Result<T, HostError>) {
+        result.err().iter().for_each(|error| self.expect_on_purpose(error));
+    }
+
+    fn expect_on_purpose(&self, error: &HostError) {
+        let is_set_up = error.failures().is_empty() && std::error::Error::source(error).is_some();
+        let others = error.failures().iter().filter(|failure| !failure.to_string().contains(ON_PURPOSE));
+        self.expect(!is_set_up && others.count() == 0, &error.to_string());
+    }
+
+    /// It failed, and first of all because of this service.
+    fn expect_failed(&self, result: Result<(), HostError>, service: &str, cause: fn(&Cause) -> bool) {
+        let Err(error) = result else { return self.expect(false, "it did not fail") };
+        let is_first = error.failures().first().is_some_and(|first| first.service() == service && cause(first.cause()));
+        self.expect(is_first, &error.to_string());
+    }
+}
