@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Soon, and for ever.
 pub fn again() -> Restart {
     let backoff = Duration::from_millis(1)..=Duration::from_millis(20);
-    Restart::always().backoff(backoff).give_up_after(u32::MAX).stable_after(Duration::ZERO).also_first_start()
+    Restart::always().backoff(backoff).give_up_after(u32::MAX).also_first_start()
 }
 
 /// A service whose start, run and stop may each go wrong. What it holds must not outlive a run.

@@ -1,5 +1,5 @@
-//! What has grown: the median of the last third of the minutes beside that of the first. The first minute is not counted:
-//! there caches fill, and the queues of those who do not read.
+//! What has grown: the median of the last third of the minutes beside that of the first. The first minute is not
+//! counted: there caches fill, and the queues of those who do not read.
 
 use crate::harness::Bench;
 use crate::harness::table::{duration, quartiles, verdict};

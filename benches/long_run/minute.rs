@@ -12,8 +12,8 @@ pub const COLUMNS: &str = "minute | heap, KiB | blocks | resident, MiB | threads
 
 /// How often somebody looks at what the process has: so often that some look of each minute finds nobody who is only
 /// there for a moment.
-const LOOK: Duration = Duration::from_millis(100);
-const LOOKS: u32 = 600;
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 1_200;
 
 /// Median, 99 % and longest, in nanoseconds.
 pub type Spread = Option<[f64; 3]>;
@@ -40,9 +40,8 @@ impl Minute {
         let (began, done_before, cpu_before) = (Instant::now(), done(chance, tally), cpu());
         let mut least = Look::now();
         for look in 1..=LOOKS {
-            let short_lived = host.events(); // a listener that goes leaves nothing either
+            drop(host.events()); // a listener that goes leaves nothing either, once the next event has told that it is gone
             stop.sleep_until(began + LOOK * look).ok()?;
-            drop(short_lived);
             least = least.least(Look::now());
         }
         let mut done = done(chance, tally);

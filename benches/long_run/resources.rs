@@ -35,8 +35,8 @@ impl Look {
     }
 }
 
-/// Without those of the catalogue's file: SQLite keeps what a connection had open until no other connection of the process
-/// has a lock, for the next ones to use. So there are as many as there once were connections at once.
+/// Without those of the catalogue's file: SQLite keeps what a connection had open until no other connection of the
+/// process has a lock, for the next ones to use. So there are as many as there once were connections at once.
 fn descriptors() -> i64 {
     let is_ours = |target: &PathBuf| !target.ends_with(CATALOGUE);
     let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
