@@ -6,10 +6,10 @@ use crate::harness::table::{duration, quartiles, verdict};
 use crate::minute::{Minute, Spread};
 use crate::resources::{BLOCKS, BYTES, DESCRIPTORS, RESIDENT, THREADS};
 
-/// Batches, pages and paths are of all sizes, and now and then a list of them is longer than ever before, and keeps its
-/// room. A 24-byte callback that is left behind once in each second host is ten times this in half an hour.
-const NOISE_BYTES: f64 = 32.0 * 1024.0;
-const NOISE_BLOCKS: f64 = 250.0;
+/// Texts are of all lengths, and now and then a list is longer than ever before, and keeps its room. A callback that is
+/// left behind by each second host comes to twenty times this in half an hour.
+const NOISE_BYTES: f64 = 16.0 * 1024.0;
+const NOISE_BLOCKS: f64 = 100.0;
 
 /// What is measured: its name, how it is read, how it is written, and how much of it is no growth yet.
 struct Measure {
