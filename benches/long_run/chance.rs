@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// What every error and panic says that is made here: what says something else was not expected.
 pub const ON_PURPOSE: &str = "on purpose";
-/// What may go wrong in the first host: the second is what comes of a locked catalogue.
-pub const KNOWN: [&str; 2] = [ON_PURPOSE, "database is locked"];
+/// What may go wrong in the first host: also what comes of a catalogue that is locked, and of a file that nobody may read.
+pub const KNOWN: [&str; 3] = [ON_PURPOSE, "database is locked", "Permission denied"];
 
 /// A row of numbers that the seed decides. Which thread draws which of them is the scheduler's choice.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use crate::minute::{Minute, Spread};
 use crate::resources::{BLOCKS, BYTES, DESCRIPTORS, RESIDENT, THREADS};
 
 /// Texts are of all lengths, and now and then a list is longer than ever before, and keeps its room. A callback that is
-/// left behind by each second host comes to twenty times this in half an hour.
+/// left behind by each second host is 25 KB and 1,000 blocks a minute.
 const NOISE_BYTES: f64 = 16.0 * 1024.0;
 const NOISE_BLOCKS: f64 = 100.0;
 
