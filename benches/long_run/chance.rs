@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// What every error and panic says that is made here: what says something else was not expected.
 pub const ON_PURPOSE: &str = "on purpose";
-/// What may go wrong in the first host: also what comes of a catalogue that is locked, and of a file that nobody may read.
+/// What may go wrong in the first host: also what comes of a locked catalogue, and of a file that may not be read.
 pub const KNOWN: [&str; 3] = [ON_PURPOSE, "database is locked", "Permission denied"];
 
 /// A row of numbers that the seed decides. Which thread draws which of them is the scheduler's choice.

@@ -40,7 +40,7 @@ impl Minute {
         let (began, done_before, cpu_before) = (Instant::now(), done(chance, tally), cpu());
         let mut least = Look::now();
         for look in 1..=LOOKS {
-            drop(host.events()); // a listener that goes leaves nothing either, once the next event has told that it is gone
+            drop(host.events()); // a listener that goes leaves nothing either, once the next event has told so
             stop.sleep_until(began + LOOK * look).ok()?;
             least = least.least(Look::now());
         }
