@@ -118,6 +118,7 @@ fn whatever_happens_every_law_holds_and_nothing_is_left_behind() {
     for n in 0..schedules {
         play(first + step * n, &outer.token(), &mut totals);
         before.settle();
+        totals.in_time();
     }
     let after = before.settle();
     eprintln!("{totals}\nbefore: {before:?}\nafter:  {after:?}");

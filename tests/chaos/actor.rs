@@ -141,6 +141,7 @@ fn wait(how: How, ctx: &Context) -> Result {
         How::Receive => ctx.recv(&never::<()>())?,
         How::Done => select! { recv(ctx.done()) -> _ => {} },
         How::Linked => StopSource::linked([ctx.stop_token()]).token().wait(),
+        How::Together => thread::scope(|threads| (0..3).for_each(|_| drop(threads.spawn(|| ctx.wait())))),
     }
     Ok(())
 }

@@ -68,6 +68,8 @@ pub enum How {
     Receive,
     Done,
     Linked,
+    /// With threads of its own.
+    Together,
 }
 
 /// One service.
@@ -202,7 +204,7 @@ impl Chance {
     }
 
     fn kind(&mut self, may_be_group: bool) -> Kind {
-        let how = [How::Wait, How::Sleep, How::Receive, How::Done, How::Linked];
+        let how = [How::Wait, How::Sleep, How::Receive, How::Done, How::Linked, How::Together];
         match self.dice.below(if may_be_group { 12 } else { 11 }) {
             0 | 1 => Kind::Completes,
             2..=4 => Kind::Waits(self.dice.pick(&how)),

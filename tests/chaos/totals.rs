@@ -25,14 +25,18 @@ impl Totals {
         *self.0.entry(what).or_default() += 1;
     }
 
-    /// That everything that may happen has, and none of it late.
+    /// That everything that may happen has.
     pub fn are_worth_it(&self) {
         let all = ["runs", "failures", "deaf for ever", "restarts", "hung", "overtaken", "hosts dropped"];
         let missing: Vec<_> = all.into_iter().filter(|what| !self.0.contains_key(what)).collect();
         assert!(missing.is_empty(), "never seen: {missing:?}");
-        // One that is woken late is waited for a second, and said to be. A busy machine makes a few of these.
+    }
+
+    /// Whoever is woken by nothing but the line that says each second who is waited for has been told too late. A busy
+    /// machine makes a few of these lines.
+    pub fn in_time(&self) {
         let waited = self.0.get("waited for").copied().unwrap_or(0);
-        assert!(waited < self.0["schedules"] / 10, "who has ended is noticed late: {self}");
+        assert!(waited < 20 + self.0["schedules"] / 10, "who has ended is noticed late: {self}");
     }
 }
 
