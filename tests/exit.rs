@@ -3,6 +3,7 @@
 
 mod child;
 
+use child::programs::{for_ever, only_started};
 use child::{Child, leave, say};
 use hosted::{Context, Host, Outcome, Phase, Result, Service, StopSource, StopToken, ctrl_c, task, worker};
 use std::error::Error;
@@ -30,19 +31,13 @@ fn programs() {
         ("hung start, code", || leave(hung_start().run().unwrap_err().exit_code())),
         ("no handler", no_handler),
         ("handler of its own", handler_of_its_own),
-        ("deaf to signals", deaf_to_signals),
+        ("only started", only_started),
         ("exit in start", || exit_in(Phase::Start)),
         ("exit in run", || exit_in(Phase::Run)),
         ("exit in stop", || exit_in(Phase::Stop)),
         ("exit in callback", || exit_in(Phase::Callback)),
         ("exit in drop", || exit_in(Phase::Drop)),
     ]);
-}
-
-fn for_ever() -> ! {
-    loop {
-        std::thread::park();
-    }
 }
 
 /// A host with a service that fails once all have started.
@@ -151,17 +146,10 @@ fn start_stop_and_run_until_install_no_handler() {
     assert_eq!(Child::play("no handler").ends(), (0, String::new()));
 }
 
-fn deaf_to_signals() {
-    let mut host = idle_host();
-    host.start().unwrap();
-    say("ready");
-    for_ever()
-}
-
 // 63
 #[test]
 fn a_host_that_only_started_leaves_a_signal_its_usual_effect() {
-    let child = Child::play("deaf to signals");
+    let child = Child::play("only started");
     child.signal("TERM");
     assert_eq!(child.ends(), (-15, String::new()));
 }

@@ -3,13 +3,10 @@
 
 mod child;
 
-use child::{Child, leave, say};
-use hosted::{Context, Host, Result, Service, StopReason, ctrl_c, task, worker};
-use std::process::{Command, ExitCode};
+use child::programs::{deaf, for_ever, graceful, is_graceful, stay};
+use child::{AN_HOUR, Child, leave, say};
+use hosted::{Context, Host, StopReason, ctrl_c, task, worker};
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
-
-const AN_HOUR: Duration = Duration::from_secs(3_600);
 
 #[test]
 #[ignore = "the children of the others"]
@@ -28,43 +25,6 @@ fn programs() {
     ]);
 }
 
-/// Says what is done to it.
-struct Server;
-
-impl Service for Server {
-    fn run(&mut self, ctx: &Context) -> Result {
-        say("ready");
-        ctx.wait();
-        Ok(())
-    }
-
-    fn stop(&mut self, _: &Context) -> Result {
-        say("stop");
-        Ok(())
-    }
-}
-
-fn for_ever() -> ! {
-    loop {
-        std::thread::park();
-    }
-}
-
-fn graceful() {
-    let mut host = Host::new();
-    host.add("server", Server);
-    let report = host.run().unwrap();
-    say(&format!("after run: {:?}", report.reason));
-    leave(ExitCode::from(7))
-}
-
-fn is_graceful(child: Child, signal: &str) {
-    child.signal(signal);
-    child.says("stop");
-    child.says("after run: Signal");
-    assert_eq!(child.ends(), (7, String::new()), "{signal}");
-}
-
 // 59
 #[test]
 fn a_signal_lets_run_return_ok_what_comes_after_it_run_and_main_choose_its_own_exit_code() {
@@ -77,10 +37,7 @@ fn a_signal_lets_run_return_ok_what_comes_after_it_run_and_main_choose_its_own_e
 #[test]
 fn a_background_job_of_a_script_starts_and_hears_signals_though_the_shell_ignores_ctrl_c_there() {
     for signal in ["INT", "TERM"] {
-        let exe = std::env::current_exe().unwrap();
-        let in_background = ["-c", r#""$0" "$@" & wait $!"#];
-        let command = &mut Command::new("sh");
-        is_graceful(Child::start(command.args(in_background).arg(exe).args(child::ARGS), "graceful"), signal);
+        is_graceful(Child::script(r#""$0" "$@" & wait $!"#, "graceful"), signal);
     }
 }
 
@@ -98,20 +55,6 @@ fn every_token_of_ctrl_c_is_stopped_by_a_signal_without_a_host_too() {
     let child = Child::play("token");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));
-}
-
-/// Says when it is asked to stop, and goes on.
-fn stay(ctx: &Context) -> Result {
-    say("ready");
-    ctx.wait();
-    say("asked");
-    for_ever()
-}
-
-fn deaf() {
-    let mut host = Host::new();
-    host.stop_timeout(AN_HOUR).add("deaf", worker(stay));
-    leave(host.run().map(drop))
 }
 
 // 60

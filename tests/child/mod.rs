@@ -2,6 +2,10 @@
 //!
 //! A test file that uses it has `programs`, an ignored test that calls [`play`] with a name and a function each.
 
+#![allow(dead_code)] // each test binary uses its own part of it
+
+pub(crate) mod programs;
+
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -10,6 +14,9 @@ use std::time::Duration;
 
 /// A hang becomes a failure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Longer than any test, and than any child.
+pub(crate) const AN_HOUR: Duration = Duration::from_secs(3_600);
 
 /// How the test binary becomes a child.
 pub(crate) const ARGS: [&str; 4] = ["programs", "--exact", "--ignored", "--nocapture"];
@@ -29,7 +36,9 @@ pub(crate) fn play(programs: &[(&str, fn())]) {
         std::thread::sleep(5 * LIMIT); // where the parent has died, nobody else ends it
         std::process::exit(99)
     });
-    say(&std::process::id().to_string());
+    // In a namespace of its own it does not know by itself how its parent calls it.
+    let seen = std::fs::read_link("/proc/self").map(|link| link.display().to_string());
+    say(&seen.unwrap_or_else(|_| std::process::id().to_string()));
     (program.1)();
 }
 
@@ -61,12 +70,18 @@ impl Child {
     /// Starts a process that plays `program`, and waits until that says `ready`.
     pub(crate) fn play(program: &str) -> Self {
         let exe = std::env::current_exe().unwrap();
-        Self::start(Command::new(exe).args(ARGS), program)
+        Self::start(Command::new(exe).args(ARGS).stdin(Stdio::null()), program)
+    }
+
+    /// The same by a script for `sh`, in which `"$0" "$@"` is that process.
+    pub(crate) fn script(script: &str, program: &str) -> Self {
+        let exe = std::env::current_exe().unwrap();
+        Self::start(Command::new("sh").args(["-c", script]).arg(exe).args(ARGS).stdin(Stdio::null()), program)
     }
 
     /// The same by a command that passes [`ARGS`] on to the test binary.
     pub(crate) fn start(command: &mut Command, program: &str) -> Self {
-        let command = command.env(PROGRAM, program).stdin(Stdio::null());
+        let command = command.env(PROGRAM, program);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let ((say, lines), (complain, errors), (tell, end)) = (unbounded(), bounded(1), bounded(1));
@@ -100,6 +115,12 @@ impl Child {
     /// Sends it a signal: `INT`, `TERM`, `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         assert!(kill(name, &self.id));
+    }
+
+    /// Runs a script for `sh`, in which `$1` is its number. Gives what the script prints.
+    pub(crate) fn suffers(&self, script: &str) -> String {
+        let output = Command::new("sh").args(["-c", script, "suffers", &self.id]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Waits for its end, and gives its exit code and what stands on stderr. A signal that killed it is a negative code.
