@@ -9,7 +9,7 @@ pub(crate) mod programs;
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio, Termination};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio, Termination};
 use std::time::Duration;
 
 /// A hang becomes a failure.
@@ -60,6 +60,8 @@ pub(crate) fn leave(result: impl Termination) -> ! {
 pub(crate) struct Child {
     /// Of the one to send signals to.
     id: String,
+    /// Its standard input, until that is closed.
+    input: Option<ChildStdin>,
     lines: Receiver<String>,
     errors: Receiver<String>,
     end: Receiver<ExitStatus>,
@@ -70,19 +72,19 @@ impl Child {
     /// Starts a process that plays `program`, and waits until that says `ready`.
     pub(crate) fn play(program: &str) -> Self {
         let exe = std::env::current_exe().unwrap();
-        Self::start(Command::new(exe).args(ARGS).stdin(Stdio::null()), program)
+        Self::start(Command::new(exe).args(ARGS), program)
     }
 
     /// The same by a script for `sh`, in which `"$0" "$@"` is that process.
     pub(crate) fn script(script: &str, program: &str) -> Self {
         let exe = std::env::current_exe().unwrap();
-        Self::start(Command::new("sh").args(["-c", script]).arg(exe).args(ARGS).stdin(Stdio::null()), program)
+        Self::start(Command::new("sh").args(["-c", script]).arg(exe).args(ARGS), program)
     }
 
     /// The same by a command that passes [`ARGS`] on to the test binary.
     pub(crate) fn start(command: &mut Command, program: &str) -> Self {
         let command = command.env(PROGRAM, program);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let ((say, lines), (complain, errors), (tell, end)) = (unbounded(), bounded(1), bounded(1));
         std::thread::spawn(move || {
@@ -95,7 +97,8 @@ impl Child {
             _ = err.read_to_string(&mut text);
             complain.send(text)
         });
-        let mut this = Child { id: child.id().to_string(), lines, errors, end, ended: false };
+        let (id, input) = (child.id().to_string(), child.stdin.take());
+        let mut this = Child { id, input, lines, errors, end, ended: false };
         std::thread::spawn(move || tell.send(child.wait().unwrap()));
         this.id = this.next();
         this.says("ready");
@@ -115,6 +118,16 @@ impl Child {
     /// Sends it a signal: `INT`, `TERM`, `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         assert!(kill(name, &self.id));
+    }
+
+    /// Types this on its standard input.
+    pub(crate) fn reads(&mut self, text: &str) {
+        self.input.as_mut().expect("an open input").write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Lets its standard input end.
+    pub(crate) fn reads_the_end(&mut self) {
+        self.input = None;
     }
 
     /// Runs a script for `sh`, in which `$1` is its number. Gives what the script prints.

@@ -1,0 +1,106 @@
+//! Promises 59, 60, 62, 63: signals and exit codes as a shell has them: `nohup`, `setsid`, `timeout`, jobs, pipelines.
+#![cfg(unix)]
+
+mod child;
+
+use child::programs::{deaf, graceful, is_graceful, only_started};
+use child::{Child, leave, say};
+use hosted::{Host, worker};
+
+/// Ends with the exit code that the shell sees.
+const SHELL: &str = r#""$0" "$@"; exit $?"#;
+
+#[test]
+#[ignore = "the children of the others"]
+fn programs() {
+    child::play(&[("graceful", graceful), ("deaf", deaf), ("only started", only_started), ("prints", prints)]);
+}
+
+// 59
+#[test]
+fn under_nohup_a_hangup_stops_a_host_that_runs_though_it_was_to_be_ignored() {
+    for signal in ["HUP", "TERM", "INT"] {
+        is_graceful(Child::script(r#"exec nohup "$0" "$@""#, "graceful"), signal);
+    }
+}
+
+// 63
+#[test]
+fn under_nohup_a_hangup_is_ignored_by_a_host_that_only_started() {
+    let child = Child::script(r#"exec nohup "$0" "$@""#, "only started");
+    child.signal("HUP");
+    child.signal("TERM");
+    assert_eq!(child.ends(), (-15, String::new()), "the hangup is no signal to it");
+}
+
+// 59
+#[test]
+fn in_a_session_of_its_own_a_host_hears_signals() {
+    for signal in ["INT", "TERM", "HUP"] {
+        is_graceful(Child::script(r#"exec setsid "$0" "$@""#, "graceful"), signal);
+    }
+}
+
+// 63
+#[test]
+fn in_a_background_job_of_a_script_ctrl_c_is_ignored_by_a_host_that_only_started() {
+    let child = Child::script(r#""$0" "$@" & wait $!"#, "only started");
+    child.signal("INT");
+    child.signal("TERM");
+    assert_eq!(child.ends().0, 143, "ctrl-c is no signal to it");
+}
+
+// 59, 60, 63
+#[test]
+fn the_shell_sees_the_exit_code_of_main_or_130_and_128_and_the_signal_where_no_host_runs() {
+    for signal in ["INT", "TERM", "HUP"] {
+        is_graceful(Child::script(SHELL, "graceful"), signal);
+        let child = Child::script(SHELL, "deaf");
+        child.signal(signal);
+        child.says("asked");
+        child.signal(signal);
+        assert_eq!(child.ends(), (130, String::new()), "{signal}");
+    }
+    for (signal, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
+        let child = Child::script(SHELL, "only started");
+        child.signal(signal);
+        assert_eq!(child.ends().0, code, "{signal}");
+    }
+}
+
+// 63
+#[test]
+fn signals_that_are_not_the_librarys_end_the_process_without_a_stop_and_the_shell_sees_128_and_the_signal() {
+    let others = [("QUIT", 131), ("ABRT", 134), ("KILL", 137), ("USR1", 138), ("USR2", 140), ("ALRM", 142)];
+    for (signal, code) in others {
+        // Without the limit two of them may write a core file.
+        let child = Child::script(&format!("ulimit -c 0; {SHELL}"), "graceful");
+        child.signal(signal);
+        assert_eq!(child.ends().0, code, "{signal}");
+    }
+}
+
+/// Prints until nobody listens.
+fn prints() {
+    let mut host = Host::new();
+    host.add(
+        "prints",
+        worker(|_| {
+            loop {
+                println!("a line");
+            }
+        }),
+    );
+    say("ready");
+    leave(host.run().map(drop))
+}
+
+// 62
+#[test]
+fn in_a_pipeline_whose_reader_has_gone_a_print_is_the_failure_of_its_service() {
+    let script = r#"exec 3>&1; { "$0" "$@"; printf '\n@@code %s\n' $? >&3; } | sed /@@ready/q"#;
+    let child = Child::script(script, "prints");
+    child.says("code 1");
+    let (_, said) = child.ends();
+    assert!(said.contains("service `prints` panicked while running: failed printing to stdout"), "{said}");
+}
