@@ -60,7 +60,7 @@ fn stopping(why: Why, stays: bool) {
     let run = move |ctx: &Context| {
         ctx.wait_until_started()?;
         match why {
-            Why::Handle => _ = ctx.host().request_stop(),
+            Why::Handle => ctx.host().request_stop(),
             _ => Err("connection refused")?,
         }
         Ok(())

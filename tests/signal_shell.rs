@@ -1,9 +1,9 @@
 //! Promises 59, 60, 62, 63: signals and exit codes as a shell has them: `nohup`, `setsid`, `timeout`, jobs, pipelines.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod child;
 
-use child::programs::{deaf, graceful, is_graceful, only_started};
+use child::programs::{deaf, ends_gracefully, graceful, is_graceful, only_started};
 use child::{Child, leave, say};
 use hosted::{Host, worker};
 
@@ -103,4 +103,44 @@ fn in_a_pipeline_whose_reader_has_gone_a_print_is_the_failure_of_its_service() {
     child.says("code 1");
     let (_, said) = child.ends();
     assert!(said.contains("service `prints` panicked while running: failed printing to stdout"), "{said}");
+}
+
+const CTRL_C: &str = "\x03";
+
+/// In a terminal of its own, which hands on what it reads. What it prints goes where the script's does.
+const TERMINAL: &str = r#"exec 3>&1 4>&2; exec script -qec "exec '$0' $* >&3 2>&4" /dev/null >/dev/null"#;
+
+// 59, 60
+#[test]
+fn ctrl_c_in_a_terminal_stops_a_host_and_pressed_again_ends_the_process_with_130() {
+    let mut child = Child::script(TERMINAL, "graceful");
+    child.reads(CTRL_C);
+    ends_gracefully(child, "ctrl-c");
+    let mut child = Child::script(TERMINAL, "deaf");
+    child.reads(CTRL_C);
+    child.says("asked");
+    child.reads(CTRL_C);
+    assert_eq!(child.ends(), (130, String::new()));
+}
+
+// 59
+#[test]
+fn a_terminal_that_is_closed_stops_a_host_gracefully() {
+    let child = Child::script(TERMINAL, "graceful");
+    child.signal_parent("KILL");
+    child.says("stop");
+    child.says("after run: Signal");
+    assert_eq!(child.ends(), (-9, String::new()), "the terminal's end, not the host's");
+}
+
+// 59
+#[test]
+fn the_two_signals_that_timeout_sends_are_one() {
+    let codes = [(); 10].map(|()| {
+        let child = Child::script(r#"exec timeout 3600 "$0" "$@""#, "graceful");
+        child.signal_parent("TERM"); // `timeout` hands it on to the process, and then to its group
+        child.ends_saying().0
+    });
+    // On a busy machine some come further apart than a millisecond: never all of them.
+    assert!(codes.iter().all(|code| [7, 130].contains(code)) && codes.contains(&7), "{codes:?}");
 }

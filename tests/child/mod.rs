@@ -130,21 +130,35 @@ impl Child {
         self.input = None;
     }
 
-    /// Runs a script for `sh`, in which `$1` is its number. Gives what the script prints.
-    pub(crate) fn suffers(&self, script: &str) -> String {
-        let output = Command::new("sh").args(["-c", script, "suffers", &self.id]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
+    /// Sends a signal to the process that started it.
+    pub(crate) fn signal_parent(&self, name: &str) {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id)).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        assert!(kill(name, fields.split(' ').nth(1).unwrap()));
+    }
+
+    /// Runs a script for `sh`, in which `$1` is its number.
+    pub(crate) fn suffers(&self, script: &str) {
+        let mut command = Command::new("sh");
+        // The process may end meanwhile: what is said of that is of no interest.
+        command.args(["-c", script, "suffers", &self.id]).stderr(Stdio::null()).status().unwrap();
     }
 
     /// Waits for its end, and gives its exit code and what stands on stderr. A signal that killed it is a negative code.
     /// It has said no more.
-    pub(crate) fn ends(mut self) -> (i32, String) {
+    pub(crate) fn ends(self) -> (i32, String) {
+        let (code, more, complaints) = self.ends_saying();
+        assert_eq!(more, [""; 0]);
+        (code, complaints)
+    }
+
+    /// As [`ends`](Self::ends), and gives what it has still said.
+    pub(crate) fn ends_saying(mut self) -> (i32, Vec<String>, String) {
         let status = self.end.recv_timeout(LIMIT).expect("it does not end");
         self.ended = true;
-        let more: Vec<String> = self.lines.iter().collect();
-        assert_eq!(more, [""; 0]);
+        let more = self.lines.iter().collect();
         let code = status.code().or_else(|| status.signal().map(|signal| -signal));
-        (code.expect("one or the other"), self.complaints())
+        (code.expect("one or the other"), more, self.complaints())
     }
 
     fn complaints(&self) -> String {
