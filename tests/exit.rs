@@ -23,6 +23,7 @@ fn idle() -> impl Service {
 #[ignore = "the children of the others"]
 fn programs() {
     child::play(&[
+        ("completed", completed),
         ("failed and hung", || leave(failed_and_hung().run().map(drop))),
         ("failed and hung, code", || leave(failed_and_hung().run().unwrap_err().exit_code())),
         ("failed, code", || leave(failed().run().unwrap_err().exit_code())),
@@ -38,6 +39,21 @@ fn programs() {
         ("exit in callback", || exit_in(Phase::Callback)),
         ("exit in drop", || exit_in(Phase::Drop)),
     ]);
+}
+
+fn completed() {
+    say("ready");
+    let mut host = Host::new();
+    host.add("done", task(|_| Ok(())));
+    leave(host.run().map(|report| say(&format!("{:?}", report.reason))))
+}
+
+// 59
+#[test]
+fn a_host_whose_services_have_all_completed_ends_main_with_0() {
+    let child = Child::play("completed");
+    child.says("AllCompleted");
+    assert_eq!(child.ends(), (0, String::new()));
 }
 
 /// A host with a service that fails once all have started.
