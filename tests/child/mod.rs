@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio, Termination};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A hang becomes a failure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -130,11 +130,15 @@ impl Child {
         self.input = None;
     }
 
-    /// Sends a signal to the process that started it.
+    /// Sends a signal to the process that started it, once that is asleep: not while it still comes back from the start.
     pub(crate) fn signal_parent(&self, name: &str) {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id)).unwrap();
-        let (_, fields) = stat.rsplit_once(") ").unwrap();
-        assert!(kill(name, fields.split(' ').nth(1).unwrap()));
+        let parent = fields_of(&self.id)[1].clone();
+        let limit = Instant::now() + LIMIT;
+        while fields_of(&parent)[0] != "S" {
+            assert!(Instant::now() < limit, "the parent never falls asleep");
+            std::thread::yield_now();
+        }
+        assert!(kill(name, &parent));
     }
 
     /// Runs a script for `sh`, in which `$1` is its number.
@@ -173,6 +177,12 @@ impl Drop for Child {
             kill("KILL", &self.id);
         }
     }
+}
+
+/// Of a process, as Linux has it: its state, its parent, and more.
+fn fields_of(id: &str) -> Vec<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').map(str::to_owned).collect()
 }
 
 fn kill(signal: &str, id: &str) -> bool {
