@@ -74,7 +74,7 @@ fn ends_with_its_input() {
 
 // 63
 #[test]
-fn as_number_1_a_host_that_only_started_is_ended_by_no_signal() {
+fn as_number_1_a_host_that_only_started_is_ended_by_no_signal_but_kill() {
     let Some(mut child) = play("only started") else { return };
     for signal in ["INT", "TERM", "HUP", "QUIT", "USR1"] {
         child.signal(signal);
@@ -82,6 +82,10 @@ fn as_number_1_a_host_that_only_started_is_ended_by_no_signal() {
     child.reads_the_end();
     child.says("stop");
     assert_eq!(child.ends(), (0, String::new()));
+    let Some(child) = play("only started") else { return };
+    child.signal("KILL");
+    let (_, said, _) = child.ends_saying(); // the exit code is what `unshare` makes of it
+    assert_eq!(said, [""; 0]);
 }
 
 /// The state of the one orphan that this process has adopted, as `/proc` has it: `S` asleep, `Z` ended and not reaped.
