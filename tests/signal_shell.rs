@@ -5,7 +5,7 @@ mod child;
 
 use child::programs::{deaf, ends_gracefully, graceful, is_graceful, only_started};
 use child::{Child, leave, say};
-use hosted::{Host, worker};
+use hosted::{Context, Host, Result, worker};
 
 /// Ends with the exit code that the shell sees. Whoever runs the tests may have others ignore signals: a background job.
 const SHELL: &str = r#"env --default-signal "$0" "$@"; exit $?"#;
@@ -80,17 +80,16 @@ fn signals_that_are_not_the_librarys_end_the_process_without_a_stop_and_the_shel
     }
 }
 
-/// Prints until nobody listens.
+/// Until nobody listens.
+fn print(_: &Context) -> Result {
+    loop {
+        println!("a line");
+    }
+}
+
 fn prints() {
     let mut host = Host::new();
-    host.add(
-        "prints",
-        worker(|_| {
-            loop {
-                println!("a line");
-            }
-        }),
-    );
+    host.add("prints", worker(print));
     say("ready");
     leave(host.run().map(drop))
 }
