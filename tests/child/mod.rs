@@ -133,12 +133,13 @@ impl Child {
     /// Sends a signal to the process that started it, once that is asleep: not while it still comes back from the start.
     pub(crate) fn signal_parent(&self, name: &str) {
         let parent = fields_of(&self.id)[1].clone();
-        let limit = Instant::now() + LIMIT;
-        while fields_of(&parent)[0] != "S" {
-            assert!(Instant::now() < limit, "the parent never falls asleep");
-            std::thread::yield_now();
-        }
+        falls_asleep(&parent);
         assert!(kill(name, &parent));
+    }
+
+    /// Returns when its first thread is asleep.
+    pub(crate) fn falls_asleep(&self) {
+        falls_asleep(&self.id);
     }
 
     /// Runs a script for `sh`, in which `$1` is its number.
@@ -179,10 +180,18 @@ impl Drop for Child {
     }
 }
 
-/// Of a process, as Linux has it: its state, its parent, and more.
+/// Of a process, as Linux has it: the state of its first thread, its parent, and more.
 fn fields_of(id: &str) -> Vec<String> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     stat.rsplit_once(") ").unwrap().1.split(' ').map(str::to_owned).collect()
+}
+
+fn falls_asleep(id: &str) {
+    let limit = Instant::now() + LIMIT;
+    while fields_of(id)[0] != "S" {
+        assert!(Instant::now() < limit, "it never falls asleep");
+        std::thread::yield_now();
+    }
 }
 
 fn kill(signal: &str, id: &str) -> bool {
