@@ -17,8 +17,8 @@ pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 /// The error of a wait that was ended by a stop request.
 ///
 /// Returned through `?` it is how a service ends on request: an error from `start` or `run` with a `Stopped`
-/// anywhere in its [source](Error::source) chain is a clean end, provided that this very service was asked to
-/// stop. .NET's word is `OperationCanceledException`.
+/// anywhere in its [source](Error::source) chain (of which 100 errors are looked at) is a clean end, provided that
+/// this very service was asked to stop. .NET's word is `OperationCanceledException`.
 ///
 /// ```
 /// use hosted::{Context, Result, StopSource};
@@ -97,12 +97,22 @@ impl fmt::Display for StopMarker {
 
 impl Error for StopMarker {}
 
+/// How many errors of a chain are looked at. `source` is foreign code: one that gives itself never ends.
+const DEEP: usize = 100;
+
+/// An error, its source, the source of that.
+fn links<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
 /// Whether `error` says, anywhere in its chain, that it is there because of a stop. What became of another service
 /// has been judged already: a `ServiceError` is a failure, whatever is below it.
 pub(crate) fn means_stopped(error: &(dyn Error + 'static)) -> bool {
-    let look =
-        || !error.is::<ServiceError>() && (error.is::<StopMarker>() || error.source().is_some_and(means_stopped));
-    // `source` is foreign code: one that panics says nothing of a stop.
+    let look = || {
+        let mut links = links(error).take(DEEP).take_while(|error| !error.is::<ServiceError>());
+        links.any(|error| error.is::<StopMarker>())
+    };
+    // One that panics says nothing of a stop.
     guarded(look).unwrap_or(false)
 }
 
@@ -234,14 +244,15 @@ pub enum Cause {
 /// Calls foreign code: never under a lock.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let text = guarded(|| {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(error) = next {
+        let (mut text, mut links) = (error.to_string(), links(error));
+        for error in links.by_ref().take(DEEP).skip(1) {
             let more = error.to_string();
             if !error.is::<StopMarker>() && !text.ends_with(&more) {
-                text = format!("{text}: {more}");
+                text += &format!(": {more}");
             }
-            next = error.source();
+        }
+        if links.next().is_some() {
+            text += ": and so on";
         }
         text
     });
