@@ -155,7 +155,7 @@ impl ServiceError {
 fn sentence(service: &str, phase: Phase, cause: &Cause) -> String {
     let (service, doing) = (Plain(service), phase.doing());
     match cause {
-        Cause::Failed(error) => format!("service `{service}` failed {doing}: {}", Plain(&chain(&**error))),
+        Cause::Failed(error) => format!("service `{service}` failed {doing}: {}", chain(&**error)),
         Cause::Panicked(text) => format!("service `{service}` panicked {doing}: {}", Plain(text)),
         Cause::TimedOut(time) if phase == Phase::Start => {
             format!("service `{service}` had not started after {time:.1?}")
@@ -239,7 +239,7 @@ pub enum Cause {
     TimedOut(Duration),
 }
 
-/// An error and its sources on one line. A source that the line ends with already is not said twice.
+/// An error and its sources on one line, plain. A source that the line ends with already is not said twice.
 ///
 /// Calls foreign code: never under a lock.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
@@ -256,7 +256,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         }
         text
     });
-    text.unwrap_or_else(|panic| format!("an error that panics when it is displayed: {panic}"))
+    Plain(&text.unwrap_or_else(|panic| format!("an error that panics when it is displayed: {panic}"))).to_string()
 }
 
 /// Drops an error. Its `Drop` is foreign code: a panic of it is logged, and ends nothing.

@@ -216,7 +216,7 @@ impl EventKind {
                     None => write!(f, "service `{name}` has ended; restart {restart} in {after}"),
                 }
             }
-            EventKind::Reported { error } => write!(f, "service `{name}` reports: {}", Plain(error)),
+            EventKind::Reported { error } => write!(f, "service `{name}` reports: {error}"),
             EventKind::MissedTicks { missed: 1 } => write!(f, "service `{name}` missed a tick"),
             EventKind::MissedTicks { missed } => write!(f, "service `{name}` missed {missed} ticks"),
             EventKind::LeftInQueue { items } => {

@@ -2,7 +2,7 @@
 
 use crate::panic::guarded;
 use log::Level;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// Writes a log line. The logger is foreign code: never under a lock. One that panics must not end the thread that
@@ -13,16 +13,23 @@ pub(crate) fn log(level: Level, target: &str, text: fmt::Arguments<'_>) {
     }
 }
 
-/// Text from outside, with its control characters escaped: a name or a message cannot forge a log line.
+/// Text from outside, with what steers escaped: a name or a message cannot forge a log line, or read as another.
 pub(crate) struct Plain<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
-            if c.is_control() { write!(f, "{}", c.escape_debug())? } else { write!(f, "{c}")? }
+            if steers(c) { write!(f, "{}", c.escape_debug())? } else { f.write_char(c)? }
         }
         Ok(())
     }
+}
+
+/// Whether `c` is an order to a terminal, ends a line, or turns the letters after it around. What joins letters stays:
+/// emoji and some scripts are made with it.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A time as people read it: `2.25 s`, `310 ms`, `85 µs`.

@@ -4,6 +4,7 @@ use crate::blocked::{Tid, this_thread, tidy_thread_name};
 use crate::board::HostHandle;
 use crate::context::Context;
 use crate::error::{BoxError, Cause, Phase, Result, ServiceError, discard, means_stopped};
+use crate::line::Plain;
 use crate::panic::{drop_quietly, guarded};
 use crate::restart::{Restart, Streak};
 use crate::service::Service;
@@ -14,7 +15,7 @@ use std::time::Duration;
 pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, index: usize, restart: Restart) {
     let end = End { host: ctx.host().clone(), index, completed: false };
     tell_end_after(end, |end| {
-        tidy_thread_name(ctx.name());
+        tidy_thread_name(&Plain(ctx.name()).to_string());
         let streak = restart.streak();
         let mut life = Life { service, ctx, index, thread: this_thread(), restart: &restart, streak };
         end.completed = life.live_guarded();

@@ -213,7 +213,8 @@ pub(crate) struct Remains {
 impl Remains {
     /// Looks at the thread. Reads files: not under a lock.
     pub(crate) fn inspect(&self) -> HungService {
-        let name = if self.phase == Phase::Callback { format!("{}:on_stop", self.name) } else { self.name.to_string() };
+        let of = if self.phase == Phase::Callback { ":on_stop" } else { "" };
+        let name = format!("{}{of}", Plain(&self.name));
         let thread = match self.thread {
             Some(thread) => format!("{name} (tid {thread})"),
             None => name,

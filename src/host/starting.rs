@@ -6,6 +6,7 @@ use super::plan::SetupError;
 use crate::board::{Board, HostHandle, Inner, Remains, Slot, StartLimit};
 use crate::context::Context;
 use crate::event::EventKind;
+use crate::line::Plain;
 use crate::panic::guarded;
 use crate::status::State;
 use crate::supervise::supervise;
@@ -133,7 +134,7 @@ fn spawn(host: &mut Host, place: usize, limit: Option<StartLimit>) -> Result<(),
     let token = entry.source.token();
     let ctx = Context::seated(name.clone(), token, host.clock.clone(), HostHandle::new(board.clone()), place);
     let restart = entry.options.restart.clone();
-    let mut builder = thread::Builder::new().name(name.to_string());
+    let mut builder = thread::Builder::new().name(Plain(&name).to_string());
     if let Some(bytes) = entry.options.stack_size {
         builder = builder.stack_size(bytes);
     }
