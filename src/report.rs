@@ -60,11 +60,15 @@ pub struct ServiceReport {
 /// How many characters a bar of the timeline has at most.
 const WIDTH: u32 = 40;
 
+/// A name longer than this sticks out of its column, instead of making all the others as long; nor can the standard
+/// library pad to more than 65,535.
+const LONG: usize = 100;
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stopped in {}: {}", Seconds(self.took), self.reason)?;
         let names: Vec<String> = self.services.iter().map(|service| Plain(&service.name).to_string()).collect();
-        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(LONG);
         for (service, name) in self.services.iter().zip(names) {
             let row = format!("{name:width$}  {:13}{}", service.outcome.word(), service.details(self.took));
             write!(f, "\n  {}", row.trim_end())?;
