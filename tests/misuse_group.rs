@@ -120,20 +120,29 @@ fn a_group_of_nothing_completes() {
     assert!(matches!(outcome, Outcome::Completed), "{outcome:?}");
 }
 
+/// A `fill` that adds a child, and then does what it should not.
+fn astray(then: &'static str) -> impl FnMut(&mut Host) -> Result + Send + 'static {
+    move |inside| {
+        inside.add("child", idle());
+        match then {
+            "fails" => return Err("no plan".into()),
+            "panics" => panic!("no paper"),
+            "starts" => inside.start()?,
+            _ => _ = inside.stop(LIMIT)?,
+        }
+        Ok(())
+    }
+}
+
 #[test]
 fn a_fill_that_fails_panics_starts_its_host_or_stops_it_fails_the_group() {
-    let fills: [(fn(&mut Host) -> Result, &str); 4] = [
-        (|_| Err("no plan".into()), "failed while starting: no plan"),
-        (|_| panic!("no paper"), "panicked while starting: no paper"),
-        (|inside| Ok(inside.start()?), "a host runs once"),
-        (|inside| Ok(drop(inside.stop(LIMIT)?)), "a host runs once"),
-    ];
-    for (fill, words) in fills {
-        let adds = move |inside: &mut Host| {
-            inside.add("child", idle());
-            fill(inside)
-        };
-        let (reason, outcome, text) = in_time(move || filled(adds));
+    for (then, words) in [
+        ("fails", "failed while starting: no plan"),
+        ("panics", "panicked while starting: no paper"),
+        ("starts", "a host runs once"),
+        ("stops", "a host runs once"),
+    ] {
+        let (reason, outcome, text) = in_time(move || filled(astray(then)));
         assert_eq!(reason, StopReason::Failed("group".into()));
         assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
         assert!(text.contains(words), "{text}");

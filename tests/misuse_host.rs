@@ -92,7 +92,8 @@ fn runs_a_host(stop: impl Fn(&Context) -> StopToken + Send + 'static, tell: Send
             Ok(ctx.sleep(Duration::MAX)?)
         };
         inner.add("inner", worker(run));
-        Ok(drop(inner.run_until(&stop(ctx))?))
+        inner.run_until(&stop(ctx))?;
+        Ok(())
     })
 }
 

@@ -77,6 +77,7 @@ fn deceivers() -> Host {
         });
         ctx.host().request_stop();
         _ = called.recv();
+        ctx.report(evil("at last")); // which stays its last error
         Ok(())
     };
     host.add(evil("three"), worker(called_back));
@@ -120,9 +121,9 @@ fn what_steers_a_line_or_a_terminal_is_escaped_wherever_the_library_writes_it() 
         let mut host = deceivers();
         let events = host.events();
         let error = host.run_until(&StopToken::never()).unwrap_err();
-        assert_eq!(error.report().services.iter().map(|service| service.errors).collect::<Vec<_>>(), [2, 1, 1]);
+        assert_eq!(error.report().services.iter().map(|service| service.errors).collect::<Vec<_>>(), [2, 1, 2]);
         assert_all_plain(&host, &error, &events);
-        assert_logged_plainly(&["one ", "reported ", "failed ", "two ", "panicked ", "three ", "called "]);
+        assert_logged_plainly(&["one ", "reported ", "failed ", "two ", "panicked ", "three ", "called ", "at last "]);
     });
 }
 
