@@ -202,7 +202,7 @@ fn a_name_of_a_megabyte_is_a_name_in_the_log_the_report_and_a_drop() {
         assert!(error.report().to_string().contains("\n  short  "));
         assert!(logged("megabytemegabyte").iter().any(|line| *line == format!("service `{name}` has stopped")));
         let mut host = Host::new();
-        host.add(name, worker(|ctx| ctx.wait_until_started().map_err(|_| "no".into()).and(Err("over".into()))));
+        host.add(&name[..1 << 17], worker(|ctx| ctx.wait_until_started().map_err(|_| "no".into()).and(Err("over".into()))));
         host.start().unwrap();
         host.wait();
         drop(host); // which logs the report
