@@ -122,3 +122,33 @@ fn a_stop_is_seen_below_ninety_eight_errors_and_no_deeper() {
         assert_eq!(result.is_ok(), clean, "{depth}");
     }
 }
+
+/// An error that cannot be debugged.
+struct Opaque;
+
+impl fmt::Debug for Opaque {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("nobody should ask")
+    }
+}
+
+impl fmt::Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("opaque")
+    }
+}
+
+impl Error for Opaque {}
+
+#[test]
+fn the_debug_of_a_services_error_is_not_asked_for_by_that_of_events_errors_and_reports() {
+    in_time(|| {
+        let mut host = Host::new();
+        let events = host.events();
+        host.add("a", worker(|_| Err(Opaque.into())));
+        let error = host.run_until(&StopToken::never()).unwrap_err();
+        let texts = [format!("{error:?}"), format!("{:?}", error.failures()), format!("{:?}", error.report())];
+        assert!(texts.iter().all(|text| text.contains("opaque")), "{texts:?}");
+        assert!(events.try_iter().any(|event| format!("{event:?}").contains("opaque")));
+    });
+}
