@@ -76,7 +76,7 @@ pub struct ServiceStatus {
     pub restarts: u32,
     /// How many errors it had: failed runs, and what it or its ticks and jobs reported.
     pub errors: u64,
-    /// The latest of them.
+    /// The latest of them, on one line, with what steers a terminal escaped.
     pub last_error: Option<String>,
     /// What its thread is blocked in: on Linux, while it is starting, stopping or hung.
     pub blocked_in: Option<String>,
