@@ -61,7 +61,7 @@ fn a_job_may_close_its_own_queue_which_ends_its_consumer_when_it_is_empty() {
         host.add("eater", queue.consumer(job));
         (1..=3).for_each(|item| queue.push(item).unwrap());
         let report = host.run_until(&StopToken::never()).unwrap();
-        assert_eq!(report.reason, StopReason::AllCompleted);
+        assert_eq!((&report.reason, report.services[0].errors), (&StopReason::AllCompleted, 0));
         assert!(queue.is_empty() && queue.try_push(4) == Err(PushError::Closed(4)));
     });
 }
