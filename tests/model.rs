@@ -83,8 +83,13 @@ fn of_the_owner() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// A minute to shorten a case in: where something never comes, each try takes a second.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 300, failure_persistence: None, max_shrink_time: 60_000, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(config())]
 
     #[test]
     fn whatever_is_done_to_a_host_it_does_what_the_model_says(services in vec(spec(), 0..7), commands in commands()) {

@@ -3,7 +3,7 @@
 use super::books::Model;
 use super::owner::{self, LONG};
 use super::puppet::Puppet;
-use super::words::{Answer, Call, Command, Notice, Spec, Timeout, Verdict, name};
+use super::words::{Answer, Call, Command, Fate, Notice, Spec, Timeout, Verdict, name};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{Host, HostHandle};
@@ -124,8 +124,9 @@ impl Stage {
         same("number of services", real.len(), model.len())?;
         for (place, (real, model)) in real.iter().zip(model).enumerate() {
             same("name", &*real.name, &*name(place))?;
-            let fate = model.fate();
-            same("restarts and errors", (real.restarts, real.errors), (fate.restarts, fate.errors))?;
+            let Fate { restarts, errors, .. } = model.fate();
+            same("restarts and errors", (real.restarts, real.errors), (restarts, errors))?;
+            same("that there is a last error", real.last_error.is_some(), errors > 0)?;
             let state = self.model.state_of(place).unwrap_or(real.state);
             same(&real.name, real.state, state)?;
         }

@@ -5,7 +5,7 @@ use hosted::{Phase, StopReason};
 /// A service, by its options. It is named by its place.
 #[derive(Clone, Debug, Default)]
 pub struct Spec {
-    /// How far back each service stands that it comes after, round and round; `None`: after all before it.
+    /// The places of those it comes after, round and round; `None`: after all before it.
     pub after: Option<Vec<usize>>,
     /// It comes after somebody unknown as well, and no start can do with that.
     pub flawed: bool,
