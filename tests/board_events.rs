@@ -271,7 +271,7 @@ fn a_dead_listener_holds_up_nothing_and_nobody_listening_keeps_nothing() {
     });
 }
 
-// 38, 4.5
+// 38
 #[test]
 fn log_lines_say_what_the_events_say() {
     in_time(|| {

@@ -1,4 +1,4 @@
-//! What must never happen under a board's lock: foreign code, such as the drop of a service's error.
+//! Promise 37, the rest: under a board's lock no foreign code runs, such as the drop of a service's error.
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
 use hosted::testing::ManualClock;
@@ -70,7 +70,7 @@ impl Drop for Nosy {
     }
 }
 
-// anchors: no user code with a lock held
+// 37
 #[test]
 fn the_error_of_a_run_that_is_repeated_is_dropped_with_no_lock_held() {
     in_time(|| {
@@ -90,7 +90,7 @@ fn the_error_of_a_run_that_is_repeated_is_dropped_with_no_lock_held() {
     });
 }
 
-// anchors: no user code with a lock held
+// 37
 #[test]
 fn the_second_error_of_an_ignored_service_is_dropped_with_no_lock_held() {
     in_time(|| {
@@ -106,7 +106,7 @@ fn the_second_error_of_an_ignored_service_is_dropped_with_no_lock_held() {
     });
 }
 
-// anchors: no user code with a lock held
+// 37
 #[test]
 fn the_errors_of_a_groups_former_children_are_dropped_with_no_lock_held() {
     in_time(|| {

@@ -1,4 +1,5 @@
-//! Time: 12 by a clock, and what `ManualClock` promises: it stands still until it is moved, and counts who sleeps by it.
+//! Time: promise 12 by a clock, and what `ManualClock` promises: it stands still until it is moved, and counts who
+//! sleeps by it.
 
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::testing::ManualClock;

@@ -1,4 +1,4 @@
-//! 69-71: what the consumers of a queue do with its jobs, also when a stop is asked for and when time is up.
+//! Promises 69 and 70: what a queue's consumers do with its jobs, also when a stop is asked for and when time is up.
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{Context, Event, EventKind, Host, Outcome, PushError, Queue, Report, Result, Service, StopToken};

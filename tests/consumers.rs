@@ -1,4 +1,5 @@
-//! 69, 70 where several consumers share a queue: who closes it and when, and that nothing is lost or handled twice.
+//! Promises 69 and 70 where several consumers share a queue: who closes it and when, and that nothing is lost or
+//! handled twice.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::{Context, Host, PushError, Queue, Result, Service, StopToken, task, worker};

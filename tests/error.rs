@@ -70,7 +70,6 @@ fn feed_error() -> FeedError {
     FeedError(io::Error::new(io::ErrorKind::NotFound, "no such host"))
 }
 
-// Displays
 #[test]
 fn a_service_error_names_the_service_the_phase_and_the_cause_with_its_sources_on_one_line() {
     in_time(|| {
@@ -88,7 +87,6 @@ fn a_service_error_names_the_service_the_phase_and_the_cause_with_its_sources_on
     });
 }
 
-// Displays
 #[test]
 fn a_time_out_names_the_service_the_phase_and_the_time() {
     in_time(|| {
@@ -113,7 +111,6 @@ fn a_time_out_names_the_service_the_phase_and_the_time() {
     });
 }
 
-// Displays
 #[test]
 fn the_source_of_a_service_error_is_the_services_own_error() {
     in_time(|| {
@@ -128,7 +125,6 @@ fn the_source_of_a_service_error_is_the_services_own_error() {
     });
 }
 
-// Displays
 #[test]
 fn a_host_error_debugs_as_it_displays_every_failure_and_then_every_service() {
     in_time(|| {
@@ -151,7 +147,6 @@ fn a_host_error_debugs_as_it_displays_every_failure_and_then_every_service() {
     });
 }
 
-// Displays
 #[test]
 fn a_host_error_of_the_set_up_and_one_of_a_stop_during_the_start_say_so() {
     in_time(|| {
@@ -169,7 +164,6 @@ fn a_host_error_of_the_set_up_and_one_of_a_stop_during_the_start_say_so() {
     });
 }
 
-// Displays
 #[test]
 fn the_errors_of_waits_and_pushes_say_what_happened() {
     assert_eq!(Stopped.to_string(), "stopped");
@@ -184,7 +178,6 @@ fn the_errors_of_waits_and_pushes_say_what_happened() {
     assert!(RecvError::Disconnected.source().is_none() && closed.source().is_none());
 }
 
-// Displays
 #[test]
 fn exit_codes_tell_failures_from_abandoned_threads() {
     in_time(|| {
@@ -203,7 +196,6 @@ fn exit_codes_tell_failures_from_abandoned_threads() {
     });
 }
 
-// Displays
 #[test]
 fn an_error_that_panics_when_it_is_displayed_is_reported_all_the_same() {
     in_time(|| {

@@ -1,5 +1,5 @@
-//! 33, 38 for a service's error: its `Display` and its `Drop` are foreign code. They are never called with a lock held,
-//! and when they panic the failure is a failure all the same.
+//! Promises 33 and 37 for a service's error: its `Display` and its `Drop` are foreign code. They are never called with
+//! a lock held, and when they panic the failure is a failure all the same.
 
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::{Host, HostHandle, OnFailure, Outcome, Queue, Restart, Result, StopReason, StopToken, group, worker};

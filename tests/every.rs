@@ -1,4 +1,4 @@
-//! 65-68: `every`, a service that calls a function at a fixed rate.
+//! Promises 65 to 68: `every`, a service that calls a function at a fixed rate.
 
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::testing::ManualClock;

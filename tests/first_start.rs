@@ -1,4 +1,4 @@
-//! 40: whether a first start that fails is retried.
+//! Promise 40: whether a first start that fails is retried.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::testing::ManualClock;

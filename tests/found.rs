@@ -145,7 +145,7 @@ fn a_job_whose_error_panics_when_it_is_dropped_costs_only_itself() {
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1]);
 }
 
-// 8
+// 55
 #[test]
 fn a_host_that_is_dropped_before_its_start_ends_the_wait_for_stopping() {
     let host = Host::new();

@@ -1,4 +1,4 @@
-//! 46: a group is a host of its own, which stands and falls with its children. (78 is in `group_names.rs` and
+//! Promise 46: a group is a host of its own, which stands and falls with its children. (78 is in `group_names.rs` and
 //! `group_hung.rs`, stopping one in `group_stop.rs`.)
 
 use crossbeam_channel::{Receiver, Sender, unbounded};

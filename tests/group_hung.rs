@@ -1,4 +1,5 @@
-//! 78, the rest: a group with a hung child is hung, names it, and is never restarted; a second stop finds its true end.
+//! Promise 78, the rest: a group with a hung child is hung, names it, and is never restarted; a second stop finds its
+//! true end.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::{Cause, Service, group, task, worker};

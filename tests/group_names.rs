@@ -1,4 +1,5 @@
-//! 78, the names: a group's children are `group/child` everywhere. And what a group has of its host: clock and start.
+//! Promise 78, the names: a group's children are `group/child` everywhere. And what a group has of its host: clock and
+//! start.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::testing::ManualClock;

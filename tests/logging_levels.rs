@@ -1,4 +1,4 @@
-//! The levels and targets of log lines, which are stable: a part of promises 33, 48, 49, 51 (design 4.5).
+//! The levels and targets of log lines, which are stable: a part of promises 33, 48, 49 and 51.
 
 use crossbeam_channel::bounded;
 use hosted::testing::ManualClock;

@@ -1,4 +1,5 @@
-//! 69, 71: what a `Queue` takes and refuses, and whom a full one makes wait. (Its consumers are in `consumer.rs`.)
+//! Promises 69 and 71: what a `Queue` takes and refuses, and whom a full one makes wait. (Its consumers are in
+//! `consumer.rs`.)
 
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::{BoxError, Context, Host, Outcome, PushError, Queue, Result, StopReason, StopSource, StopToken, worker};

@@ -1,4 +1,4 @@
-//! 43: how long a service that failed waits to be started again, by a clock that the test moves.
+//! Promise 43: how long a service that failed waits to be started again, by a clock that the test moves.
 
 use crossbeam_channel::Receiver;
 use hosted::testing::ManualClock;

@@ -141,7 +141,7 @@ fn those_after_a_service_that_fails_its_start_and_is_ignored_start_without_it() 
     });
 }
 
-// 21
+// 21, 23
 #[test]
 fn rolling_back_has_a_stop_budget_of_its_own_when_the_start_budget_is_spent() {
     in_time(|| {

@@ -16,6 +16,7 @@ fn chain(first: &StopSource, length: usize) -> StopSource {
     (0..length).fold(first.clone(), |last, _| StopSource::linked([&last.token()]))
 }
 
+// 1
 #[test]
 fn a_fresh_source_is_not_stopped_and_stopped_once_it_is_stopped_for_ever() {
     for source in [StopSource::new(), StopSource::default(), StopSource::linked([])] {
@@ -35,6 +36,7 @@ fn a_fresh_source_is_not_stopped_and_stopped_once_it_is_stopped_for_ever() {
     }
 }
 
+// 2
 #[test]
 fn of_many_concurrent_requests_exactly_one_is_true_and_callbacks_run_once() {
     const REQUESTERS: usize = 4;
@@ -63,6 +65,7 @@ fn of_many_concurrent_requests_exactly_one_is_true_and_callbacks_run_once() {
     });
 }
 
+// 10
 #[test]
 fn any_parent_stops_a_linked_source_and_it_never_stops_a_parent() {
     for stopped in 0..3 {
@@ -106,6 +109,7 @@ fn the_same_parent_twice_a_grandparent_and_never_are_parents_like_any() {
     assert!(alone.request_stop());
 }
 
+// 10
 #[test]
 fn a_source_linked_to_a_stopped_parent_is_born_stopped() {
     let (stopped, running) = (StopSource::new(), StopSource::new());
@@ -122,6 +126,7 @@ fn a_source_linked_to_a_stopped_parent_is_born_stopped() {
     assert!(!running.stop_requested());
 }
 
+// 10
 #[test]
 fn a_linked_source_is_reached_though_the_middle_of_the_chain_is_gone() {
     let root = StopSource::new();
@@ -137,6 +142,7 @@ fn a_linked_source_is_reached_though_the_middle_of_the_chain_is_gone() {
     assert!(waiter.result(), "and whoever waits there is woken");
 }
 
+// 10
 #[test]
 fn a_dropped_parent_stops_nobody() {
     let (parent, other) = (StopSource::new(), StopSource::new());
@@ -153,6 +159,7 @@ fn a_dropped_parent_stops_nobody() {
     assert!(linked.stop_requested(), "and the other parent is still heard");
 }
 
+// 10
 #[test]
 fn a_source_linked_while_its_parents_stop_is_stopped_ten_thousand_times() {
     type Round = ([StopSource; 2], Mutex<Option<StopSource>>);
@@ -168,6 +175,7 @@ fn a_source_linked_while_its_parents_stop_is_stopped_ten_thousand_times() {
     in_time(move || race(fresh, stop, link, check));
 }
 
+// 11
 #[test]
 fn a_chain_of_a_million_is_stopped_and_dropped_without_recursion() {
     // Recursion, at 16 bytes a step, would need a hundred times this stack.

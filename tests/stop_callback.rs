@@ -16,6 +16,7 @@ fn counting(runs: &Arc<AtomicUsize>) -> impl FnOnce() + Send + 'static {
     move || _ = runs.fetch_add(1, Ordering::SeqCst)
 }
 
+// 3
 #[test]
 fn callbacks_run_on_the_requesting_thread_before_it_returns_the_flag_set_and_every_waiter_of_the_subtree_woken() {
     in_time(|| {
@@ -48,6 +49,7 @@ fn callbacks_run_on_the_requesting_thread_before_it_returns_the_flag_set_and_eve
     });
 }
 
+// 4
 #[test]
 fn registered_after_the_stop_it_runs_at_once_on_the_registering_thread_and_the_guard_is_inert() {
     in_time(|| {
@@ -69,6 +71,7 @@ fn registered_after_the_stop_it_runs_at_once_on_the_registering_thread_and_the_g
     });
 }
 
+// 5
 #[test]
 fn registered_while_a_stop_is_requested_it_runs_exactly_once_ten_thousand_times() {
     type Round = (StopSource, Arc<AtomicUsize>, Mutex<Vec<StopCallback>>);
@@ -82,6 +85,7 @@ fn registered_while_a_stop_is_requested_it_runs_exactly_once_ten_thousand_times(
     in_time(move || race(fresh, stop, register, check));
 }
 
+// 7
 #[test]
 fn a_callback_may_drop_others_register_more_link_wait_and_request_the_stop_again() {
     in_time(|| {
@@ -110,6 +114,7 @@ fn a_callback_may_drop_others_register_more_link_wait_and_request_the_stop_again
     });
 }
 
+// 7
 #[test]
 fn no_lock_is_held_while_a_callback_runs_or_what_it_captured_is_dropped() {
     in_time(|| {
@@ -192,6 +197,7 @@ impl Drop for DropBomb {
     }
 }
 
+// 8
 #[test]
 fn a_callback_that_panics_is_logged_and_keeps_none_from_running() {
     in_time(|| {
@@ -221,6 +227,7 @@ fn a_callback_that_panics_is_logged_and_keeps_none_from_running() {
     });
 }
 
+// 8
 #[test]
 fn a_callback_that_panics_because_it_was_registered_late_is_logged_too() {
     Logged::install();

@@ -28,6 +28,7 @@ fn gate() -> (mpsc::Sender<()>, impl FnOnce() + Send + 'static) {
     (open, move || _ = opened.recv_timeout(LIMIT))
 }
 
+// 6
 #[test]
 fn dropping_a_guard_while_its_callback_runs_elsewhere_waits_until_it_is_done() {
     in_time(|| {
@@ -52,6 +53,7 @@ fn dropping_a_guard_while_its_callback_runs_elsewhere_waits_until_it_is_done() {
     });
 }
 
+// 6, 7
 #[test]
 fn dropping_a_guard_in_its_own_callback_does_not_wait() {
     in_time(|| {
@@ -80,6 +82,7 @@ fn dropping_a_guard_in_its_own_callback_does_not_wait() {
     });
 }
 
+// 6
 #[test]
 fn dropping_a_guard_while_another_callback_runs_does_not_wait_and_the_dropped_one_never_runs() {
     in_time(|| {
@@ -111,6 +114,7 @@ fn dropping_a_guard_while_another_callback_runs_does_not_wait_and_the_dropped_on
     });
 }
 
+// 9
 #[test]
 fn unregister_never_waits_and_tells_whether_the_callback_will_ever_run() {
     in_time(|| {
@@ -134,6 +138,7 @@ fn unregister_never_waits_and_tells_whether_the_callback_will_ever_run() {
     });
 }
 
+// 9
 #[test]
 fn callbacks_that_unregister_each_other_at_the_same_time_do_not_deadlock() {
     in_time(|| {
@@ -235,6 +240,7 @@ impl Registered {
     }
 }
 
+// 5
 #[test]
 fn when_a_guard_is_dropped_while_a_stop_is_requested_its_callback_has_run_or_never_will_ten_thousand_times() {
     let forget = |round: &Registered| {
@@ -250,6 +256,7 @@ fn when_a_guard_is_dropped_while_a_stop_is_requested_its_callback_has_run_or_nev
     in_time(move || race(Registered::new, Registered::stop, forget, check));
 }
 
+// 5
 #[test]
 fn unregistered_while_a_stop_is_requested_it_tells_whether_it_runs_ten_thousand_times() {
     let unregister = |round: &Registered| {

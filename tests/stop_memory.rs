@@ -49,6 +49,7 @@ fn what_is_counted_is_what_is_allocated() {
     assert_eq!(counted(move || drop(boxed)), ((), 0, -8));
 }
 
+// 15
 #[test]
 fn never_allocates_nothing() {
     let captured = String::from("what the callback would have used");
@@ -91,6 +92,7 @@ fn a_source_is_one_allocation_of_at_most_80_bytes_a_linked_one_of_at_most_112_an
     assert!(each <= 48, "{each} bytes for a callback that captures eight");
 }
 
+// 11
 #[test]
 fn a_parent_keeps_nothing_of_a_million_children_that_came_and_went() {
     let parent = StopSource::new();
@@ -142,6 +144,7 @@ fn a_stop_without_callbacks_and_children_allocates_nothing() {
     assert!(bytes <= 0, "{bytes} bytes are left of the stop");
 }
 
+// 14
 #[test]
 fn a_timer_keeps_nothing_of_sources_that_were_dropped_or_stopped_before_their_time() {
     const HOUR: Duration = Duration::from_secs(3600);

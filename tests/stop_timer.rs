@@ -36,6 +36,7 @@ fn changed_in_time<R>(change: impl Fn(StopSource) -> R) -> R {
     panic!("this machine never got to it");
 }
 
+// 14
 #[test]
 fn a_timer_stops_its_source_once_and_not_before_its_time() {
     in_time(|| {
@@ -79,6 +80,7 @@ fn a_timer_wakes_waiters_and_reaches_linked_sources_and_their_callbacks() {
     });
 }
 
+// 14
 #[test]
 fn a_timer_fires_though_nobody_but_a_callback_holds_the_source() {
     in_time(|| {
@@ -98,6 +100,7 @@ fn a_timer_fires_though_nobody_but_a_callback_holds_the_source() {
     });
 }
 
+// 14
 #[test]
 fn a_dropped_sources_timer_never_fires_though_a_token_and_a_callback_are_held() {
     in_time(|| {
@@ -153,6 +156,7 @@ fn duration_max_is_never_and_nearly_that_long_is_no_overflow() {
     assert!(!sources.iter().any(StopSource::stop_requested));
 }
 
+// 14
 #[test]
 fn after_a_stop_by_hand_a_timer_changes_nothing() {
     in_time(|| {

@@ -39,6 +39,7 @@ fn asleep_in_all(token: &StopToken) -> Vec<Sleeper<bool>> {
     WAITS.iter().map(|wait| (wait, token.clone())).map(|(wait, token)| asleep_in(move || wait(token))).collect()
 }
 
+// 12
 #[test]
 fn every_wait_wakes_at_the_stop() {
     let source = StopSource::new();
@@ -53,6 +54,7 @@ fn every_wait_wakes_at_the_stop() {
     assert_eq!(said, vec![true; sleepers.len()], "by wait, of the source, of its child and of that one's child");
 }
 
+// 12
 #[test]
 fn every_wait_ends_at_once_when_already_stopped() {
     let source = StopSource::new();
@@ -98,6 +100,7 @@ fn a_wait_that_runs_out_lasts_its_time_and_says_that_there_was_no_stop() {
     }
 }
 
+// 12
 #[test]
 fn duration_max_is_for_ever_and_so_is_nearly_that_long() {
     let source = StopSource::new();
@@ -127,6 +130,7 @@ fn duration_max_is_for_ever_and_so_is_nearly_that_long() {
     assert!(unstoppable.iter().all(|sleeper| sleeper.result_so_far().is_none()));
 }
 
+// 15
 #[test]
 fn never_is_never_stopped_however_it_is_waited_for() {
     let token = StopToken::never();
@@ -206,6 +210,7 @@ fn recv_that_a_stop_has_woken_leaves_a_message_sent_after_the_stop() {
     }
 }
 
+// 12
 #[test]
 fn no_wake_up_is_lost_when_a_wait_races_the_stop_ten_thousand_times() {
     let waits: [fn(&StopSource); 4] = [
@@ -219,6 +224,7 @@ fn no_wake_up_is_lost_when_a_wait_races_the_stop_ten_thousand_times() {
     }
 }
 
+// 13
 #[test]
 fn a_stop_requested_while_holding_the_mutex_that_the_woken_thread_wants_next_does_not_deadlock() {
     let source = StopSource::new();
@@ -241,6 +247,7 @@ fn a_stop_requested_while_holding_the_mutex_that_the_woken_thread_wants_next_doe
     });
 }
 
+// 16
 #[test]
 #[cfg(target_os = "linux")]
 #[cfg_attr(miri, ignore = "Miri has no /proc to say what a thread costs")]

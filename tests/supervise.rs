@@ -1,4 +1,4 @@
-//! 39, 41, 42, 44, 45: restarts as a service lives through them. (40 is in `first_start.rs`.)
+//! Promises 39, 41, 42, 44 and 45: restarts as a service lives through them. (40 is in `first_start.rs`.)
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::testing::ManualClock;
@@ -114,7 +114,7 @@ fn always_restarts_after_a_normal_end_too() {
     }
 }
 
-// 41
+// 37, 41
 #[test]
 fn the_stop_of_the_old_run_has_returned_before_the_start_of_the_new_one_is_called() {
     let (go, gone) = unbounded();

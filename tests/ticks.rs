@@ -1,4 +1,5 @@
-//! 65, by the iterator of `Context::ticks`: phase, coalescing, the number of the missed, and its end at the stop.
+//! Promise 65, by the iterator of `Context::ticks`: phase, coalescing, the number of the missed, and its end at the
+//! stop.
 
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::testing::ManualClock;

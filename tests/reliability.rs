@@ -1,0 +1,104 @@
+//! What RELIABILITY.md says of this folder is so: every promise has a test, every test that is named is there, and the
+//! numbers above the tests are those of the promises.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PROMISES: std::ops::RangeInclusive<usize> = 1..=78;
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Every test file, by its path below `tests` without the ending: `stop`, `child/mod`.
+fn files() -> BTreeMap<String, String> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let (mut found, mut folders) = (BTreeMap::new(), vec![tests.clone()]);
+    while let Some(folder) = folders.pop() {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (inside, files): (Vec<PathBuf>, Vec<_>) = paths.partition(|path| path.is_dir());
+        folders.extend(inside);
+        for path in files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")) {
+            let name = path.strip_prefix(&tests).unwrap().with_extension("");
+            found.insert(name.to_str().unwrap().replace('\\', "/"), read(path));
+        }
+    }
+    found
+}
+
+fn numbers(text: &str) -> Vec<usize> {
+    text.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
+/// The promises that a comment is about: `// 39, 41` above a test, or `//! Promises 39 and 41: …` at a file's head.
+fn promises_of(line: &str) -> Vec<usize> {
+    let text = match line.strip_prefix("//! ") {
+        Some(text) => text.split_once("romise").map(|(_, rest)| rest.trim_start_matches('s')),
+        None => line.strip_prefix("//"),
+    };
+    let begins_with_one = |text: &&str| text.trim_start().starts_with(|letter: char| letter.is_ascii_digit());
+    text.filter(begins_with_one).map(numbers).unwrap_or_default()
+}
+
+/// The tests of a file that `cargo test` runs, each with the promises that stand above it.
+fn tests(file: &str) -> Vec<(&str, Vec<usize>)> {
+    let (mut found, mut above) = (Vec::new(), Vec::new());
+    for line in file.lines() {
+        let name = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+        if let Some(name) = name.filter(|_| above.contains(&"#[test]")) {
+            let is_run = !above.iter().any(|line| line.starts_with("#[ignore"));
+            is_run.then(|| found.push((name, above.iter().flat_map(|line| promises_of(line)).collect())));
+        }
+        if line.starts_with("//") || line.starts_with("#[") { above.push(line) } else { above.clear() }
+    }
+    found
+}
+
+/// What stands between backticks and is the name of a test: `file::function`, the function also cut off by `…`.
+fn named_tests(text: &str) -> Vec<(&str, &str)> {
+    let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_/…".contains(letter);
+    let is_name = |part: &str| part.chars().all(fits);
+    let spans = text.split('`').skip(1).step_by(2).filter_map(|span| span.split_once("::"));
+    spans.filter(|(file, test)| is_name(file) && is_name(test)).collect()
+}
+
+/// The promises above the one test of that name.
+fn find(files: &BTreeMap<String, String>, (file, test): (&str, &str)) -> Vec<usize> {
+    let text = files.get(file).unwrap_or_else(|| panic!("there is no tests/{file}.rs"));
+    let is_it = |name: &str| test.strip_suffix('…').map_or(name == test, |begin| name.starts_with(begin));
+    let mut found: Vec<_> = tests(text).into_iter().filter(|(name, _)| is_it(name)).collect();
+    assert_eq!(found.len(), 1, "tests that are `{test}` in tests/{file}.rs: {found:?}");
+    found.remove(0).1
+}
+
+#[test]
+fn every_promise_has_a_test_that_has_its_number() {
+    let (page, files) = (read("RELIABILITY.md"), files());
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let rows: Vec<_> = rows.filter_map(|(number, rest)| Some((number.parse::<usize>().ok()?, rest))).collect();
+    assert!(rows.iter().map(|row| row.0).eq(PROMISES), "each promise once, in order");
+    for (number, rest) in rows {
+        let named = named_tests(rest);
+        assert!(!named.is_empty(), "promise {number} has no test");
+        for test in named {
+            assert!(find(&files, test).contains(&number), "{test:?} should have `// {number}` above it");
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_page_names_is_there() {
+    let (page, files) = (read("RELIABILITY.md"), files());
+    named_tests(&page).into_iter().for_each(|test| _ = find(&files, test));
+}
+
+#[test]
+fn every_number_in_a_test_file_is_a_promise() {
+    for (file, text) in files() {
+        for line in text.lines() {
+            let unknown = promises_of(line).into_iter().find(|number| !PROMISES.contains(number));
+            assert_eq!(unknown, None, "tests/{file}.rs: {line}");
+        }
+    }
+}
