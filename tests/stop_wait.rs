@@ -39,7 +39,7 @@ fn asleep_in_all(token: &StopToken) -> Vec<Sleeper<bool>> {
     WAITS.iter().map(|wait| (wait, token.clone())).map(|(wait, token)| asleep_in(move || wait(token))).collect()
 }
 
-// 12
+// 3, 12
 #[test]
 fn every_wait_wakes_at_the_stop() {
     let source = StopSource::new();
