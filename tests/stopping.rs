@@ -234,7 +234,7 @@ fn a_stop_timeout_beyond_the_hosts_gives_no_more_than_half_of_what_is_left() {
     let began = Instant::now();
     host.stop(TIMEOUT).unwrap();
     let held_up = asked.recv().unwrap() - began;
-    assert!(held_up >= TIMEOUT / 2 && held_up < TIMEOUT, "{held_up:?}");
+    assert!(held_up >= TIMEOUT / 2 && held_up < TIMEOUT * 3 / 4, "{held_up:?}");
 }
 
 // 56
