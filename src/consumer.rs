@@ -17,7 +17,8 @@ impl<T: Send + 'static> Queue<T> {
     /// A job that fails or panics is logged, counted and told as an event, and the next one comes. On a stop, what
     /// was accepted is still handled: the [`Context`] that a job is given is not stopped by the asking, but when the
     /// consumer's time is up ([`stop_deadline`](Context::stop_deadline)). From then on no further item is taken; what
-    /// is left is for [`drain`](Self::drain).
+    /// is left is for [`drain`](Self::drain). Dropping all other clones of the queue does not close it: the consumer waits
+    /// for the stop.
     pub fn consumer<F>(&self, f: F) -> Consumer<T, F>
     where
         F: FnMut(T, &Context) -> Result + Send + 'static,

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 /// What a [`Service`](crate::Service) is given: its name, its stop token, its clock and its host.
 ///
-/// Cheap to clone, and to hand to helper threads. A unit test makes one without a host:
+/// Cheap to clone, and to hand to helper threads. (A service that has ended by itself is not asked to stop: a helper that may
+/// outlive it waits on [`ctx.host().stopping()`](crate::HostHandle::stopping).) A unit test makes one without a host:
 ///
 /// ```
 /// use hosted::{Context, Result, StopSource};

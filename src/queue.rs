@@ -51,6 +51,10 @@ impl<T> Queue<T> {
     /// A queue with room for `n` items. The room is allocated at once.
     ///
     /// With no room at all, its consumer is an error of [`Host::start`](crate::Host::start).
+    ///
+    /// # Panics
+    ///
+    /// For more items than memory can number. Where memory for `n` items is not to be had, the process ends.
     pub fn bounded(n: usize) -> Self {
         let (sender, receiver) = bounded(n);
         let sender = RwLock::new(Some(sender));
@@ -60,7 +64,8 @@ impl<T> Queue<T> {
 
     /// Puts `item` in, waiting for room for as long as it takes: only room or the closing ends the wait.
     ///
-    /// `push(item)?` in a service asks for `T: Send + Sync`, because the error carries the item.
+    /// `push(item)?` in a service asks for `T: Send + Sync`, because the error carries the item. A job that pushes into its
+    /// own full queue waits for itself, until the stop closes it: [`try_push`](Self::try_push) does not.
     ///
     /// # Errors
     ///

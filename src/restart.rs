@@ -72,14 +72,15 @@ impl Restart {
         self
     }
 
-    /// A run of this length forgets the restarts before it (default 60 s).
+    /// A run of this length forgets the restarts before it (default 60 s). With `Duration::ZERO` every run does, and it never
+    /// gives up.
     pub fn stable_after(mut self, run: Duration) -> Self {
         self.stable_after = run;
         self
     }
 
     /// Also retries the very first start, within its start timeout. Without this a host whose service cannot
-    /// start says so at once.
+    /// start says so at once. On [`never`](Self::never) it changes nothing.
     pub fn also_first_start(mut self) -> Self {
         self.first_start = true;
         self

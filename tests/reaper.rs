@@ -1,7 +1,7 @@
 //! Promise 74: a thread-local destructor that blocks makes no stop miss its deadline, and holds up nobody.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Report, Service, worker};
+use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Report, Service, State, worker};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -163,6 +163,30 @@ fn one_that_is_held_up_does_not_hold_up_those_that_ended_long_before_a_stop_with
     assert_eq!(hung(error.report()), ["lingering"], "{error}");
     drop(release);
     host.stop(LIMIT).unwrap();
+}
+
+// 53, 74
+#[test]
+fn who_was_hung_is_so_until_its_thread_is_gone_though_it_has_ended() {
+    let (in_run, in_destructor) = (bounded::<()>(0), bounded::<()>(0));
+    let mut host = Host::new();
+    let run = move |_: &Context| {
+        HELD.set(Some(Held(in_destructor.1.clone())));
+        _ = in_run.1.recv();
+        Ok(())
+    };
+    host.add("deaf", worker(run));
+    host.start().unwrap();
+    let events = host.events();
+    let error = host.stop(Duration::ZERO).unwrap_err();
+    assert_eq!(hung(error.report()), ["deaf"], "{error}");
+    drop(in_run.0);
+    let stopped = |event: &Event| matches!(event.kind, EventKind::Stopped);
+    assert!(events.iter().any(|event| stopped(&event)), "it ends");
+    assert_eq!(host.handle().services()[0].state, State::Hung);
+    drop(in_destructor.0);
+    let report = host.stop(LIMIT).unwrap();
+    assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
 }
 
 #[test]

@@ -16,7 +16,8 @@ use std::time::Duration;
 /// The group is ready when all its services are, and fails when one of them fails for good. Restarted, it has fresh
 /// services, and all old ones are gone before a new one starts. They stand as `group/child` in statuses, events,
 /// reports and thread names, and go by the group's clock. In a stop they have the group's time. Where one of them is
-/// hung, so is the group, and it is never restarted. Erlang's `one_for_all` supervisor.
+/// hung, so is the group, and it is never restarted. `fill` only adds: one that starts or stops the host that it is given
+/// fails the group. Erlang's `one_for_all` supervisor.
 ///
 /// ```
 /// use hosted::{Host, Restart, group, worker};

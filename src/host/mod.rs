@@ -58,7 +58,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// ```
 ///
 /// A host runs once. Dropping one that runs stops it within its [`stop_timeout`](Self::stop_timeout) and logs what
-/// goes wrong.
+/// goes wrong. One that is forgotten (`mem::forget`) is stopped by nobody: its services run on.
 #[doc(alias("IHost", "GenericHost", "HostApplicationBuilder", "supervisor", "ServiceManager"))]
 pub struct Host {
     board: Arc<Board>,

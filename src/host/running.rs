@@ -61,6 +61,9 @@ impl Host {
     /// is asked before the deadline, and waited for until it. What is left then is named in the result, stays on the
     /// books, and is waited for again by another `stop`. Without a start it does nothing, well.
     ///
+    /// A service that calls this on its own host, or drops it, waits for itself and is hung until the call comes back:
+    /// [`HostHandle::request_stop`](crate::HostHandle::request_stop) is what it wants.
+    ///
     /// # Errors
     ///
     /// When a service failed, at whatever time, or its thread is still alive. The report is in it.
@@ -84,6 +87,9 @@ impl Host {
     }
 
     /// As [`run`](Self::run), until `stop` instead of a signal: for a program with a handler of its own.
+    ///
+    /// Inside a service give it [`ctx.stop_token()`](crate::Context::stop_token), or use a [`group`](crate::group): nothing else
+    /// tells it of that service's stop.
     ///
     /// # Errors
     ///
