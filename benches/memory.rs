@@ -1,46 +1,21 @@
 //! What a token, a callback and a service take: by an allocator that counts, and by what Linux says is resident.
 
 mod harness;
+#[path = "harness/heap.rs"]
+mod heap;
 
 use harness::table::verdict;
 use harness::{Bench, fleet};
 use hosted::StopSource;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::{env, fs, thread, time::Duration};
-
-struct Counting;
-
-static BLOCKS: AtomicI64 = AtomicI64::new(0);
-static BYTES: AtomicI64 = AtomicI64::new(0);
-
-// SAFETY: it is `System` that allocates and frees; counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BLOCKS.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the same promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        BLOCKS.fetch_sub(1, Ordering::Relaxed);
-        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the same promises.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// What `make` returns, and the bytes and the blocks that are allocated for it.
 fn counted<T>(make: impl FnOnce() -> T) -> (T, [i64; 2]) {
-    let before = [&BYTES, &BLOCKS].map(|count| count.load(Ordering::Relaxed));
+    let before = [heap::bytes(), heap::blocks()];
     let made = make();
-    let after = [&BYTES, &BLOCKS].map(|count| count.load(Ordering::Relaxed));
+    let after = [heap::bytes(), heap::blocks()];
     (made, [after[0] - before[0], after[1] - before[1]])
 }
 

@@ -243,8 +243,10 @@ pub enum Cause {
 ///
 /// Calls foreign code: never under a lock.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let text = guarded(|| {
-        let (mut text, mut links) = (error.to_string(), links(error));
+    let mut text = String::new();
+    let told = guarded(|| {
+        text += &error.to_string();
+        let mut links = links(error);
         for error in links.by_ref().take(DEEP).skip(1) {
             let more = error.to_string();
             if !error.is::<StopMarker>() && !text.ends_with(&more) {
@@ -254,9 +256,12 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         if links.next().is_some() {
             text += ": and so on";
         }
-        text
     });
-    Plain(&text.unwrap_or_else(|panic| format!("an error that panics when it is displayed: {panic}"))).to_string()
+    if let Err(panic) = told {
+        let lead = if text.is_empty() { "" } else { ": " };
+        text += &format!("{lead}an error that panics when it is looked at: {panic}");
+    }
+    Plain(&text).to_string()
 }
 
 /// Drops an error. Its `Drop` is foreign code: a panic of it is logged, and ends nothing.

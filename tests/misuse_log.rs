@@ -3,9 +3,12 @@
 mod common;
 
 use common::{LIMIT, in_time};
-use crossbeam_channel::unbounded;
-use hosted::{Context, Host, HostHandle, HostState, OnFailure, Queue, Restart, StopReason, every, group, worker};
+use crossbeam_channel::{bounded, unbounded};
+use hosted::{
+    Context, Event, EventKind, Host, HostHandle, HostState, OnFailure, Queue, Restart, StopReason, every, group, worker,
+};
 use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 /// Panics at lines with `panicky` in them; at those with `curious` it looks at a host and asks it to stop.
@@ -69,11 +72,18 @@ fn a_logger_that_panics_at_every_line_of_every_service_changes_nothing_for_them(
             Ok(())
         };
         host.add("panicky group", group(fill));
+        let (events, (failed, has_failed)) = (host.events(), bounded(1));
+        thread::spawn(move || {
+            let of_phoenix =
+                |event: &Event| matches!(&event.kind, EventKind::Failed(error) if error.service() == "panicky phoenix");
+            _ = failed.send(events.iter().any(|event| of_phoenix(&event)));
+        });
         host.start().unwrap();
         queue.push(()).unwrap();
         let mut came: Vec<&str> = (0..3).map(|_| told.recv().unwrap()).collect();
         came.sort_unstable();
         assert_eq!(came, ["child", "job", "tick"]);
+        assert!(has_failed.recv().unwrap(), "the phoenix has risen twice");
         let report = match host.stop(LIMIT) {
             Ok(report) => report,
             Err(error) => error.report().clone(), // where the callback came to panic

@@ -45,7 +45,7 @@ fn a_callback_on_never_is_dropped_at_once_and_never_called() {
 #[test]
 fn ctrl_c_may_be_asked_for_ten_thousand_times() {
     in_time(|| {
-        let kept: Vec<StopToken> = (0..10_000).filter_map(|n| ctrl_c().ok().filter(|_| n % 1_000 == 0)).collect();
+        let kept: Vec<StopToken> = (0..10_000).map(|_| ctrl_c().unwrap()).step_by(1_000).collect();
         assert_eq!(kept.len(), 10);
         assert!(kept.iter().all(|token| !token.stop_requested()));
     });

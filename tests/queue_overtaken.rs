@@ -1,4 +1,4 @@
-//! 34, 71: a producer that is asked to stop while its queue closes, as in a stop that has no time left for an order.
+//! Promises 34, 71: a producer that is asked to stop while its queue closes, as in a stop that has no time left for an order.
 
 use crossbeam_channel::bounded;
 use hosted::{PushError, Queue, StopSource};
@@ -9,6 +9,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Both come between two looks of the producer in some of a hundred rounds; on one core, in some of a thousand.
+// 34, 71
 #[test]
 fn a_producer_that_is_asked_to_stop_before_its_queue_closes_hears_of_the_stop() {
     for _ in 0..2_000 {

@@ -8,6 +8,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../harness/heap.rs"]
+mod heap;
 
 #[path = "../../examples/ingest/job.rs"]
 mod job;
@@ -31,7 +33,6 @@ mod page;
 #[path = "../../examples/ingest/web.rs"]
 mod web;
 
-mod heap;
 mod resources;
 mod chance;
 mod tally;

@@ -40,11 +40,11 @@ impl Board {
         });
     }
 
-    /// `start` is about to be called. False: it is not to be, the service was asked to stop before it was restarted.
+    /// `start` is about to be called. False: it is not to be restarted, it was asked to stop or called late meanwhile.
     pub(crate) fn starting(&self, index: usize, thread: Option<Tid>) -> bool {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
-            if slot.restarting && slot.asked.is_some() {
+            if slot.restarting && (slot.asked.is_some() || slot.late) {
                 return false;
             }
             slot.thread = thread;

@@ -32,6 +32,7 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
     host.stop_timeout(schedule.stop_timeout);
     schedule.start_timeout.map(|limit| host.start_timeout(limit).handle());
     let events = host.events();
+    let listener = thread::spawn(move || events.iter().collect());
     let (over, outside) = bounded::<()>(0);
     let outside = {
         let (fuse, world, handle) = (schedule.fuse, world.clone(), host.handle());
@@ -42,7 +43,7 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
     outside.join().expect("who looks from outside sees nothing wrong");
     world.drop_kept();
     // They end with the last of the host's threads: one that was dropped may have left some behind.
-    let events = events.iter().collect();
+    let events = listener.join().expect("it only listens");
     world.queue.close();
     Played { events, waited, end, drained: world.queue.drain() }
 }
@@ -71,36 +72,18 @@ fn drive(mut host: Host, schedule: &Schedule, world: &Arc<World>) -> End {
     let timeout = schedule.stop_timeout;
     let mut waited = None;
     match schedule.drive {
-        Drive::RunUntil => {
+        Drive::RunUntil | Drive::RequestedBefore => {
             let stop = StopSource::new();
-            stop.request_stop_after(schedule.fuse);
             world.note_outside(Step::Requested);
-            in_time(Duration::MAX, || _ = host.run_until(&stop.token()));
+            match schedule.drive {
+                Drive::RunUntil => stop.request_stop_after(schedule.fuse),
+                _ => host.handle().request_stop(),
+            }
+            _ = in_time(timeout, || host.run_until(&stop.token()));
         }
-        Drive::RequestedBefore => {
-            world.note_outside(Step::Requested);
-            host.handle().request_stop();
-            _ = host.run_until(&StopSource::new().token());
-        }
-        drive => {
-            if in_time(Duration::MAX, || host.start()).is_ok() {
-                world.note_outside(Step::HostStarted);
-            }
-            if !matches!(drive, Drive::StartWaitStop) {
-                world.note_outside(Step::Requested); // by the stop
-            }
-            match drive {
-                Drive::StartWaitStop => waited = Some(host.wait()),
-                Drive::AddAndStartAgain => {
-                    host.add("late", worker(|_| panic!("a service that was added late runs")));
-                    assert!(host.start().unwrap_err().failures().is_empty());
-                }
-                Drive::StopThreeTimes => {
-                    _ = in_time(Duration::ZERO, || host.stop(Duration::ZERO));
-                }
-                _ => {}
-            }
-            if matches!(drive, Drive::StartDrop) {
+        _ => {
+            waited = start(&mut host, schedule, world);
+            if matches!(schedule.drive, Drive::StartDrop) {
                 in_time(timeout, || drop(host));
                 world.release();
                 return (None, None);
@@ -111,6 +94,27 @@ fn drive(mut host: Host, schedule: &Schedule, world: &Arc<World>) -> End {
     // Only now may the deaf hear: whatever came back before has not waited for them.
     world.release();
     (waited, Some(host.stop(AMPLE)))
+}
+
+/// Starts the host, and does what comes before the stop. What `wait` says, where it is asked.
+fn start(host: &mut Host, schedule: &Schedule, world: &Arc<World>) -> Option<StopReason> {
+    // Where it fails, that and rolling back take the fuse and the stop's time at most.
+    if in_time(schedule.stop_timeout, || host.start()).is_ok() {
+        world.note_outside(Step::HostStarted);
+    }
+    if matches!(schedule.drive, Drive::StartWaitStop) {
+        return Some(host.wait());
+    }
+    world.note_outside(Step::Requested); // by the stop
+    match schedule.drive {
+        Drive::AddAndStartAgain => {
+            host.add("late", worker(|_| panic!("a service that was added late runs")));
+            assert!(host.start().unwrap_err().failures().is_empty());
+        }
+        Drive::StopThreeTimes => _ = in_time(Duration::ZERO, || host.stop(Duration::ZERO)),
+        _ => {}
+    }
+    None
 }
 
 fn in_time<R>(limit: Duration, f: impl FnOnce() -> R) -> R {

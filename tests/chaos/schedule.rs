@@ -18,14 +18,14 @@ pub enum Act {
     DeafAWhile,
     DeafForEver,
     StopHost,
-    /// A host of its own: started, and stopped or dropped.
+    /// To a host of its own, which is started, and stopped or dropped.
     AddService,
     KeepHandle,
     DropHandle,
     TouchClock,
 }
 
-const ACTS: [Act; 12] = [
+pub const ACTS: [Act; 12] = [
     Act::Fine,
     Act::Error,
     Act::Panic,
@@ -122,7 +122,7 @@ pub enum Drive {
     RequestedBefore,
 }
 
-const DRIVES: [Drive; 7] = [
+pub const DRIVES: [Drive; 7] = [
     Drive::StartWaitStop,
     Drive::StartStop,
     Drive::RunUntil,

@@ -1,19 +1,26 @@
 //! How much was played: so that nobody takes a thousand schedules in which nothing happens for a proof.
 
 use super::drive::Played;
+use super::schedule::{ACTS, Act, DRIVES, Schedule};
 use super::world::{Note, Step};
 use hosted::{EventKind, HostError, Report};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 #[derive(Default)]
-pub struct Totals(BTreeMap<&'static str, u64>);
+pub struct Totals {
+    counts: BTreeMap<&'static str, u64>,
+    seen: BTreeSet<String>,
+}
 
 impl Totals {
-    pub fn add(&mut self, notes: &[Note], played: &Played) {
+    pub fn add(&mut self, schedule: &Schedule, performed: &[Act], notes: &[Note], played: &Played) {
         self.count("schedules");
+        self.seen.insert(format!("{:?}", schedule.drive));
+        self.seen.extend(performed.iter().map(|act| format!("{act:?}")));
         notes.iter().filter_map(of_step).for_each(|what| self.count(what));
         played.events.iter().filter_map(|event| of_event(&event.kind)).for_each(|what| self.count(what));
+        played.drained.iter().for_each(|_| self.count("drained"));
         match &played.end {
             None => self.count("hosts dropped"),
             Some(Ok(Report { .. })) => self.count("hosts that ended well"),
@@ -22,21 +29,23 @@ impl Totals {
     }
 
     fn count(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
+        *self.counts.entry(what).or_default() += 1;
     }
 
-    /// That everything that may happen has.
+    /// That every act was done, every drive was taken, and services came to every end.
     pub fn are_worth_it(&self) {
-        let all = ["runs", "failures", "deaf for ever", "restarts", "hung", "overtaken", "hosts dropped"];
-        let missing: Vec<_> = all.into_iter().filter(|what| !self.0.contains_key(what)).collect();
+        let ends = ["restarts", "hung", "overtaken", "failed for good", "stopped", "completed", "drained"];
+        let missing: Vec<_> = ends.into_iter().filter(|what| !self.counts.contains_key(what)).collect();
         assert!(missing.is_empty(), "never seen: {missing:?}");
+        let (acts, drives) = (ACTS.map(|act| format!("{act:?}")), DRIVES.map(|drive| format!("{drive:?}")));
+        assert_eq!(self.seen, acts.into_iter().chain(drives).collect());
     }
 
     /// Whoever is woken by nothing but the line that says each second who is waited for has been told too late. A busy
     /// machine makes a few of these lines.
     pub fn in_time(&self) {
-        let waited = self.0.get("waited for").copied().unwrap_or(0);
-        assert!(waited < 20 + self.0["schedules"] / 10, "who has ended is noticed late: {self}");
+        let waited = self.counts.get("waited for").copied().unwrap_or(0);
+        assert!(waited < 20 + self.counts["schedules"] / 10, "who has ended is noticed late: {self}");
     }
 }
 
@@ -57,6 +66,8 @@ fn of_event(kind: &EventKind) -> Option<&'static str> {
         EventKind::Hung(_) => "hung",
         EventKind::Overtaken { .. } => "overtaken",
         EventKind::Failed(_) => "failed for good",
+        EventKind::Stopped => "stopped",
+        EventKind::Completed => "completed",
         EventKind::StillStarting { .. } | EventKind::StillStopping { .. } => "waited for",
         _ => return None,
     })
@@ -65,6 +76,6 @@ fn of_event(kind: &EventKind) -> Option<&'static str> {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut comma = "";
-        self.0.iter().try_for_each(|(what, n)| write!(f, "{}{what} {n}", std::mem::replace(&mut comma, ", ")))
+        self.counts.iter().try_for_each(|(what, n)| write!(f, "{}{what} {n}", std::mem::replace(&mut comma, ", ")))
     }
 }

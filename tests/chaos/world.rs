@@ -49,6 +49,7 @@ pub struct World {
     notes: Mutex<Vec<Note>>,
     values: AtomicU64,
     failures: AtomicU64,
+    pub performed: Mutex<Vec<Act>>,
     pub clock: Option<ManualClock>,
     touches: AtomicU64,
     pub queue: Queue<u64>,
@@ -71,6 +72,7 @@ impl World {
             notes: Mutex::default(),
             values: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            performed: Mutex::default(),
             clock: manual_clock.then(ManualClock::new),
             touches: AtomicU64::new(0),
             queue: Queue::bounded(room),
@@ -129,6 +131,7 @@ impl World {
     /// Does `act` as the value `value` of a service.
     pub fn perform(self: &Arc<Self>, act: Act, value: u64, ctx: &Context) -> Result {
         let name = Arc::from(ctx.name());
+        self.performed.lock().push(act);
         match act {
             Act::Fine => {}
             Act::Error => return Err(self.failure(&name, value).into()),

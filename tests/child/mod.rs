@@ -167,7 +167,7 @@ impl Child {
     }
 
     fn complaints(&self) -> String {
-        self.errors.recv_timeout(Duration::from_secs(1)).unwrap_or_default()
+        self.errors.recv_timeout(LIMIT).expect("stderr ends with the process")
     }
 }
 

@@ -1,4 +1,8 @@
-//! What is on the heap at this moment: an allocator that counts. What SQLite's own C code allocates is not in it.
+//! What is on the heap at this moment: an allocator that counts. What C code allocates is not in it.
+//!
+//! Taken by path by those who want it, since it is the allocator of their whole program.
+
+#![allow(dead_code)] // each uses what it needs
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -28,10 +32,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-pub fn blocks() -> i64 {
+pub(crate) fn blocks() -> i64 {
     BLOCKS.load(Ordering::Relaxed)
 }
 
-pub fn bytes() -> i64 {
+pub(crate) fn bytes() -> i64 {
     BYTES.load(Ordering::Relaxed)
 }
