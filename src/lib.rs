@@ -171,6 +171,8 @@ mod board;
 
 mod context;
 
+#[cfg(feature = "io")]
+mod io;
 mod service;
 
 mod every;
@@ -189,13 +191,15 @@ pub use error::{BoxError, Cause, Phase, RecvError, Result, ServiceError, Stopped
 pub use event::{Event, EventKind};
 pub use every::{Every, every};
 pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
+#[cfg(feature = "io")]
+pub use io::{Interruptible, Listener};
 pub use queue::{PushError, Queue};
 pub use report::{HostError, Report, ServiceReport};
 pub use restart::Restart;
 pub use service::{Service, task, worker};
 pub use signal::ctrl_c;
 pub use status::{HostState, HungService, Outcome, ServiceStatus, State, StopReason};
-pub use stop::{StopCallback, StopSource, StopToken};
+pub use stop::{StopCallback, StopRepeating, StopSource, StopToken};
 pub use ticks::{Tick, Ticks};
 
 /// What a test of services needs.

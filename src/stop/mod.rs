@@ -3,10 +3,14 @@
 mod slab;
 mod timer;
 mod state;
+#[cfg(feature = "io")]
+mod bell;
 mod request;
 mod token;
 mod source;
+mod repeat;
 
+pub use repeat::StopRepeating;
 pub(crate) use request::Callbacks;
 pub use source::StopSource;
 pub use token::{StopCallback, StopToken};

@@ -80,9 +80,13 @@ impl Node {
         let mut slabs = lists.slabs.lock();
         let children = std::mem::replace(&mut slabs.children, Slab::new());
         let done = slabs.done.take();
+        #[cfg(feature = "io")]
+        let bell = slabs.bell.take();
         let has_callbacks = !slabs.callbacks.is_empty();
         drop(slabs);
         drop(done);
+        #[cfg(feature = "io")]
+        super::bell::ring(bell);
         (children, has_callbacks)
     }
 

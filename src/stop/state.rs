@@ -25,6 +25,8 @@ use crate::sync::{Arc, AtomicU32, Caller, Condvar, Mutex, OnceLock, Ordering, We
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::Level;
 use std::convert::Infallible;
+#[cfg(feature = "io")]
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 pub(super) const STOPPED: u32 = 1;
@@ -51,12 +53,16 @@ pub(super) struct Lists {
     /// A callback has returned.
     pub(super) returned: Condvar,
     done: OnceLock<Receiver<Infallible>>,
+    #[cfg(feature = "io")]
+    pub(super) ear: OnceLock<UnixStream>,
 }
 
 pub(super) struct Slabs {
     pub(super) callbacks: Slab<Callback>,
     pub(super) children: Slab<Weak<Node>>,
     pub(super) done: Option<Sender<Infallible>>,
+    #[cfg(feature = "io")]
+    pub(super) bell: Option<UnixStream>,
     pub(super) running: Option<(u32, Caller)>,
 }
 
@@ -231,15 +237,28 @@ impl Node {
     /// Says that somebody is about to go on a list whose lock the caller holds (invariant 2). True: too late.
     ///
     /// A write also where `LISTENED` is set already: it is what shows the requester the lists that this listener made.
-    fn listen(&self) -> bool {
+    pub(super) fn listen(&self) -> bool {
         self.state.fetch_or(LISTENED, Ordering::AcqRel) & STOPPED != 0
     }
 
     #[inline]
     pub(super) fn lists(&self) -> &Lists {
         self.lists.get_or_init(|| {
-            let slabs = Slabs { callbacks: Slab::new(), children: Slab::new(), done: None, running: None };
-            Box::new(Lists { slabs: Mutex::new(slabs), returned: Condvar::new(), done: OnceLock::new() })
+            let slabs = Slabs {
+                callbacks: Slab::new(),
+                children: Slab::new(),
+                done: None,
+                #[cfg(feature = "io")]
+                bell: None,
+                running: None,
+            };
+            Box::new(Lists {
+                slabs: Mutex::new(slabs),
+                returned: Condvar::new(),
+                done: OnceLock::new(),
+                #[cfg(feature = "io")]
+                ear: OnceLock::new(),
+            })
         })
     }
 

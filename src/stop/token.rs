@@ -145,6 +145,22 @@ impl StopToken {
         self.0.as_ref().map_or_else(|| NEVER.get_or_init(never), |node| node.done())
     }
 
+    /// A descriptor that becomes readable at the stop and stays so: for `poll`, and for somebody else's event loop. Nobody is to
+    /// read from it. Feature `io`.
+    ///
+    /// It is made by the first call, and goes with the last source and token; a token that does no I/O has none.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    #[cfg(feature = "io")]
+    pub fn fd(&self) -> std::io::Result<std::os::fd::BorrowedFd<'_>> {
+        match &self.0 {
+            Some(node) => node.fd(),
+            None => super::bell::never(),
+        }
+    }
+
     /// Calls `f` once when a stop is requested, unless the returned guard is dropped before.
     ///
     /// It runs on the thread that requests the stop (a host that stops a service uses a thread of its own), before

@@ -1,0 +1,62 @@
+//! The same on a service's [`Context`], whose token they go by.
+
+use super::accept::Listener;
+use super::interruptible::Interruptible;
+use crate::context::Context;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+impl Context {
+    /// Accepts a connection, until this service is asked to stop. See [`StopToken::accept`](crate::StopToken::accept).
+    ///
+    /// # Errors
+    ///
+    /// As there; the stop's is a clean end through `?`.
+    pub fn accept<L: Listener>(&self, listener: &L) -> io::Result<(L::Stream, L::Address)> {
+        self.stop_token().accept(listener)
+    }
+
+    /// Connections as they come, until this service is asked to stop. See
+    /// [`StopToken::incoming`](crate::StopToken::incoming).
+    pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
+        self.stop_token().incoming(listener)
+    }
+
+    /// Connects, until this service is asked to stop. See [`StopToken::connect`](crate::StopToken::connect).
+    ///
+    /// # Errors
+    ///
+    /// As there; the stop's is a clean end through `?`.
+    pub fn connect(&self, address: SocketAddr, timeout: impl Into<Option<Duration>>) -> io::Result<TcpStream> {
+        self.stop_token().connect(address, timeout)
+    }
+
+    /// A stream whose reads end when this service is asked to stop. See
+    /// [`StopToken::interruptible`](crate::StopToken::interruptible).
+    pub fn interruptible<S>(&self, stream: S) -> Interruptible<S> {
+        self.stop_token().interruptible(stream)
+    }
+
+    /// Waits until `fd` has something to read, or this service is asked to stop. See
+    /// [`StopToken::wait_readable`](crate::StopToken::wait_readable).
+    ///
+    /// # Errors
+    ///
+    /// As there; the stop's is a clean end through `?`.
+    pub fn wait_readable(&self, fd: &impl AsFd, timeout: impl Into<Option<Duration>>) -> io::Result<bool> {
+        self.stop_token().wait_readable(fd, timeout)
+    }
+
+    /// Waits for a child process, and ends it when this service is asked to stop. See
+    /// [`StopToken::wait_child`](crate::StopToken::wait_child).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(target_os = "linux")]
+    pub fn wait_child(&self, child: &mut std::process::Child, grace: Duration) -> io::Result<std::process::ExitStatus> {
+        self.stop_token().wait_child(child, grace)
+    }
+}

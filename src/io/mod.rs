@@ -1,0 +1,15 @@
+//! Blocking calls that end at the stop: accept, connect, read, wait for a child. Feature `io`, for Unix.
+//!
+//! Each waits in `poll` for two descriptors: what it is about, and the token's own. A stop that was requested before the
+//! call, or comes at any moment during it, ends it; nothing is woken in between.
+
+mod ready;
+mod accept;
+mod connect;
+mod interruptible;
+#[cfg(target_os = "linux")] // it has descriptors for processes
+mod child;
+mod forward;
+
+pub use accept::Listener;
+pub use interruptible::Interruptible;
