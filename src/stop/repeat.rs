@@ -6,10 +6,13 @@ use super::token::{StopCallback, StopToken};
 use crate::panic::guarded;
 use crate::sync::{Arc, Mutex, caller, thread};
 use std::fmt;
+use std::iter;
 use std::time::Duration;
 
 /// The longest wait between two calls, unless the first is longer.
 const LONGEST: Duration = Duration::from_millis(200);
+/// The second wait is no shorter: calls at no interval at all would be one long spin.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 impl StopToken {
     /// Calls `f` when a stop is requested, and again, until the returned guard is dropped.
@@ -19,8 +22,8 @@ impl StopToken {
     /// (or `every`, if that is longer). It runs on a thread of its own, which there is from the stop on. A call that
     /// panics is logged, and is the last.
     ///
-    /// When the drop of the guard has returned, `f` does not run and never will: so the drop waits for a call under way, but
-    /// for one that drops it itself.
+    /// When the drop of the guard has returned, `f` does not run and never will: so the drop waits for a call under way,
+    /// unless it is that call itself that drops it.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -54,16 +57,25 @@ impl StopToken {
 }
 
 fn repeat(over: &StopToken, every: Duration, mut f: impl FnMut()) {
-    let mut wait = every;
-    while !over.stop_requested() {
-        if let Err(text) = guarded(&mut f) {
-            return log_panic(&text);
+    // As a whole, so that a panic in the drop of what `f` owns is told as well.
+    let calls = move || {
+        for wait in waits(every) {
+            if over.wait_timeout(wait) {
+                return;
+            }
+            f();
         }
-        if over.wait_timeout(wait) {
-            return;
-        }
-        wait = wait.saturating_mul(2).min(LONGEST.max(every));
+    };
+    if let Err(text) = guarded(calls) {
+        log_panic(&text);
     }
+}
+
+/// How long to wait before each call.
+fn waits(every: Duration) -> impl Iterator<Item = Duration> {
+    let longest = LONGEST.max(every);
+    let doubled = move |wait: &Duration| Some(wait.saturating_mul(2).clamp(SHORTEST, longest));
+    iter::once(Duration::ZERO).chain(iter::successors(Some(every), doubled))
 }
 
 /// Keeps a repeated stop callback; dropping it ends it. From [`StopToken::on_stop_repeating`].
@@ -83,7 +95,7 @@ impl Drop for StopRepeating {
         drop(self.registered.take());
         let thread = self.caller.lock().take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != caller()) {
-            // It ends with the call under way. Nothing in it panics: what does is caught.
+            // It ends with the call under way. A panic in it has been caught.
             _ = thread.join();
         }
     }
@@ -92,5 +104,31 @@ impl Drop for StopRepeating {
 impl fmt::Debug for StopRepeating {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StopRepeating").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::waits;
+    use std::time::Duration;
+
+    fn in_millis(every: Duration, calls: usize) -> Vec<u128> {
+        waits(every).take(calls).map(|wait| wait.as_millis()).collect()
+    }
+
+    #[test]
+    fn the_first_call_comes_at_once_and_the_waits_double_up_to_200_ms() {
+        assert_eq!(in_millis(Duration::from_millis(10), 8), [0, 10, 20, 40, 80, 160, 200, 200]);
+    }
+
+    #[test]
+    fn waits_that_are_longer_than_200_ms_stay_as_they_are() {
+        assert_eq!(in_millis(Duration::from_secs(3), 4), [0, 3_000, 3_000, 3_000]);
+        assert_eq!(waits(Duration::MAX).nth(5), Some(Duration::MAX));
+    }
+
+    #[test]
+    fn no_wait_at_all_soon_becomes_some() {
+        assert_eq!(in_millis(Duration::ZERO, 11), [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 200]);
     }
 }
