@@ -5,7 +5,7 @@ use crate::stop::StopToken;
 use crate::sync::deadline;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal};
 use std::io;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -15,8 +15,10 @@ impl StopToken {
     ///
     /// A child with a process group of its own ([`process_group(0)`](std::os::unix::process::CommandExt::process_group)) is
     /// ended with that group, so that no grandchild is left that holds its pipes, and ctrl-c at the terminal leaves it to
-    /// us. When this returns the child has been reaped; until then its number is nobody else's, so no other
-    /// process is hit. As [`Child::wait`] does, it closes the child's standard input first.
+    /// us. The grace is the child's: when it has ended, what is left of its group gets SIGKILL at once.
+    ///
+    /// When this returns the child has been reaped; until then its number is nobody else's, so no other process is hit. As
+    /// [`Child::wait`] does, it closes the child's standard input first.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -56,11 +58,10 @@ impl StopToken {
 /// Ends a child that has not been reaped, with its group if it leads one.
 fn end(pid: Pid, process: &OwnedFd, grace: Duration) -> io::Result<()> {
     let leads = getpgid(Some(pid)).is_ok_and(|group| group == pid);
-    let send = |signal| if leads { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+    let send = |signal| if leads { kill_process_group(pid, signal) } else { pidfd_send_signal(process, signal) };
     // That there is nobody left to be signalled is no error: it has ended by itself.
     _ = send(Signal::TERM);
     let ended = wait(process, deadline(grace))?;
-    // Those of its group that are still there, also where it has ended itself.
     if leads || !ended {
         _ = send(Signal::KILL);
     }

@@ -1,12 +1,14 @@
 //! Connecting until the stop.
 
-use super::ready::ready;
+use super::ready::{check, ready};
 use crate::stop::StopToken;
 use crate::sync::deadline;
 use rustix::event::PollFlags;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+#[cfg(target_os = "linux")]
+use rustix::net::SocketFlags;
+use rustix::net::{AddressFamily, SocketType, connect, sockopt};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -34,9 +36,10 @@ impl StopToken {
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) with [`Stopped`](crate::Stopped) inside once a stop is requested;
     /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is up; else what `connect` says.
     pub fn connect(&self, address: SocketAddr, timeout: impl Into<Option<Duration>>) -> io::Result<TcpStream> {
+        check(self)?; // before anybody is called
         let until = timeout.into().and_then(deadline);
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let stream = TcpStream::from(close_on_exec(socket(family, SocketType::STREAM, None)?)?);
+        let stream = TcpStream::from(socket(family)?);
         stream.set_nonblocking(true)?;
         match connect(&stream, &address) {
             Ok(()) => {}
@@ -54,9 +57,19 @@ impl StopToken {
     }
 }
 
-/// Not to be held by a child process. One that is started at this very moment may get it: not every system can make such a
-/// socket in one step.
-fn close_on_exec(socket: OwnedFd) -> io::Result<OwnedFd> {
+/// Not to be held by a child process: a connection would live as long as that.
+#[cfg(target_os = "linux")]
+fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// The same in two steps, as not every system has it in one: a child that is started at this very moment may get it.
+#[cfg(not(target_os = "linux"))]
+fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    // As the standard library's sockets: a peer that has gone is an error, not a signal.
+    #[cfg(target_vendor = "apple")]
+    sockopt::set_socket_nosigpipe(&socket, true)?;
     Ok(socket)
 }

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 impl StopToken {
-    /// Wraps a stream so that its reads end at the stop. Writes go on: there is somebody to say goodbye to.
+    /// Wraps a stream so that its reads end at the stop. Writes go on: there is somebody to say goodbye to. (One whose peer does
+    /// not read waits for it, also after the stop: give the stream a write timeout.)
     ///
     /// For whatever has a descriptor: a [`TcpStream`](std::net::TcpStream), a [`UnixStream`](std::os::unix::net::UnixStream), a
     /// pipe, a terminal, a serial port. What is generic over `Read + Write` (TLS, WebSocket, HTTP) works on it, and can close its
@@ -56,8 +57,8 @@ pub struct Interruptible<S> {
 }
 
 impl<S> Interruptible<S> {
-    /// How long a read waits for data (`None`: as long as it takes), before it fails with
-    /// [`TimedOut`](io::ErrorKind::TimedOut). A timeout that the stream itself was given has no effect: this is waited first.
+    /// How long a read waits for data, before it fails with [`TimedOut`](io::ErrorKind::TimedOut): a [`Duration`], or `None` for
+    /// as long as it takes. A timeout that the stream itself was given has no effect: this is waited first.
     pub fn set_read_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
         self.timeout = timeout.into();
     }

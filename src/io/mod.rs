@@ -3,6 +3,11 @@
 //! Each waits in `poll` for two descriptors: what it is about, and the token's own. A stop that was requested before the
 //! call, or comes at any moment during it, ends it; nothing is woken in between.
 
+#[cfg(not(unix))]
+compile_error!(
+    "feature `io` is for Unix; elsewhere wake what blocks from `on_stop`: README, \"A call that cannot be interrupted\""
+);
+
 mod ready;
 mod accept;
 mod connect;

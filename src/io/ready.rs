@@ -9,6 +9,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+/// Longer waits are made of several: where there is no `ppoll`, `poll` counts milliseconds in 32 bits.
+const LONGEST: Duration = Duration::from_secs(20 * 24 * 3600);
+
 impl StopToken {
     /// Waits until `fd` has something to read (true), for at most `timeout` (false): for datagrams, and for descriptors of
     /// libraries.
@@ -46,19 +49,21 @@ pub(super) fn ready(
     what: PollFlags,
     until: Option<Instant>,
 ) -> io::Result<bool> {
-    if token.stop_requested() {
-        return Err(stopped());
-    }
+    check(token)?;
     let mut fds = [PollFd::from_borrowed_fd(token.fd()?, PollFlags::IN), PollFd::from_borrowed_fd(fd, what)];
     let ready = poll_until(&mut fds, until)?;
     if ready && !fds[0].revents().is_empty() { Err(stopped()) } else { Ok(ready) }
 }
 
+/// Whether there was no stop yet.
+pub(super) fn check(token: &StopToken) -> io::Result<()> {
+    if token.stop_requested() { Err(stopped()) } else { Ok(()) }
+}
+
 /// Waits until one of `fds` is ready (true) or `until` (false).
 pub(super) fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<bool> {
     loop {
-        // What is too long for the kernel is for ever.
-        let time = until.and_then(|_| Timespec::try_from(left(until)).ok());
+        let time = until.and_then(|_| Timespec::try_from(left(until).min(LONGEST)).ok());
         match poll(fds, time.as_ref()) {
             Ok(0) if left(until).is_zero() => return Ok(false),
             Ok(0) | Err(Errno::INTR) => {}

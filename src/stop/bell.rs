@@ -18,7 +18,7 @@ impl Node {
         }
         // Made before it is put there, since this may fail; who comes second drops his own.
         let (bell, ear) = UnixStream::pair()?;
-        let hung_up = || {
+        let hang_up = || {
             let mut slabs = lists.slabs.lock();
             if self.listen() {
                 ring(Some(bell))
@@ -27,12 +27,12 @@ impl Node {
             }
             ear
         };
-        Ok(lists.ear.get_or_init(hung_up).as_fd())
+        Ok(lists.ear.get_or_init(hang_up).as_fd())
     }
 }
 
-/// A byte, because some pollers take a hang-up for nothing to read. There is room for it; and where nobody listens any
-/// more it need not arrive.
+/// A byte, because some pollers take a hang-up for nothing to read. There is room for it, and the ear is there: the node
+/// has both.
 pub(super) fn ring(bell: Option<UnixStream>) {
     _ = bell.map(|mut bell| bell.write(&[0]));
 }
