@@ -1,6 +1,7 @@
 //! Prints `listening on 127.0.0.1:` with a port, and tells the time to whoever connects, until ctrl-c.
 //!
-//! A `TcpListener` that blocks in `accept` knows nothing of the stop: `on_stop` connects to it, and so wakes it.
+//! A `TcpListener` that blocks in `accept` knows nothing of the stop. With the feature `io` the `Context` accepts, and that
+//! ends at the stop; without it (so also on Windows) `on_stop` connects to the listener, and so wakes it.
 
 use hosted::{Context, Host, Result, worker};
 use std::io::Write;
@@ -17,6 +18,18 @@ fn main() -> Result {
     Ok(())
 }
 
+#[cfg(feature = "io")]
+fn serve(listener: &TcpListener, ctx: &Context) -> Result {
+    println!("listening on {}", listener.local_addr()?);
+    for client in ctx.incoming(listener) {
+        if let Err(error) = tell_time(client?) {
+            ctx.report(error); // a client who has gone is no reason to end
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "io"))]
 fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     let address = listener.local_addr()?; // of one bound to 0.0.0.0, connect to 127.0.0.1 and its port
     let _wake = ctx.on_stop(move || drop(TcpStream::connect_timeout(&address, Duration::from_secs(1))));
@@ -24,7 +37,7 @@ fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     for client in listener.incoming() {
         ctx.check()?; // asked to stop: the client is we ourselves
         if let Err(error) = tell_time(client?) {
-            ctx.report(error); // a client who has gone is no reason to end
+            ctx.report(error);
         }
     }
     Ok(())

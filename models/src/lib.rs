@@ -61,7 +61,7 @@ pub use report::{HostError, Report, ServiceReport};
 pub use restart::Restart;
 pub use service::{Service, task, worker};
 pub use status::{HostState, HungService, Outcome, ServiceStatus, State, StopReason};
-pub use stop::{StopCallback, StopSource, StopToken};
+pub use stop::{StopCallback, StopRepeating, StopSource, StopToken};
 pub use ticks::{Tick, Ticks};
 
 #[cfg(test)]

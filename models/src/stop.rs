@@ -11,8 +11,11 @@ mod request;
 mod token;
 #[path = "../../src/stop/source.rs"]
 mod source;
+#[path = "../../src/stop/repeat.rs"]
+mod repeat;
 
 pub(crate) use request::Callbacks;
+pub use repeat::StopRepeating;
 pub use source::StopSource;
 pub use token::{StopCallback, StopToken};
 
