@@ -94,12 +94,17 @@ fn a_restarted_service_goes_on_with_the_listener_and_who_waits_in_it() {
     let serve = move |ctx: &Context| {
         let (mut client, _) = ctx.accept(&listener)?;
         write!(client, "{}", ctx.restarts())?;
-        Err("enough".into())
+        drop(client);
+        if ctx.restarts() < 2 {
+            return Err("enough".into());
+        }
+        ctx.wait();
+        Ok(())
     };
     host.add("server", worker(serve)).restart(Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO));
     let served = in_time(move || {
         host.start().unwrap();
-        let served = clients.map(|client| text_of(client).unwrap());
+        let served = clients.map(|client| text_of(client).unwrap()); // the last is in its wait, or on its way
         host.stop(LIMIT).unwrap();
         served
     });

@@ -81,6 +81,19 @@ fn the_stop_comes_before_what_is_there_to_read_which_stays() {
 }
 
 #[test]
+fn a_read_that_the_stop_has_woken_leaves_what_comes_after_the_stop() {
+    for _ in 0..100 {
+        let source = StopSource::new();
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let mut here = source.token().interruptible(here);
+        let reader = asleep_in(move || is_stopped(&here.read(&mut [0]).unwrap_err()));
+        source.request_stop();
+        _ = there.write_all(&[7]); // the reader may have gone
+        assert!(reader.result());
+    }
+}
+
+#[test]
 fn a_peer_that_hangs_up_is_the_end_of_the_file_also_during_a_read() {
     let source = StopSource::new();
     let (here, there) = connected();

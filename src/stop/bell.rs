@@ -1,7 +1,6 @@
 //! The stop as a descriptor: for whoever waits in the kernel, in `poll` or in somebody else's event loop.
 //!
-//! A pair of sockets: the *bell* stands on the node's list and is rung at the stop, the *ear* is readable from then on,
-//! since nobody reads from it.
+//! A pair of sockets: the *bell* is rung at the stop, the *ear* is readable from then on, since nobody reads from it.
 
 use super::state::Node;
 use crate::sync::OnceLock;
@@ -13,28 +12,24 @@ impl Node {
     /// A descriptor that is readable from the stop on.
     pub(super) fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         let lists = self.lists();
-        if let Some(ear) = lists.ear.get() {
+        if let Some((_, ear)) = lists.bell.get() {
             return Ok(ear.as_fd());
         }
         // Made before it is put there, since this may fail; who comes second drops his own.
-        let (bell, ear) = UnixStream::pair()?;
-        let hang_up = || {
-            let mut slabs = lists.slabs.lock();
-            if self.listen() {
-                ring(Some(bell))
-            } else {
-                slabs.bell = Some(bell)
-            }
-            ear
-        };
-        Ok(lists.ear.get_or_init(hang_up).as_fd())
+        let made = UnixStream::pair()?;
+        let bell = lists.bell.get_or_init(|| made);
+        // Only now, as with a list (invariant 2): either this sees the stop, or the requester sees the bell. Both may ring.
+        if self.listen() {
+            ring(bell);
+        }
+        Ok(bell.1.as_fd())
     }
 }
 
-/// A byte, because some pollers take a hang-up for nothing to read. There is room for it, and the ear is there: the node
-/// has both.
-pub(super) fn ring(bell: Option<UnixStream>) {
-    _ = bell.map(|mut bell| bell.write(&[0]));
+/// A byte, because some pollers take a hang-up for nothing to read. It cannot fail: there is room for it, and the ear is
+/// open. The bell stays open as well: to close it here would keep who has just been woken from getting on.
+pub(super) fn ring((bell, _): &(UnixStream, UnixStream)) {
+    _ = (&*bell).write(&[0]);
 }
 
 /// What a token has that is never stopped.

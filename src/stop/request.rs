@@ -80,13 +80,11 @@ impl Node {
         let mut slabs = lists.slabs.lock();
         let children = std::mem::replace(&mut slabs.children, Slab::new());
         let done = slabs.done.take();
-        #[cfg(feature = "io")]
-        let bell = slabs.bell.take();
         let has_callbacks = !slabs.callbacks.is_empty();
         drop(slabs);
         drop(done);
         #[cfg(feature = "io")]
-        super::bell::ring(bell);
+        lists.bell.get().map(super::bell::ring);
         (children, has_callbacks)
     }
 

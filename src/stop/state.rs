@@ -54,15 +54,13 @@ pub(super) struct Lists {
     pub(super) returned: Condvar,
     done: OnceLock<Receiver<Infallible>>,
     #[cfg(feature = "io")]
-    pub(super) ear: OnceLock<UnixStream>,
+    pub(super) bell: OnceLock<(UnixStream, UnixStream)>,
 }
 
 pub(super) struct Slabs {
     pub(super) callbacks: Slab<Callback>,
     pub(super) children: Slab<Weak<Node>>,
     pub(super) done: Option<Sender<Infallible>>,
-    #[cfg(feature = "io")]
-    pub(super) bell: Option<UnixStream>,
     pub(super) running: Option<(u32, Caller)>,
 }
 
@@ -244,20 +242,13 @@ impl Node {
     #[inline]
     pub(super) fn lists(&self) -> &Lists {
         self.lists.get_or_init(|| {
-            let slabs = Slabs {
-                callbacks: Slab::new(),
-                children: Slab::new(),
-                done: None,
-                #[cfg(feature = "io")]
-                bell: None,
-                running: None,
-            };
+            let slabs = Slabs { callbacks: Slab::new(), children: Slab::new(), done: None, running: None };
             Box::new(Lists {
                 slabs: Mutex::new(slabs),
                 returned: Condvar::new(),
                 done: OnceLock::new(),
                 #[cfg(feature = "io")]
-                ear: OnceLock::new(),
+                bell: OnceLock::new(),
             })
         })
     }
