@@ -1,0 +1,283 @@
+//! What feature `io` costs, beside a bare `poll` of the descriptor and of a pipe that is written to at the stop.
+
+mod harness;
+
+use harness::crew::Crew;
+use harness::fleet::{started, wait};
+use harness::signal::Signal;
+use harness::table::{duration, quartiles, verdict};
+use harness::{Bench, Contender, each, race, sampled};
+use hosted::{Context, Result, StopSource, StopToken};
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, Signal as Sig, kill_process, pidfd_open};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn main() {
+    let bench = Bench::from_args();
+    wake(&bench);
+    go_on(&bench);
+    stop(&bench);
+}
+
+fn wake(bench: &Bench) {
+    let table = bench.comparison("From the stop until a blocked call has returned");
+    let target = Some(1.3);
+    table.compare("wake 1 in `accept`", target, woken::<Accept>);
+    table.compare("wake 1 in a read of TCP", target, woken::<TcpRead>);
+    table.compare("wake 1 in a wait for a datagram", target, woken::<Datagram>);
+    table.compare("wake 1 in a read of a pipe", target, woken::<PipeRead>);
+    table.compare("end and reap a child", target, woken::<Process>);
+}
+
+/// What somebody can be blocked in.
+trait Blocked: Send + Sync + 'static {
+    fn new() -> Self;
+    /// Ours: until the stop.
+    fn block(&self, token: &StopToken);
+    fn fd(&self) -> BorrowedFd<'_>;
+    /// What is still to be done at the stop where nobody else does it.
+    fn finish(&self) {}
+}
+
+struct Accept(TcpListener);
+
+impl Blocked for Accept {
+    fn new() -> Self {
+        Accept(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn block(&self, token: &StopToken) {
+        token.accept(&self.0).unwrap_err();
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+struct TcpRead(TcpStream, #[expect(dead_code, reason = "the other end")] TcpStream);
+
+impl Blocked for TcpRead {
+    fn new() -> Self {
+        let (here, there) = connected();
+        TcpRead(here, there)
+    }
+
+    fn block(&self, token: &StopToken) {
+        token.interruptible(&self.0).read(&mut [0]).unwrap_err();
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+struct Datagram(UdpSocket);
+
+impl Blocked for Datagram {
+    fn new() -> Self {
+        Datagram(UdpSocket::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn block(&self, token: &StopToken) {
+        token.wait_readable(&self.0, None).unwrap_err();
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+struct PipeRead(std::fs::File, #[expect(dead_code, reason = "the other end")] OwnedFd);
+
+impl Blocked for PipeRead {
+    fn new() -> Self {
+        let (out, into) = rustix::pipe::pipe().unwrap();
+        PipeRead(out.into(), into)
+    }
+
+    fn block(&self, token: &StopToken) {
+        token.interruptible(&self.0).read(&mut [0]).unwrap_err();
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+struct Process(Mutex<Child>, OwnedFd);
+
+impl Blocked for Process {
+    fn new() -> Self {
+        let child = Command::new("sleep").arg("3600").spawn().unwrap();
+        let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        Process(Mutex::new(child), process)
+    }
+
+    fn block(&self, token: &StopToken) {
+        token.wait_child(&mut self.0.lock(), Duration::MAX).unwrap();
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.1.as_fd()
+    }
+
+    fn finish(&self) {
+        let mut child = self.0.lock();
+        kill_process(Pid::from_child(&child), Sig::TERM).unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that nobody has waited for is still there; of the others this says so.
+        let child = self.0.get_mut();
+        _ = child.kill().and_then(|()| child.wait());
+    }
+}
+
+/// The token, and what it ends.
+struct Ours<B>(StopSource, Arc<B>);
+
+impl<B> Clone for Ours<B> {
+    fn clone(&self) -> Self {
+        Ours(self.0.clone(), self.1.clone())
+    }
+}
+
+impl<B: Blocked> Signal for Ours<B> {
+    fn fresh() -> Self {
+        Ours(StopSource::new(), Arc::new(B::new()))
+    }
+
+    fn wait(&self) {
+        self.1.block(&self.0.token());
+    }
+
+    fn raise(&self) {
+        self.0.request_stop();
+    }
+}
+
+/// A pipe, and what is polled beside it.
+struct Bare<B>(Arc<(OwnedFd, OwnedFd, B)>);
+
+impl<B> Clone for Bare<B> {
+    fn clone(&self) -> Self {
+        Bare(self.0.clone())
+    }
+}
+
+impl<B: Blocked> Signal for Bare<B> {
+    fn fresh() -> Self {
+        let (ear, bell) = rustix::pipe::pipe().unwrap();
+        Bare(Arc::new((ear, bell, B::new())))
+    }
+
+    fn wait(&self) {
+        let (ear, _, blocked) = &*self.0;
+        let fds = [ear.as_fd(), blocked.fd()];
+        poll(&mut fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), None).unwrap();
+        blocked.finish();
+    }
+
+    fn raise(&self) {
+        rustix::io::write(&self.0.1, &[0]).unwrap();
+    }
+}
+
+fn woken<B: Blocked>() -> Vec<Contender<'static>> {
+    vec![waking::<Ours<B>>(""), waking::<Bare<B>>("`poll` with a pipe")]
+}
+
+fn waking<S: Signal>(what: &str) -> Contender<'static> {
+    let crew = Crew::<S>::new(1);
+    sampled(what, move |n| (0..n).map(|_| crew.wake()).sum())
+}
+
+fn go_on(bench: &Bench) {
+    let token = StopSource::new().token();
+    let name = "send and receive a byte, there and back";
+    if bench.wants(name) {
+        let table = bench.table(
+            "What a stream costs that a stop can end",
+            "operation | `hosted` | the bare stream | more | quartiles | target | verdict",
+        );
+        let times = race(&mut [ping_pong("", |stream| token.interruptible(stream)), ping_pong("", |stream| stream)]);
+        let more: Vec<f64> = times[0].iter().zip(&times[1]).map(|(ours, bare)| ours - bare).collect();
+        let [ours, bare] = [0, 1].map(|i| duration(quartiles(times[i].clone())[1]));
+        let [low, middle, high] = quartiles(more);
+        let spread = format!("{} – {}", duration(low), duration(high));
+        let judged = verdict(Some(middle <= 3_000.0));
+        table.row(&[name.to_owned(), ours, bare, duration(middle), spread, "≤ 3.0 µs".to_owned(), judged]);
+    }
+    let table = bench.comparison("Reading in bulk");
+    // As much in 1/0.97 of the time.
+    table.compare("read 1 MiB by 64 KiB", Some(1.0 / 0.97), || {
+        vec![bulk("", |stream| token.interruptible(stream)), bulk("the bare stream", |stream| stream)]
+    });
+}
+
+fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (here, listener.accept().unwrap().0)
+}
+
+fn ping_pong<S: Read + Write + 'static>(what: &str, wrap: impl Fn(TcpStream) -> S) -> Contender<'static> {
+    let (here, mut there) = connected();
+    here.set_nodelay(true).and_then(|()| there.set_nodelay(true)).unwrap();
+    // Until the benchmark hangs up.
+    thread::spawn(move || {
+        let mut byte = [0];
+        while there.read_exact(&mut byte).and_then(|()| there.write_all(&byte)).is_ok() {}
+    });
+    let mut stream = wrap(here);
+    each(what, move || {
+        stream.write_all(&[1]).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    })
+}
+
+fn bulk<S: Read + 'static>(what: &str, wrap: impl Fn(TcpStream) -> S) -> Contender<'static> {
+    let (here, mut there) = connected();
+    // Until the benchmark hangs up; in between it waits for room.
+    thread::spawn(move || while there.write_all(&[0; 64 << 10]).is_ok() {});
+    let (mut stream, mut buffer) = (wrap(here), vec![0; 64 << 10]);
+    each(what, move || (0..16).for_each(|_| stream.read_exact(&mut buffer).unwrap()))
+}
+
+fn stop(bench: &Bench) {
+    const SERVICES: usize = 1_000;
+    let table = bench.comparison("Stopping services that are blocked");
+    table.compare("stop 1,000 blocked in reads", Some(1.5), || {
+        let stream = Arc::new(UnixStream::pair().unwrap());
+        let read = move |ctx: &Context| Ok(ctx.interruptible(&stream.0).read_exact(&mut [0])?);
+        vec![stopping("", SERVICES, read), stopping("1,000 that wait for the token", SERVICES, wait)]
+    });
+}
+
+/// From `stop` until it has returned.
+fn stopping(
+    what: &str,
+    services: usize,
+    run: impl FnMut(&Context) -> Result + Clone + Send + 'static,
+) -> Contender<'static> {
+    let once = move || {
+        let mut host = started(services, false, run.clone());
+        thread::sleep(Duration::from_micros(500 + 50 * services as u64)); // the last of them has yet to fall asleep
+        let begin = Instant::now();
+        host.stop(Duration::from_secs(60)).unwrap();
+        begin.elapsed()
+    };
+    sampled(what, move |n| (0..n).map(|_| once()).sum())
+}
