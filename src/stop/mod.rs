@@ -2,9 +2,9 @@
 
 mod slab;
 mod timer;
-mod state;
 #[cfg(feature = "io")]
 mod bell;
+mod state;
 mod request;
 mod token;
 mod source;

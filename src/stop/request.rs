@@ -84,7 +84,7 @@ impl Node {
         drop(slabs);
         drop(done);
         #[cfg(feature = "io")]
-        lists.bell.get().map(super::bell::ring);
+        lists.bell.get().inspect(|bell| bell.ring());
         (children, has_callbacks)
     }
 

@@ -17,6 +17,8 @@
 //! There is no deadlock among nodes, because no thread ever holds two of their locks (6), and the only waits are
 //! for a stop (`wait`) and for a callback that another thread is running (`wait_for_callback`).
 
+#[cfg(feature = "io")]
+use super::bell::Bell;
 use super::slab::{NONE, Slab};
 use super::timer::{self, Due, Key};
 use crate::line;
@@ -25,8 +27,6 @@ use crate::sync::{Arc, AtomicU32, Caller, Condvar, Mutex, OnceLock, Ordering, We
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::Level;
 use std::convert::Infallible;
-#[cfg(feature = "io")]
-use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 pub(super) const STOPPED: u32 = 1;
@@ -54,7 +54,7 @@ pub(super) struct Lists {
     pub(super) returned: Condvar,
     done: OnceLock<Receiver<Infallible>>,
     #[cfg(feature = "io")]
-    pub(super) bell: OnceLock<(UnixStream, UnixStream)>,
+    pub(super) bell: OnceLock<Bell>,
 }
 
 pub(super) struct Slabs {

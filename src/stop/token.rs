@@ -1,5 +1,7 @@
 //! Seeing the stop: `StopToken`, and reacting to it: `StopCallback`.
 
+#[cfg(feature = "io")]
+use super::bell::Bell;
 use super::request::log_panic;
 use super::slab::NONE;
 use super::state::Node;
@@ -155,10 +157,19 @@ impl StopToken {
     /// When the process has no descriptor left.
     #[cfg(feature = "io")]
     pub fn fd(&self) -> std::io::Result<std::os::fd::BorrowedFd<'_>> {
-        match &self.0 {
-            Some(node) => node.fd(),
-            None => super::bell::never(),
+        static NEVER: OnceLock<Bell> = OnceLock::new();
+        let place = self.0.as_ref().map_or(&NEVER, |node| &node.lists().bell);
+        if let Some(bell) = place.get() {
+            return Ok(bell.ear());
         }
+        // Made before it is put there, since this may fail; who comes second drops his own.
+        let made = Bell::new()?;
+        let bell = place.get_or_init(|| made);
+        // Only now, as with a list (invariant 2): either this sees the stop, or the requester sees the bell. Both may ring.
+        if self.0.as_ref().is_some_and(|node| node.listen()) {
+            bell.ring();
+        }
+        Ok(bell.ear())
     }
 
     /// Calls `f` once when a stop is requested, unless the returned guard is dropped before.
