@@ -141,7 +141,9 @@ fn a_read_timeout_is_an_error_of_its_own_and_can_be_taken_back() {
         let mut here = token.interruptible(here);
         for time in [Duration::from_millis(5), Duration::ZERO] {
             here.set_read_timeout(time);
-            assert_eq!(here.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+            let (error, back) = in_time(move || (here.read(&mut [0]).unwrap_err(), here));
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            here = back;
         }
         there.write_all(&[1, 2]).unwrap();
         here.get_ref().peek(&mut [0]).unwrap(); // it has come
