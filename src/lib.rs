@@ -151,9 +151,9 @@ mod panic;
 mod restart;
 mod sync;
 
-mod blocked;
 mod line;
 
+mod blocked;
 mod error;
 
 mod status;

@@ -1,5 +1,6 @@
 //! The words for how a host and its services are, and for how they ended.
 
+use crate::blocked::{Thread, View, clause};
 use crate::error::ServiceError;
 use crate::line::{Plain, Seconds};
 use crate::sync::Arc;
@@ -78,8 +79,27 @@ pub struct ServiceStatus {
     pub errors: u64,
     /// The latest of them, on one line, with what steers a terminal escaped.
     pub last_error: Option<String>,
-    /// What its thread is blocked in: on Linux, while it is starting, stopping or hung.
+    /// What its thread is blocked in: on Linux, while it is starting, stopping or hung. At any other time
+    /// [`blocked_now`](Self::blocked_now) tells.
     pub blocked_in: Option<String>,
+    pub(crate) thread: Option<Thread>,
+}
+
+impl ServiceStatus {
+    /// What the service's thread is blocked in now, whatever its state; `None` where it has no thread, or there is no
+    /// `/proc` to say it.
+    ///
+    /// `recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)`, `futex (a lock, condvar or channel)`, `running`. From
+    /// the second look at the same call on, since when at least; of a thread that did not sleep in between, how much it
+    /// used of a processor. A look reads a few files, and where a socket is named, the kernel's tables of sockets: that
+    /// is why a snapshot has it only of those that somebody waits for.
+    pub fn blocked_now(&self) -> Option<String> {
+        self.look(&View::new())
+    }
+
+    pub(crate) fn look(&self, view: &View) -> Option<String> {
+        self.thread.as_ref()?.blocked_in(view)
+    }
 }
 
 /// Why a host stopped. The first cause wins.
@@ -161,7 +181,7 @@ impl fmt::Display for HungService {
         let HungService { phase, waited, thread, .. } = self;
         write!(f, "thread {} is still in its {phase} after {}", Plain(thread), Seconds(*waited))?;
         match &self.blocked_in {
-            Some(call) => write!(f, ", blocked in {}", Plain(call)),
+            Some(call) => write!(f, ", {}", Plain(&clause(call))),
             None => Ok(()),
         }
     }

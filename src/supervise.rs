@@ -1,6 +1,6 @@
 //! One service's life on its thread: start, run, stop, restarts included, and the end, which is always told.
 
-use crate::blocked::{Tid, this_thread, tidy_thread_name};
+use crate::blocked::{Thread, tidy_thread_name};
 use crate::board::HostHandle;
 use crate::context::Context;
 use crate::error::{BoxError, Cause, Phase, Result, ServiceError, discard, means_stopped};
@@ -17,7 +17,7 @@ pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, index: usize, r
     tell_end_after(end, |end| {
         tidy_thread_name(&Plain(ctx.name()).to_string());
         let streak = restart.streak();
-        let mut life = Life { service, ctx, index, thread: this_thread(), restart: &restart, streak };
+        let mut life = Life { service, ctx, index, thread: Thread::this(), restart: &restart, streak };
         end.completed = life.live_guarded();
         life.drop_service();
     });
@@ -46,7 +46,7 @@ struct Life<'a> {
     service: Box<dyn Service>,
     ctx: Context,
     index: usize,
-    thread: Option<Tid>,
+    thread: Option<Thread>,
     restart: &'a Restart,
     streak: Streak<'a>,
 }
@@ -90,7 +90,7 @@ impl Life<'_> {
     }
 
     fn one_life(&mut self) -> Next {
-        if !self.ctx.board().starting(self.index, self.thread) {
+        if !self.ctx.board().starting(self.index, self.thread.clone()) {
             return Next::End { completed: false };
         }
         match self.call(Phase::Start, |service, ctx| service.start(ctx)) {

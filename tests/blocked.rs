@@ -1,15 +1,11 @@
-//! Promises 49 and 72, on Linux: the system call of a hung thread is named; threads have their services' names, and the
-//! stacks that were asked for.
+//! Promises 49 and 72, on Linux: a hung thread is named, and what a service is blocked in is told when somebody waits for
+//! it, or asks; threads have their services' names, and the stacks that were asked for.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crossbeam_channel::bounded;
-use hosted::{Context, Host, Outcome, Service, State, worker};
+use hosted::{Context, Host, Outcome, Service, ServiceStatus, State, worker};
 use std::fs;
-use std::io::Read;
-use std::net::TcpListener;
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,69 +16,6 @@ fn idle() -> impl Service {
         ctx.wait();
         Ok(())
     })
-}
-
-/// A host whose one service blocks in this call, for good, and which was stopped in vain.
-fn hung_in(service: impl Service, call: &str) -> Host {
-    let mut host = Host::new();
-    host.add("deaf", service);
-    host.start().unwrap();
-    host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
-    let began = Instant::now();
-    let mut said = None;
-    // There is no event for "it has come to the call": the kernel is asked until it says so.
-    while said.as_deref() != Some(call) {
-        assert!(began.elapsed() < LIMIT, "it never said {call}, but {said:?}");
-        std::thread::yield_now();
-        said = host.handle().services().remove(0).blocked_in;
-    }
-    let error = host.stop(Duration::ZERO).unwrap_err();
-    let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
-    assert_eq!(hung.blocked_in.as_deref(), Some(call));
-    assert!(error.to_string().contains(&format!("blocked in {call}")), "{error}");
-    host
-}
-
-// 49
-#[test]
-fn a_hung_service_is_named_with_the_lock_or_channel_it_waits_for() {
-    let (release, held) = bounded::<()>(0);
-    let run = move |_: &Context| {
-        _ = held.recv();
-        Ok(())
-    };
-    let mut host = hung_in(worker(run), "futex (a lock, condvar or channel)");
-    drop(release);
-    host.stop(LIMIT).unwrap();
-}
-
-// 49
-#[test]
-fn a_hung_service_is_named_with_the_socket_it_reads_from() {
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
-    let call = format!("recvfrom (fd {})", ours.as_raw_fd());
-    let run = move |_: &Context| {
-        _ = ours.read(&mut [0])?;
-        Ok(())
-    };
-    let mut host = hung_in(worker(run), &call);
-    drop(theirs);
-    host.stop(LIMIT).unwrap();
-}
-
-// 49
-#[test]
-fn a_hung_service_is_named_with_the_socket_it_listens_on() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let call = format!("accept4 (fd {})", listener.as_raw_fd());
-    let run = move |_: &Context| {
-        _ = listener.accept()?;
-        Ok(())
-    };
-    let mut host = hung_in(worker(run), &call);
-    drop(std::net::TcpStream::connect(address));
-    host.stop(LIMIT).unwrap();
 }
 
 // 49
@@ -118,6 +51,26 @@ fn what_a_service_is_blocked_in_is_told_only_while_it_is_waited_for() {
     assert_eq!((look(&host).state, look(&host).blocked_in), (State::Running, None));
     host.stop(LIMIT).unwrap();
     assert_eq!((look(&host).state, look(&host).blocked_in), (State::Stopped, None));
+}
+
+// 49
+#[test]
+fn what_a_service_is_blocked_in_is_told_at_any_time_of_its_life_to_who_asks() {
+    let mut host = Host::new();
+    host.add("idle", idle());
+    host.add("done", worker(|_| Ok(())));
+    let look = |host: &Host| host.handle().services().iter().map(ServiceStatus::blocked_now).collect::<Vec<_>>();
+    assert_eq!(look(&host), [None, None]);
+    host.start().unwrap();
+    // There is no event for "its thread has come to the wait": the kernel is asked until it says so.
+    while !look(&host)[0].as_ref().is_some_and(|text| text.starts_with("futex (a lock, condvar or channel)")) {
+        std::thread::yield_now();
+    }
+    assert_eq!(host.handle().services()[0].state, State::Running);
+    let before = host.handle().services();
+    host.stop(LIMIT).unwrap();
+    assert_eq!(look(&host), [None, None]);
+    assert_eq!(before[0].blocked_now(), None, "its thread is gone since");
 }
 
 /// Starts a service of this name, and gives its thread's name as std has it and as the kernel has it.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// From the ground up. A folder stands where its name does; inside it the order is that of its `mod` lines.
 const FLOORS: &[&[&str]] = &[
     &["sync", "panic", "restart"],
-    &["line", "blocked"],
-    &["error"],
+    &["line"],
+    &["error", "blocked"],
     &["stop", "status"],
     &["clock", "event", "signal"],
     &["ticks", "bus", "report"],

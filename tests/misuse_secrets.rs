@@ -34,9 +34,11 @@ fn what_is_told_of_a_hung_service_has_neither_the_memory_its_call_works_on_nor_w
         let error = host.stop(Duration::ZERO).unwrap_err();
         let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("hung: {error}") };
         let call = hung.blocked_in.as_ref().unwrap();
-        let (name, number) = call.split_once(" (fd ").unwrap();
+        let (name, number) = call.split_once("(fd ").unwrap();
         assert!(["read", "recvfrom"].contains(&name), "{call}");
-        assert!(number.trim_end_matches(')').parse::<u32>().is_ok(), "a call and a descriptor: {call}");
+        let (number, what) = number.split_once(" = unix socket)").unwrap();
+        assert!(number.parse::<u32>().is_ok(), "a call and a descriptor: {call}");
+        assert!(what.is_empty() || what.starts_with(" for at least "), "and no more than how long: {call}");
         let mut texts = vec![error.to_string(), format!("{hung:?} {:?}", host.handle().services())];
         texts.extend(events.try_iter().map(|event| format!("{event} {event:?}")));
         for text in texts {

@@ -12,7 +12,7 @@ mod sync;
 mod panic;
 #[path = "../../src/restart.rs"]
 mod restart;
-#[path = "../../src/blocked.rs"]
+#[path = "../../src/blocked/mod.rs"]
 mod blocked;
 #[path = "../../src/line.rs"]
 mod line;

@@ -1,8 +1,8 @@
 //! `HostHandle`: a host as everyone but its owner sees it.
 
 use super::{Board, Part, snapshot};
-use crate::blocked::blocked_in;
-use crate::status::{HostState, ServiceStatus, StopReason};
+use crate::blocked::View;
+use crate::status::{HostState, ServiceStatus, State, StopReason};
 use crate::stop::StopToken;
 use crate::sync::Arc;
 use std::fmt;
@@ -57,12 +57,14 @@ impl HostHandle {
     /// Never waits for a service, however slow its start or stop.
     #[doc(alias = "which_children")]
     pub fn services(&self) -> Vec<ServiceStatus> {
-        let rows = snapshot(vec![Part::Group(self.board.clone())], Vec::new());
-        let look = |(status, thread): (ServiceStatus, Option<_>)| ServiceStatus {
-            blocked_in: thread.and_then(blocked_in),
-            ..status
-        };
-        rows.into_iter().map(look).collect()
+        let mut rows = snapshot(vec![Part::Group(self.board.clone())], Vec::new());
+        let view = View::new();
+        for row in &mut rows {
+            if matches!(row.state, State::Starting | State::Stopping | State::Hung) {
+                row.blocked_in = row.look(&view);
+            }
+        }
+        rows
     }
 
     /// Where the host is in its life.

@@ -1,7 +1,7 @@
 //! What a service's thread tells the board, in the order of a life.
 
 use super::{Board, Inner, Policy, Remains, StartLimit};
-use crate::blocked::Tid;
+use crate::blocked::{Thread, View};
 use crate::error::{Cause, Phase, ServiceError, chain};
 use crate::event::EventKind;
 use crate::line;
@@ -41,7 +41,7 @@ impl Board {
     }
 
     /// `start` is about to be called. False: it is not to be restarted, it was asked to stop or called late meanwhile.
-    pub(crate) fn starting(&self, index: usize, thread: Option<Tid>) -> bool {
+    pub(crate) fn starting(&self, index: usize, thread: Option<Thread>) -> bool {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
             if slot.restarting && (slot.asked.is_some() || slot.late) {
@@ -206,15 +206,15 @@ impl Board {
     }
 
     /// Whoever has not ended, in groups too, did not end in time.
-    pub(crate) fn hang_those_left(&self) {
+    pub(crate) fn hang_those_left(&self, view: &View) {
         let left: Vec<(usize, Remains, Option<Arc<Board>>)> = self.read(|inner| {
             let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
             alive.map(|(index, slot)| (index, slot.remains(), slot.children.clone())).collect()
         });
         for (index, remains, children) in left {
             // The group would say so itself, but it may not have come to it yet.
-            children.iter().for_each(|children| children.hang_those_left());
-            self.hung(index, remains.inspect());
+            children.iter().for_each(|children| children.hang_those_left(view));
+            self.hung(index, remains.inspect(view));
         }
     }
 
@@ -234,7 +234,7 @@ impl Board {
     }
 
     /// The service's stop callbacks run on `thread`.
-    pub(crate) fn calling_back(&self, index: usize, thread: Option<Tid>) {
+    pub(crate) fn calling_back(&self, index: usize, thread: Option<Thread>) {
         self.update(|inner| {
             if let Some(callbacks) = &mut inner.slots[index].callbacks {
                 callbacks.thread = thread;

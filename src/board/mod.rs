@@ -13,7 +13,6 @@ pub use handle::HostHandle;
 pub(crate) use life::{CALLBACKS, arm};
 pub(crate) use slot::{CallbackThread, Policy, Remains, Slot, StartLimit};
 
-use crate::blocked::Tid;
 use crate::bus::Bus;
 use crate::error::ServiceError;
 use crate::event::{Event, EventKind};
@@ -257,17 +256,14 @@ impl Inner {
     }
 }
 
-/// A row of a snapshot, with the thread that is worth a look.
-type Row = (ServiceStatus, Option<Tid>);
-
 enum Part {
-    Row(Row),
+    Row(ServiceStatus),
     /// The services of a group, still to be looked at.
     Group(Arc<Board>),
 }
 
 /// All services and those of groups, as they are at one moment: every board stays locked until the last is read.
-fn snapshot(mut parts: Vec<Part>, mut rows: Vec<Row>) -> Vec<Row> {
+fn snapshot(mut parts: Vec<Part>, mut rows: Vec<ServiceStatus>) -> Vec<ServiceStatus> {
     while let Some(part) = parts.pop() {
         match part {
             Part::Row(row) => rows.push(row),

@@ -1,7 +1,7 @@
 //! What the board knows of one service.
 
 use super::Board;
-use crate::blocked::{Tid, blocked_in};
+use crate::blocked::{Thread, View, clause};
 use crate::error::{Phase, ServiceError};
 use crate::line::Plain;
 use crate::report::ServiceReport;
@@ -30,7 +30,7 @@ pub(crate) struct Slot {
     pub(crate) last_error: Option<String>,
     /// The first final failure.
     pub(crate) failure: Option<ServiceError>,
-    pub(crate) thread: Option<Tid>,
+    pub(crate) thread: Option<Thread>,
     /// When its thread was made; `None`: it was never started.
     pub(crate) launched: Option<Instant>,
     /// How long the first start took, once that has returned `Ok`.
@@ -70,7 +70,7 @@ pub(crate) struct StartLimit {
 }
 
 pub(crate) struct CallbackThread {
-    pub(crate) thread: Option<Tid>,
+    pub(crate) thread: Option<Thread>,
     pub(crate) since: Instant,
 }
 
@@ -149,22 +149,21 @@ impl Slot {
     /// What is left of it, and since when it has been asked to go. A callback comes first: its service may well be
     /// waiting for it, in dropping the guard.
     pub(crate) fn remains(&self) -> Remains {
-        let (name, own) = (self.name.clone(), self.thread.filter(|_| self.ended.is_none()));
+        let (name, own) = (self.name.clone(), self.thread.clone().filter(|_| self.ended.is_none()));
         let since = self.asked.unwrap_or(self.since);
         match &self.callbacks {
             Some(CallbackThread { thread, since }) => {
-                Remains { name, phase: Phase::Callback, thread: *thread, service_thread: own, since: *since }
+                Remains { name, phase: Phase::Callback, thread: thread.clone(), service_thread: own, since: *since }
             }
             None => {
                 let phase = if self.ended.is_some() { Phase::Drop } else { self.phase };
-                Remains { name, phase, thread: self.thread, service_thread: None, since }
+                Remains { name, phase, thread: self.thread.clone(), service_thread: None, since }
             }
         }
     }
 
-    pub(super) fn status(&self) -> (ServiceStatus, Option<Tid>) {
-        let waits = matches!(self.state, State::Starting | State::Stopping | State::Hung);
-        let status = ServiceStatus {
+    pub(super) fn status(&self) -> ServiceStatus {
+        ServiceStatus {
             name: self.name.clone(),
             state: self.state,
             since: self.since,
@@ -172,8 +171,8 @@ impl Slot {
             errors: self.errors,
             last_error: self.last_error.clone(),
             blocked_in: None,
-        };
-        (status, self.remains().thread.filter(|_| waits))
+            thread: self.remains().thread.filter(|_| !self.gone()),
+        }
     }
 
     pub(super) fn report(&self, stop_began: Option<Instant>) -> ServiceReport {
@@ -204,32 +203,33 @@ impl Slot {
 pub(crate) struct Remains {
     name: Arc<str>,
     phase: Phase,
-    thread: Option<Tid>,
+    thread: Option<Thread>,
     /// Of a callback: the service's own thread, if that is alive too.
-    service_thread: Option<Tid>,
+    service_thread: Option<Thread>,
     since: Instant,
 }
 
 impl Remains {
     /// Looks at the thread. Reads files: not under a lock.
-    pub(crate) fn inspect(&self) -> HungService {
+    pub(crate) fn inspect(&self, view: &View) -> HungService {
         let of = if self.phase == Phase::Callback { ":on_stop" } else { "" };
         let name = format!("{}{of}", Plain(&self.name));
-        let thread = match self.thread {
+        let thread = match &self.thread {
             Some(thread) => format!("{name} (tid {thread})"),
             None => name,
         };
-        let blocked_in = match (self.thread.and_then(blocked_in), self.service_thread.and_then(blocked_in)) {
-            (Some(callback), Some(service)) => Some(format!("{callback}, its service in {service}")),
+        let look = |thread: &Option<Thread>| thread.as_ref()?.blocked_in(view);
+        let blocked_in = match (look(&self.thread), look(&self.service_thread)) {
+            (Some(callback), Some(service)) => Some(format!("{callback}, its service {}", clause(&service))),
             (callback, service) => callback.or(service),
         };
         HungService { phase: self.phase, waited: since(self.since), thread, blocked_in }
     }
 
     /// A few words for a line that names several.
-    pub(crate) fn describe(&self) -> String {
-        let HungService { phase, blocked_in, .. } = self.inspect();
-        let blocked = blocked_in.map(|call| format!(", blocked in {call}")).unwrap_or_default();
+    pub(crate) fn describe(&self, view: &View) -> String {
+        let HungService { phase, blocked_in, .. } = self.inspect(view);
+        let blocked = blocked_in.map(|call| format!(", {}", clause(&call))).unwrap_or_default();
         format!("`{}` (in its {phase}{blocked})", Plain(&self.name))
     }
 }

@@ -1,7 +1,7 @@
 //! Asking one service to stop. Its waiters are woken here and now; its callbacks may do anything, so they run elsewhere.
 
 use super::plan::Entry;
-use crate::blocked::this_thread;
+use crate::blocked::Thread;
 use crate::board::{Board, CallbackThread};
 use crate::error::{Cause, Phase, ServiceError};
 use crate::line::Plain;
@@ -29,7 +29,7 @@ fn call_back(board: &Arc<Board>, index: usize, callbacks: Callbacks) {
     let (theirs, at) = (callbacks.clone(), board.clone());
     let service = name.clone();
     let run = move || {
-        at.calling_back(index, this_thread());
+        at.calling_back(index, Thread::this());
         run(&at, index, &service, theirs);
     };
     if thread::Builder::new().name(format!("{}:on_stop", Plain(&name))).spawn(run).is_err() {

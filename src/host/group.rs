@@ -1,6 +1,7 @@
 //! A service that is a host of its own: services that stand and fall together (Erlang's `one_for_all`).
 
 use super::Host;
+use crate::blocked::View;
 use crate::board::{Board, CALLBACKS};
 use crate::context::Context;
 use crate::error::{BoxError, Cause, Result, ServiceError, Stopped};
@@ -132,7 +133,7 @@ fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
         let (board, cause) = (ctx.board(), Cause::Failed(first.clone().into()));
         board.failed(index, &ServiceError::new(ctx.shared_name(), first.phase(), cause));
         let remains = board.read(|inner| inner.slots[index].remains());
-        board.hung(index, remains.inspect());
+        board.hung(index, remains.inspect(&View::new()));
     }
     loop {
         // A stop of the group's host may set a deadline again, and finds the child hung again.

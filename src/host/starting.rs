@@ -3,6 +3,7 @@
 use super::Host;
 use super::asking::ask;
 use super::plan::SetupError;
+use crate::blocked::View;
 use crate::board::{Board, HostHandle, Inner, Remains, Slot, StartLimit};
 use crate::context::Context;
 use crate::event::EventKind;
@@ -160,7 +161,8 @@ pub(super) fn who(board: &Arc<Board>, waited_for: impl Fn(&Slot) -> bool) -> Str
         let slots = inner.slots.iter().filter(|slot| waited_for(slot));
         slots.map(Slot::remains).collect::<Vec<Remains>>()
     });
-    let mut text = slots.iter().take(NAMED).map(Remains::describe).collect::<Vec<_>>().join(", ");
+    let view = View::new();
+    let mut text = slots.iter().take(NAMED).map(|slot| slot.describe(&view)).collect::<Vec<_>>().join(", ");
     if slots.len() > NAMED {
         text += &format!(" and {} more", slots.len() - NAMED);
     }

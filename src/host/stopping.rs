@@ -9,6 +9,7 @@ use super::asking::ask;
 use super::plan::Entry;
 use super::reaper::Reapers;
 use super::starting::{WORD, who};
+use crate::blocked::View;
 use crate::board::{Board, CALLBACKS};
 use crate::event::EventKind;
 use crate::status::{HostState, StopReason};
@@ -244,7 +245,7 @@ impl Stopping<'_> {
 
     fn finish(mut self) {
         self.join_the_dead();
-        self.board.hang_those_left();
+        self.board.hang_those_left(&View::new());
         self.board.update(|inner| {
             let (now, hung) = (now(), inner.hung());
             inner.stop_ended = Some(now);

@@ -1,0 +1,108 @@
+//! What a thread of this process is blocked in, read from `/proc`. Elsewhere, and where it is unreadable: nothing.
+//!
+//! One look tells the call. How long it has lasted takes two: a thread remembers the first of those between which it
+//! has not gone to sleep anew.
+
+mod calls;
+mod sockets;
+mod view;
+
+pub(crate) use view::View;
+
+use crate::line::Seconds;
+use crate::sync::{Arc, Mutex, now};
+use std::fmt;
+use std::time::{Duration, Instant};
+use view::RUNNING;
+
+/// A thread of this process, for others to look at.
+#[derive(Clone)]
+pub(crate) struct Thread {
+    /// As the kernel numbers it.
+    number: u32,
+    first: Arc<Mutex<Option<Look>>>,
+}
+
+/// That a thread was in a sleep, or in a run from one sleep to the next.
+#[derive(Clone, Copy)]
+struct Look {
+    at: Instant,
+    running: bool,
+    /// Which sleep, or after which.
+    sleeps: u64,
+    /// How long it had used a processor, in milliseconds.
+    cpu: u64,
+}
+
+/// Looks closer together than this say nothing of a time, and too little of the use of a processor.
+const APART: Duration = Duration::from_millis(250);
+
+impl Thread {
+    /// The calling thread.
+    pub(crate) fn this() -> Option<Self> {
+        let link = std::fs::read_link("/proc/thread-self").ok()?;
+        Some(Thread::number(link.file_name()?.to_str()?.parse().ok()?))
+    }
+
+    fn number(number: u32) -> Self {
+        Thread { number, first: Arc::new(Mutex::new(None)) }
+    }
+
+    /// What the thread sits in, for a person: `recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)`,
+    /// `futex (a lock, condvar or channel) for at least 8.99 s`, `running, 100 % CPU for at least 8.99 s`.
+    ///
+    /// Reads files: not under a lock.
+    pub(crate) fn blocked_in(&self, view: &View) -> Option<String> {
+        let (from, before) = (now(), view.work(self.number));
+        let call = view.call(self.number)?;
+        // With a sleep between the two, nobody knows whether the call was before or after it.
+        let same = |work: &view::Work| before.as_ref().is_some_and(|before| before.sleeps == work.sleeps);
+        let Some(work) = view.work(self.number).filter(same) else { return Some(call) };
+        let look = Look { at: now(), running: call == RUNNING, sleeps: work.sleeps, cpu: work.cpu };
+        let first = self.first_like(look);
+        let time = from.saturating_duration_since(first.at);
+        if time < APART {
+            return Some(call);
+        }
+        let used = u128::from(look.cpu.saturating_sub(first.cpu)) * 100 / time.as_millis();
+        let cpu = if look.running { format!(", {} % CPU", used.min(100)) } else { String::new() };
+        Some(format!("{call}{cpu} for at least {}", Seconds(time)))
+    }
+
+    /// The first look at what this is a look at: the same sleep, or the same run.
+    fn first_like(&self, look: Look) -> Look {
+        let mut first = self.first.lock();
+        let known = first.filter(|known| (known.running, known.sleeps) == (look.running, look.sleeps));
+        *first.insert(known.unwrap_or(look))
+    }
+}
+
+impl fmt::Display for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.number)
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Thread({})", self.number)
+    }
+}
+
+/// A thread's text as a part of a sentence: `blocked in futex`, but `running`.
+pub(crate) fn clause(text: &str) -> String {
+    if text.starts_with(RUNNING) { text.to_owned() } else { format!("blocked in {text}") }
+}
+
+/// The kernel keeps 15 bytes of a thread's name, and may cut a letter in two.
+const KERNEL_NAME: usize = 15;
+
+/// Gives the calling thread's kernel name a clean end, where 15 bytes would end inside a letter.
+pub(crate) fn tidy_thread_name(name: &str) {
+    if name.is_char_boundary(KERNEL_NAME.min(name.len())) {
+        return;
+    }
+    let end = (0..KERNEL_NAME).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    // A nicety for whoever looks at `top -H`: where it cannot be written, the cut letter stays.
+    _ = std::fs::write("/proc/thread-self/comm", &name[..end]);
+}

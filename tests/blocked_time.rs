@@ -1,0 +1,156 @@
+//! Promise 49, on Linux: the line about a hung service says since when at least, and how busy it is.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+
+use crossbeam_channel::{bounded, unbounded};
+use hosted::{Context, EventKind, Host, Outcome, worker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{hint, thread};
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What is said of how long a call has lasted: `252 ms`, `1.02 s`.
+fn at_least(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_once(" for at least ")?.1.split_once(' ')?;
+    let number: f64 = number.parse().expect("a number");
+    Some(Duration::from_secs_f64(if unit == "ms" { number / 1_000. } else { number }))
+}
+
+/// Looks until it is said how long it has lasted. There is no event for that: two looks have to be some time apart.
+fn look_until_it_has_lasted(host: &Host) -> (String, Duration) {
+    let began = Instant::now();
+    loop {
+        let text = host.handle().services()[0].blocked_now().unwrap_or_default();
+        if let Some(time) = at_least(&text) {
+            return (text, time);
+        }
+        assert!(began.elapsed() < LIMIT, "that is never said, but {text:?}");
+        thread::yield_now();
+    }
+}
+
+/// What the report of a stop in vain says.
+fn hung(host: &mut Host) -> String {
+    let error = host.stop(Duration::ZERO).unwrap_err();
+    let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
+    hung.to_string()
+}
+
+// 49
+#[test]
+fn since_when_a_call_lasts_is_said_from_the_second_look_on_and_never_more_than_it_is() {
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    host.add("deaf", worker(move |_: &Context| Ok(_ = held.recv())));
+    let began = Instant::now();
+    host.start().unwrap();
+    let (text, time) = look_until_it_has_lasted(&host);
+    assert!(text.starts_with("futex (a lock, condvar or channel) for at least "), "{text}");
+    assert!(time <= began.elapsed(), "it has not been there for {time:?}");
+    let line = hung(&mut host);
+    assert!(line.contains(", blocked in futex (a lock, condvar or channel) for at least "), "{line}");
+    assert!((time..=began.elapsed()).contains(&at_least(&line).unwrap()), "{line}");
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn a_call_of_the_same_name_after_another_is_a_new_one() {
+    let ((wake, woken), (tell, told)) = (bounded(0), bounded(1));
+    let run = move |_: &Context| {
+        while woken.recv().is_ok() {
+            tell.send(())?;
+        }
+        Ok(())
+    };
+    let mut host = Host::new();
+    host.add("deaf", worker(run));
+    host.start().unwrap();
+    for _ in 0..2 {
+        look_until_it_has_lasted(&host);
+        let began = Instant::now();
+        wake.send(()).unwrap();
+        told.recv_timeout(LIMIT).unwrap();
+        let (text, time) = look_until_it_has_lasted(&host);
+        assert!(time <= began.elapsed(), "the new call has not lasted for {time:?}: {text}");
+    }
+    drop(wake);
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn a_run_that_follows_a_sleep_is_a_new_one() {
+    let ((wake, woken), over) = (bounded::<()>(0), Arc::new(AtomicBool::new(false)));
+    let until = over.clone();
+    let run = move |_: &Context| {
+        _ = woken.recv();
+        while !until.load(Ordering::Relaxed) {
+            hint::spin_loop();
+        }
+        Ok(())
+    };
+    let mut host = Host::new();
+    host.add("deaf", worker(run));
+    host.start().unwrap();
+    look_until_it_has_lasted(&host);
+    let began = Instant::now();
+    drop(wake);
+    let (mut text, mut time) = look_until_it_has_lasted(&host);
+    while !text.starts_with("running") {
+        (text, time) = look_until_it_has_lasted(&host); // it is not awake yet
+    }
+    assert!(time <= began.elapsed(), "it has not been running for {time:?}: {text}");
+    over.store(true, Ordering::Relaxed);
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn of_a_service_that_computes_it_is_said_how_much_of_a_processor_it_uses() {
+    let over = Arc::new(AtomicBool::new(false));
+    let until = over.clone();
+    let run = move |_: &Context| {
+        while !until.load(Ordering::Relaxed) {
+            hint::spin_loop();
+        }
+        Ok(())
+    };
+    let mut host = Host::new();
+    host.add("deaf", worker(run));
+    let began = Instant::now();
+    host.start().unwrap();
+    look_until_it_has_lasted(&host);
+    let line = hung(&mut host);
+    let (before, after) = line.split_once(", running, ").unwrap();
+    let percent: u32 = after.split_once(" % CPU for at least ").unwrap().0.parse().unwrap();
+    assert!(!before.contains("blocked"), "{line}");
+    // What it gets of a processor is the machine's affair.
+    assert!((1..=100).contains(&percent), "{line}");
+    assert!(at_least(&line).unwrap() <= began.elapsed(), "{line}");
+    over.store(true, Ordering::Relaxed);
+    host.stop(LIMIT).unwrap();
+}
+
+// 49
+#[test]
+fn a_stop_that_takes_long_says_since_when_from_its_second_line_on() {
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    host.add("deaf", worker(move |_: &Context| Ok(_ = held.recv())));
+    host.start().unwrap();
+    let ((tell, told), events) = (unbounded(), host.events());
+    thread::spawn(move || tell.send(host.stop(LIMIT)));
+    let line = || loop {
+        if let EventKind::StillStopping { services, .. } = events.recv_timeout(LIMIT).unwrap().kind {
+            return services;
+        }
+    };
+    assert_eq!(line(), "`deaf` (in its run, blocked in futex (a lock, condvar or channel))");
+    while !line().starts_with("`deaf` (in its run, blocked in futex (a lock, condvar or channel) for at least ") {}
+    drop(release);
+    told.recv_timeout(LIMIT).unwrap().unwrap();
+}
