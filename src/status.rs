@@ -172,7 +172,8 @@ pub struct HungService {
     pub waited: Duration,
     /// Its thread: the name, and on Linux the number by which `gdb`, `top -H` and `/proc` know it.
     pub thread: String,
-    /// What the thread is blocked in: on Linux, the system call.
+    /// What the thread is blocked in: on Linux the system call, its descriptors and what they are, and since when at
+    /// least; or that it is running.
     pub blocked_in: Option<String>,
 }
 
