@@ -5,7 +5,7 @@
 use crossbeam_channel::bounded;
 use hosted::{Context, Host, Outcome, Service, ServiceStatus, State, worker};
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -63,7 +63,9 @@ fn what_a_service_is_blocked_in_is_told_at_any_time_of_its_life_to_who_asks() {
     assert_eq!(look(&host), [None, None]);
     host.start().unwrap();
     // There is no event for "its thread has come to the wait": the kernel is asked until it says so.
+    let began = Instant::now();
     while !look(&host)[0].as_ref().is_some_and(|text| text.starts_with("futex (a lock, condvar or channel)")) {
+        assert!(began.elapsed() < LIMIT, "that is never said");
         std::thread::yield_now();
     }
     assert_eq!(host.handle().services()[0].state, State::Running);

@@ -61,7 +61,8 @@ fn as_nobody(mode: u32) -> Option<[String; 2]> {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("program");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: while this one had it open to write, a child started by the other test could keep it busy.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
     fs::set_permissions(&program, Permissions::from_mode(mode)).unwrap();
     let child = Child::start(nobody(&program).args(ARGS), "reader");
     let (code, said, complaints) = child.ends_saying();
