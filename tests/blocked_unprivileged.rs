@@ -32,15 +32,15 @@ fn reader() {
     host.start().unwrap();
     host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
     let blocked = || host.handle().services().remove(0).blocked_in;
-    // There is no event for "it has come to the call": until then it runs, or waits for its host's lock.
-    while blocked().is_some_and(|text| text.starts_with("running") || text.contains("futex")) {
+    // There is no event for "it has come to the call": what comes before does not last.
+    while !blocked().is_some_and(|text| text.contains(" for at least ") && !text.starts_with("running")) {
         std::thread::yield_now();
     }
     let error = host.stop(Duration::ZERO).unwrap_err();
     let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
     say("ready");
     say(&said);
-    say(hung.blocked_in.as_deref().unwrap_or_default());
+    say(hung.blocked_in.as_deref().and_then(|text| text.split(" for at least ").next()).unwrap_or_default());
     std::process::exit(0); // with its service in the call
 }
 
