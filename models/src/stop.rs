@@ -14,8 +14,8 @@ mod source;
 #[path = "../../src/stop/repeat.rs"]
 mod repeat;
 
-pub(crate) use request::Callbacks;
 pub use repeat::StopRepeating;
+pub(crate) use request::Callbacks;
 pub use source::StopSource;
 pub use token::{StopCallback, StopToken};
 
