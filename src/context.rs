@@ -4,6 +4,7 @@ use crate::board::{Board, HostHandle, arm};
 use crate::clock::Clock;
 use crate::error::{BoxError, RecvError, Result, Stopped, chain, discard};
 use crate::event::EventKind;
+use crate::line;
 use crate::stop::{StopCallback, StopRepeating, StopSource, StopToken};
 use crate::sync::Arc;
 use crate::ticks::Ticks;
@@ -163,7 +164,7 @@ impl Context {
     /// Calls `f` when this service is asked to stop, and again, until the guard is dropped: for interrupts that are lost when
     /// they come a moment early. See [`StopToken::on_stop_repeating`].
     pub fn on_stop_repeating(&self, every: Duration, f: impl FnMut() + Send + 'static) -> StopRepeating {
-        self.token.repeat_as(&format!("{}:on_stop", self.name()), every, f)
+        self.token.repeat_as(line::on_stop(self.name()), every, f)
     }
 
     /// Reports an error that is no reason to end: it is logged, counted, and told as an event.

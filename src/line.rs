@@ -32,6 +32,11 @@ fn steers(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// The name of a thread that runs stop callbacks of the service `name`.
+pub(crate) fn on_stop(name: &str) -> String {
+    format!("{}:on_stop", Plain(name))
+}
+
 /// A time as people read it: `2.25 s`, `310 ms`, `85 µs`.
 pub(crate) struct Seconds(pub(crate) Duration);
 

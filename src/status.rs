@@ -92,7 +92,7 @@ impl ServiceStatus {
     /// `recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)`, `futex (a lock, condvar or channel)`, `running`. From
     /// the second look at the same call on, since when at least; of a thread that did not sleep in between, how much it
     /// used of a processor. A look reads a few files, and where a socket is named, the kernel's tables of sockets: that
-    /// is why a snapshot has it only of those that somebody waits for.
+    /// is why a snapshot has it only of those that somebody waits for, and why this is not for a loop over a thousand.
     pub fn blocked_now(&self) -> Option<String> {
         self.look(&View::new())
     }

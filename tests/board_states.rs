@@ -1,22 +1,15 @@
 //! What a board says of services in unusual orders: ready when the stop has begun, hung in numbers.
 
+mod common;
+
+use common::deaf;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use hosted::{Context, EventKind, Host, Result, Service, State, task, worker};
+use hosted::{Context, EventKind, Host, Result, Service, State, task};
 use std::thread;
 use std::time::Duration;
 
 /// A hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// A service that does not hear: it runs until the sender is dropped.
-fn deaf() -> (impl Service, Sender<()>) {
-    let (release, held) = bounded::<()>(0);
-    let run = move |_: &Context| {
-        _ = held.recv();
-        Ok(())
-    };
-    (worker(run), release)
-}
 
 /// Its start waits to be asked to stop; its run tells what the board says of it.
 struct ReadyTooLate {

@@ -5,12 +5,11 @@
 mod common;
 mod io_common;
 
-use common::{LIMIT, cost, task_named};
+use common::{LIMIT, assert_at_rest, task_named};
 use hosted::{Context, Host, Result, worker};
 use io_common::{connected, silent, tcp};
 use std::io::Read;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 /// A service: its name, and what it is blocked in.
@@ -41,19 +40,6 @@ fn services_blocked_in_calls_use_no_cpu_and_do_not_wake() {
     }
     host.start().unwrap();
     let tasks: Vec<_> = SERVICES.iter().map(|(name, _)| task_named(name).unwrap()).collect();
-    let costs = || tasks.iter().map(|task| cost(task).unwrap()).collect::<Vec<_>>();
-    let over = |time| {
-        let before = costs();
-        thread::sleep(time); // there is no event to wait for: that nothing happens is the promise
-        (before, costs())
-    };
-    // Until each is in its call; who polls never comes to rest.
-    let settled = (0..600).any(|_| {
-        let (before, after) = over(Duration::from_millis(100));
-        before == after
-    });
-    assert!(settled, "somebody wakes up again and again");
-    let (before, after) = over(Duration::from_secs(1));
-    assert_eq!(before, after, "ticks of processor time, and the times that each has gone to sleep");
+    assert_at_rest(&tasks);
     host.stop(LIMIT).unwrap();
 }

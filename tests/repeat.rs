@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{asleep_in, in_time};
+use common::{LIMIT, asleep_in, in_time};
 use hosted::{Context, Host, StopRepeating, StopSource, StopToken, worker};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Barrier, Mutex};
@@ -256,4 +256,14 @@ fn a_services_repeated_callback_runs_on_a_thread_of_its_name_until_the_service_e
     in_time(move || host.stop(Duration::from_secs(60)).unwrap());
     let names: Vec<_> = names.iter().collect();
     assert!(names.len() >= 3 && names.iter().all(|name| name.as_deref() == Some("query:on_stop")), "{names:?}");
+}
+
+#[test]
+fn the_name_of_its_thread_is_plain_whatever_the_context_is_called() {
+    let (source, (named, name)) = (StopSource::new(), channel());
+    let ctx = Context::new("a\0b\nc", source.token());
+    let tell = move || _ = named.send(thread::current().name().map(str::to_owned));
+    let _guard = ctx.on_stop_repeating(Duration::from_secs(1), tell);
+    source.request_stop();
+    assert_eq!(name.recv_timeout(LIMIT).unwrap().as_deref(), Some("a\\0b\\nc:on_stop"));
 }

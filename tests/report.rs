@@ -1,6 +1,9 @@
 //! Promise 58: the report has every service, in order, with durations, and its picture shows who took the time.
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+mod common;
+
+use common::deaf;
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use hosted::{Context, Event, EventKind, Host, Outcome, Report, Restart, Result, Service, StopReason, task, worker};
 use std::time::{Duration, Instant};
 
@@ -171,16 +174,6 @@ fn a_report_counts_restarts_and_errors() {
     let flaky = &error.report().services[0];
     assert_eq!((flaky.restarts, flaky.errors), (2, 4), "{error}");
     assert!(error.report().to_string().ends_with("restarts: 2  errors: 4"), "{error}");
-}
-
-/// A service that does not hear: it runs until the sender is dropped.
-fn deaf() -> (impl Service, Sender<()>) {
-    let (release, held) = bounded::<()>(0);
-    let run = move |_: &Context| {
-        _ = held.recv();
-        Ok(())
-    };
-    (worker(run), release)
 }
 
 // 58

@@ -2,11 +2,10 @@
 
 mod common;
 
-use common::{LIMIT, Sleeper, asleep_in, cost, in_time, race, task_named};
+use common::{LIMIT, Sleeper, asleep_in, assert_at_rest, in_time, race, task_named};
 use crossbeam_channel::{TryRecvError, bounded, never, select, unbounded};
 use hosted::{RecvError, StopSource, StopToken, Stopped};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Every way of waiting for a stop; true: it said that this was the stop.
@@ -260,18 +259,5 @@ fn fifty_idle_waiters_use_no_cpu() {
     assert_eq!(sleepers.len(), 50);
     let mut tasks: Vec<_> = sleepers.iter().map(|sleeper| sleeper.task().unwrap().to_owned()).collect();
     tasks.push(task_named("hosted-timer").unwrap());
-    let costs = || tasks.iter().map(|task| cost(task).unwrap()).collect::<Vec<_>>();
-    let over = |time| {
-        let before = costs();
-        thread::sleep(time); // there is no event to wait for: that nothing happens is the promise
-        (before, costs())
-    };
-    // Falling asleep may take a few steps; who polls never ends taking them.
-    let settled = (0..600).any(|_| {
-        let (before, after) = over(Duration::from_millis(100));
-        before == after
-    });
-    assert!(settled, "somebody wakes up again and again");
-    let (before, after) = over(Duration::from_secs(1));
-    assert_eq!(before, after, "ticks of processor time and the times that each has gone to sleep");
+    assert_at_rest(&tasks);
 }

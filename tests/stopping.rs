@@ -1,5 +1,8 @@
 //! Promises 47, 48, 50, 51, 52, 56, 57: a stop is in reverse, within its time, and asks everyone. (49, 53: `stopping_hung`)
 
+mod common;
+
+use common::deaf;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{Cause, Context, Host, HostError, HostState, Outcome, Phase, Report, Result, Service, StopReason, worker};
 use std::time::{Duration, Instant};
@@ -13,16 +16,6 @@ fn idle() -> impl Service {
         ctx.wait();
         Ok(())
     })
-}
-
-/// A service that does not hear: it runs until the sender is dropped.
-fn deaf() -> (impl Service, Sender<()>) {
-    let (release, held) = bounded::<()>(0);
-    let run = move |_: &Context| {
-        _ = held.recv();
-        Ok(())
-    };
-    (worker(run), release)
 }
 
 /// A service that runs until it is asked to stop, tells when that was, and lets go of `held` then.

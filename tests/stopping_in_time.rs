@@ -1,5 +1,8 @@
 //! Promises 49, 52 and 55: the time that a stop is given is the time that it takes, whoever gave it.
 
+mod common;
+
+use common::deaf;
 use crossbeam_channel::{Sender, bounded};
 use hosted::{Context, Host, HostError, Outcome, Result, Service, StopToken, task, worker};
 use std::time::{Duration, Instant};
@@ -8,16 +11,6 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_millis(500);
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A service that does not hear: it runs until the sender is dropped.
-fn deaf() -> (impl Service, Sender<()>) {
-    let (release, held) = bounded::<()>(0);
-    let run = move |_: &Context| {
-        _ = held.recv();
-        Ok(())
-    };
-    (worker(run), release)
-}
 
 fn is_hung(error: &HostError, place: usize) -> bool {
     matches!(error.report().services[place].outcome, Outcome::Hung(_))

@@ -3,7 +3,7 @@
 use super::Board;
 use crate::blocked::{Thread, View, clause};
 use crate::error::{Phase, ServiceError};
-use crate::line::Plain;
+use crate::line::{self, Plain};
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
 use crate::stop::StopSource;
@@ -212,8 +212,8 @@ pub(crate) struct Remains {
 impl Remains {
     /// Looks at the thread. Reads files: not under a lock.
     pub(crate) fn inspect(&self, view: &View) -> HungService {
-        let of = if self.phase == Phase::Callback { ":on_stop" } else { "" };
-        let name = format!("{}{of}", Plain(&self.name));
+        let is_callback = self.phase == Phase::Callback;
+        let name = if is_callback { line::on_stop(&self.name) } else { Plain(&self.name).to_string() };
         let thread = match &self.thread {
             Some(thread) => format!("{name} (tid {thread})"),
             None => name,

@@ -4,7 +4,7 @@ use super::plan::Entry;
 use crate::blocked::Thread;
 use crate::board::{Board, CallbackThread};
 use crate::error::{Cause, Phase, ServiceError};
-use crate::line::Plain;
+use crate::line;
 use crate::stop::Callbacks;
 use crate::sync::{Arc, now, thread};
 use std::time::Instant;
@@ -32,7 +32,7 @@ fn call_back(board: &Arc<Board>, index: usize, callbacks: Callbacks) {
         at.calling_back(index, Thread::this());
         run(&at, index, &service, theirs);
     };
-    if thread::Builder::new().name(format!("{}:on_stop", Plain(&name))).spawn(run).is_err() {
+    if thread::Builder::new().name(line::on_stop(&name)).spawn(run).is_err() {
         // No thread is to be had: what blocks here blocks the stop, which is better than not to call at all.
         self::run(board, index, &name, callbacks);
     }

@@ -40,13 +40,13 @@ impl StopToken {
     /// drop(guard);
     /// ```
     pub fn on_stop_repeating(&self, every: Duration, f: impl FnMut() + Send + 'static) -> StopRepeating {
-        self.repeat_as("hosted-on-stop", every, f)
+        self.repeat_as("hosted-on-stop".to_owned(), every, f)
     }
 
-    /// The same, on a thread of that name.
-    pub(crate) fn repeat_as(&self, name: &str, every: Duration, f: impl FnMut() + Send + 'static) -> StopRepeating {
+    /// The same, on a thread of that name, which has no NUL in it.
+    pub(crate) fn repeat_as(&self, name: String, every: Duration, f: impl FnMut() + Send + 'static) -> StopRepeating {
         let (over, caller) = (StopSource::new(), Arc::<Mutex<_>>::default());
-        let (token, begun, name) = (over.token(), caller.clone(), name.to_owned());
+        let (token, begun) = (over.token(), caller.clone());
         let registered =
             self.on_stop(move || match thread::Builder::new().name(name).spawn(move || repeat(&token, every, f)) {
                 Ok(thread) => *begun.lock() = Some(thread),

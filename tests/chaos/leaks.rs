@@ -21,12 +21,14 @@ impl Held {
 
     /// What it holds when two looks agree: whoever was about to end has ended.
     pub fn when_still() -> Self {
+        let limit = Instant::now() + Duration::from_secs(60);
         loop {
             let before = Held::now();
             thread::sleep(Duration::from_millis(20));
             if before == Held::now() {
                 return before;
             }
+            assert!(Instant::now() < limit, "it never comes to rest: {before:?}");
         }
     }
 

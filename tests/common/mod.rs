@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test binary uses its own part of it
 
+use crossbeam_channel::{Sender, bounded};
+use hosted::{Context, Service, worker};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -9,6 +11,16 @@ use std::{fs, hint, thread};
 
 /// Only so that a hang becomes a failure: no test expects anything to be faster.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// A service that does not hear: it runs until the sender is dropped.
+pub(crate) fn deaf() -> (impl Service, Sender<()>) {
+    let (release, held) = bounded::<()>(0);
+    let run = move |_: &Context| {
+        _ = held.recv();
+        Ok(())
+    };
+    (worker(run), release)
+}
 
 /// Runs `f` on a thread of its own and gives its result; a hang fails.
 pub(crate) fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
@@ -98,6 +110,24 @@ pub(crate) fn cost(task: &str) -> Option<(u64, u64)> {
     let status = fs::read_to_string(format!("{task}/status")).ok()?;
     let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
     Some((ticks(14)? + ticks(15)?, sleeps.trim().parse().ok()?))
+}
+
+/// That threads come to rest, and then use no processor time and do not wake.
+pub(crate) fn assert_at_rest(tasks: &[String]) {
+    let costs = || tasks.iter().map(|task| cost(task).unwrap()).collect::<Vec<_>>();
+    let over = |time| {
+        let before = costs();
+        thread::sleep(time); // there is no event to wait for: that nothing happens is the promise
+        (before, costs())
+    };
+    // Falling asleep may take a few steps; who polls never ends taking them.
+    let settled = (0..600).any(|_| {
+        let (before, after) = over(Duration::from_millis(100));
+        before == after
+    });
+    assert!(settled, "somebody wakes up again and again");
+    let (before, after) = over(Duration::from_secs(1));
+    assert_eq!(before, after, "ticks of processor time, and the times that each has gone to sleep");
 }
 
 /// A field of a thread's `stat`, by its number in `man 5 proc`: 3 is the state, 14 and 15 are its ticks. `None`: it is
