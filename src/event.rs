@@ -104,6 +104,8 @@ pub enum EventKind {
         /// How long it has had.
         waited: Duration,
     },
+    /// The service's thread is about to be left behind: the socket that it waits on has been shut down. Feature `disconnect`.
+    Disconnected(HungService),
     /// The service's thread did not end in time. It is left behind.
     Hung(HungService),
     /// This listener was too slow: so many events before this one are missing.
@@ -126,6 +128,7 @@ impl EventKind {
             | EventKind::MissedTicks { .. }
             | EventKind::LeftInQueue { .. }
             | EventKind::Overtaken { .. }
+            | EventKind::Disconnected(_)
             | EventKind::Missed { .. } => Level::Warn,
             EventKind::HostStarting { .. }
             | EventKind::HostStarted { .. }
@@ -227,6 +230,7 @@ impl EventKind {
                 "service `{name}` has not ended {} after it was asked to: those it depends on are asked now",
                 Seconds(*waited)
             ),
+            EventKind::Disconnected(hung) => write!(f, "service `{name}` has been disconnected: {hung}"),
             EventKind::Hung(hung) => write!(f, "service `{name}` is hung: {hung}"),
             of_its_host => {
                 write!(f, "group `{name}`: ")?;

@@ -2,7 +2,7 @@
 
 use crate::error::{BoxError, ServiceError};
 use crate::line::{Plain, Seconds};
-use crate::status::{Outcome, StopReason};
+use crate::status::{HungService, Outcome, StopReason};
 use crate::sync::Arc;
 use std::error::Error;
 use std::fmt;
@@ -53,6 +53,9 @@ pub struct ServiceReport {
     pub stop_took: Duration,
     /// Those it depends on were asked to stop before it had ended, because it took too long.
     pub overtaken: bool,
+    /// What its threads were blocked in when they were disconnected from it, as the last resort: with the feature
+    /// `disconnect`, of one that [may be](crate::ServiceOptions#method.disconnect_when_hung).
+    pub disconnected: Vec<HungService>,
     /// When it was asked, after the stop began.
     pub(crate) asked_after: Option<Duration>,
 }
@@ -87,6 +90,9 @@ impl ServiceReport {
         }
         if self.overtaken {
             text += "  overtaken";
+        }
+        for HungService { blocked_in, .. } in &self.disconnected {
+            text += &format!("  disconnected from: {}", Plain(blocked_in.as_deref().unwrap_or("its socket")));
         }
         if self.restarts > 0 {
             text += &format!("  restarts: {}", self.restarts);

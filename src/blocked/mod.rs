@@ -4,8 +4,11 @@
 //! has not gone to sleep anew.
 
 mod calls;
+mod sets;
 mod sockets;
 mod view;
+#[cfg(feature = "disconnect")]
+mod disconnect;
 
 pub(crate) use view::View;
 

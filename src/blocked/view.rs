@@ -1,11 +1,11 @@
 //! A look at this process through `/proc/self`: what its threads sit in, and what its descriptors are.
 
 use super::calls::{About, Line, parse};
+use super::sets::{polled, watched};
 use super::sockets::Sockets;
 use crate::line::Plain;
 use std::cell::OnceCell;
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::fs;
 use std::path::PathBuf;
 
 /// What a thread is said to be in that is not blocked.
@@ -17,7 +17,7 @@ const NAMED: usize = 8;
 /// Made for one round of looks: the tables of sockets are long, and read once for all of it.
 pub(crate) struct View {
     /// `/proc/self`, but in tests.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     sockets: OnceCell<Sockets>,
 }
 
@@ -38,7 +38,7 @@ impl View {
         View { root, sockets: OnceCell::new() }
     }
 
-    fn read(&self, file: &str) -> Option<String> {
+    pub(super) fn read(&self, file: &str) -> Option<String> {
         fs::read_to_string(self.root.join(file)).ok()
     }
 
@@ -125,24 +125,16 @@ impl View {
 
     /// What an epoll descriptor watches: `, watching fd 5 = pipe`.
     fn watched(&self, epoll: u32) -> String {
-        let info = self.read(&format!("fdinfo/{epoll}")).unwrap_or_default();
-        let numbers = info.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_ascii_whitespace().next());
-        let fds: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
+        let fds = watched(&self.root, epoll);
         let named = fds.iter().take(NAMED).map(|&fd| self.descriptor(fd)).collect();
         list(named, fds.len()).map(|set| format!(", watching {set}")).unwrap_or_default()
     }
 
-    /// The descriptors of a poll set in this process's memory. What is no open descriptor is not shown: it may be anything.
+    /// The descriptors of a poll set. What is no open descriptor is not shown: it may be anything.
     fn poll_set(&self, at: u64, length: u64) -> Option<String> {
-        /// `struct pollfd`: the number, and two masks.
-        const ENTRY: usize = 8;
         let length = usize::try_from(length).ok()?;
-        let mut bytes = vec![0; length.min(NAMED) * ENTRY];
-        let mut memory = File::open(self.root.join("mem")).ok()?;
-        memory.seek(SeekFrom::Start(at)).ok()?;
-        memory.read_exact(&mut bytes).ok()?;
-        let open = |entry: &[u8]| self.open(u32::from_ne_bytes(entry[..4].try_into().ok()?));
-        list(bytes.chunks(ENTRY).filter_map(open).collect(), length)
+        let fds = polled(&self.root, at, length.min(NAMED))?;
+        list(fds.into_iter().filter_map(|fd| self.open(fd)).collect(), length)
     }
 }
 

@@ -8,6 +8,8 @@
 mod slot;
 mod life;
 mod handle;
+#[cfg(feature = "disconnect")]
+mod disconnect;
 
 pub use handle::HostHandle;
 pub(crate) use life::{CALLBACKS, arm};

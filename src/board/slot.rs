@@ -54,6 +54,8 @@ pub(crate) struct Slot {
     pub(crate) joined: bool,
     /// The thread that runs its stop callbacks.
     pub(crate) callbacks: Option<CallbackThread>,
+    /// Its threads that were disconnected from what they waited on.
+    pub(crate) disconnected: Vec<HungService>,
     /// It did not end in time, and has not yet.
     pub(crate) hung: Option<HungService>,
     /// A group's own services.
@@ -100,6 +102,7 @@ impl Slot {
             ended: None,
             joined: false,
             callbacks: None,
+            disconnected: Vec::new(),
             hung: None,
             children: None,
         }
@@ -149,17 +152,22 @@ impl Slot {
     /// What is left of it, and since when it has been asked to go. A callback comes first: its service may well be
     /// waiting for it, in dropping the guard.
     pub(crate) fn remains(&self) -> Remains {
-        let (name, own) = (self.name.clone(), self.thread.clone().filter(|_| self.ended.is_none()));
+        let own = self.thread.clone().filter(|_| self.ended.is_none());
+        self.callback().map_or_else(|| self.own(), |callback| Remains { service_thread: own, ..callback })
+    }
+
+    /// Its own thread.
+    pub(super) fn own(&self) -> Remains {
+        let phase = if self.ended.is_some() { Phase::Drop } else { self.phase };
         let since = self.asked.unwrap_or(self.since);
-        match &self.callbacks {
-            Some(CallbackThread { thread, since }) => {
-                Remains { name, phase: Phase::Callback, thread: thread.clone(), service_thread: own, since: *since }
-            }
-            None => {
-                let phase = if self.ended.is_some() { Phase::Drop } else { self.phase };
-                Remains { name, phase, thread: self.thread.clone(), service_thread: None, since }
-            }
-        }
+        Remains { name: self.name.clone(), phase, thread: self.thread.clone(), service_thread: None, since }
+    }
+
+    /// The thread that runs its stop callbacks.
+    pub(super) fn callback(&self) -> Option<Remains> {
+        let CallbackThread { thread, since } = self.callbacks.as_ref()?;
+        let (phase, thread) = (Phase::Callback, thread.clone());
+        Some(Remains { name: self.name.clone(), phase, thread, service_thread: None, since: *since })
     }
 
     pub(super) fn status(&self) -> ServiceStatus {
@@ -194,6 +202,7 @@ impl Slot {
             start_took: self.start_took.unwrap_or_default(),
             stop_took: self.asked.map_or(Duration::ZERO, |asked| since(asked, until)),
             overtaken: self.overtaken,
+            disconnected: self.disconnected.clone(),
             asked_after: self.asked.zip(stop_began).map(|(asked, began)| since(began, asked)),
         }
     }
@@ -212,16 +221,28 @@ pub(crate) struct Remains {
 impl Remains {
     /// Looks at the thread. Reads files: not under a lock.
     pub(crate) fn inspect(&self, view: &View) -> HungService {
+        let look = |thread: &Option<Thread>| thread.as_ref()?.blocked_in(view);
+        let blocked_in = match (look(&self.thread), look(&self.service_thread)) {
+            (Some(callback), Some(service)) => Some(format!("{callback}, its service {}", clause(&service))),
+            (callback, service) => callback.or(service),
+        };
+        self.seen(blocked_in)
+    }
+
+    /// Shuts down what its thread waits on: how that looked right before, if there was anything. Reads files, and may log:
+    /// not under a lock.
+    #[cfg(feature = "disconnect")]
+    pub(super) fn disconnect(&self, view: &View) -> Option<HungService> {
+        let blocked_in = self.thread.as_ref()?.disconnect(view)?;
+        Some(self.seen(Some(blocked_in)))
+    }
+
+    fn seen(&self, blocked_in: Option<String>) -> HungService {
         let is_callback = self.phase == Phase::Callback;
         let name = if is_callback { line::on_stop(&self.name) } else { Plain(&self.name).to_string() };
         let thread = match &self.thread {
             Some(thread) => format!("{name} (tid {thread})"),
             None => name,
-        };
-        let look = |thread: &Option<Thread>| thread.as_ref()?.blocked_in(view);
-        let blocked_in = match (look(&self.thread), look(&self.service_thread)) {
-            (Some(callback), Some(service)) => Some(format!("{callback}, its service {}", clause(&service))),
-            (callback, service) => callback.or(service),
         };
         HungService { phase: self.phase, waited: since(self.since), thread, blocked_in }
     }

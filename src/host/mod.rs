@@ -6,6 +6,7 @@ mod plan;
 mod reaper;
 mod asking;
 mod starting;
+mod last_resort;
 mod stopping;
 mod conclusion;
 mod running;

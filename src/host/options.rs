@@ -29,6 +29,7 @@ pub struct ServiceOptions {
     on_failure: OnFailure,
     on_completion: OnCompletion,
     pub(super) stack_size: Option<usize>,
+    pub(super) disconnects: bool,
 }
 
 /// What the final failure of a service means for its host. .NET's `BackgroundServiceExceptionBehavior`.
@@ -104,6 +105,26 @@ impl ServiceOptions {
     /// The stack of its thread, in bytes. Default: the standard library's, 2 MiB.
     pub fn stack_size(&mut self, bytes: usize) -> &mut Self {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// The last resort against a call that nothing else ends: shortly before the stop's time is up, the socket that the
+    /// service's thread is seen to wait on is shut down. Feature `disconnect`; Linux.
+    ///
+    /// For a client that blocks in a library of somebody else's, on a server that is frozen, where not even a cancel comes
+    /// through. Its call then ends as if the server had hung up, and what it says of that is the service's own error. The
+    /// service is told of that moment by [`stop_deadline`](crate::Context::stop_deadline): with a tenth of the time left
+    /// (at least 100 ms, at most half of it). Then, and again each time half of what was left has passed, its thread and that of its
+    /// stop callbacks are looked at; one that sleeps in a call on sockets loses them, also those that it shares with others (a
+    /// pool, a child process), but none that listens. Each is a warning in the log, and stands in
+    /// [`ServiceReport::disconnected`](crate::ServiceReport::disconnected).
+    ///
+    /// It finds the sockets of `read`, `write`, `send`, `recv`, `connect`, `poll` and `epoll_wait`, not of `select` or
+    /// `io_uring`, on x86-64 and AArch64, from Linux 5.6 on. For a [`group`](crate::group) it does nothing: say it of the
+    /// services in it.
+    #[cfg(feature = "disconnect")]
+    pub fn disconnect_when_hung(&mut self) -> &mut Self {
+        self.disconnects = true;
         self
     }
 

@@ -6,6 +6,7 @@
 
 use super::Host;
 use super::asking::ask;
+use super::last_resort::LastResort;
 use super::plan::Entry;
 use super::reaper::Reapers;
 use super::starting::{WORD, who};
@@ -50,8 +51,8 @@ pub(super) fn stop_all(host: &mut Host, timeout: Duration, quiet: bool) {
     let (asked, cleared) = (vec![false; entries.len()], vec![false; entries.len()]);
     let word = (!quiet).then(|| now() + WORD);
     let (deadline, unasked) = (deadline(timeout), entries.len());
-    let holds = BTreeSet::new();
-    Stopping { board, entries, reapers, deadline, blockers, asked, unasked, cleared, holds, word }.run();
+    let (holds, last_resort) = (BTreeSet::new(), LastResort::new(entries, deadline));
+    Stopping { board, entries, reapers, deadline, blockers, asked, unasked, cleared, holds, last_resort, word }.run();
 }
 
 struct Stopping<'h> {
@@ -67,6 +68,7 @@ struct Stopping<'h> {
     cleared: Vec<bool>,
     /// Until when those that were asked hold others up.
     holds: BTreeSet<(Instant, usize)>,
+    last_resort: LastResort,
     /// When to say next whom the stop waits for.
     word: Option<Instant>,
 }
@@ -85,6 +87,8 @@ impl Stopping<'_> {
             self.expire_holds();
             self.hurry();
             self.reapers.look();
+            #[cfg(feature = "disconnect")]
+            self.last_resort.look(self.board, self.entries, &self.asked, self.deadline);
             if left(self.deadline).is_zero() {
                 break;
             }
@@ -106,6 +110,7 @@ impl Stopping<'_> {
     /// There is less time than there was: whoever has been asked is told, and holds others up for less.
     fn sooner(&mut self, at: Instant) {
         self.deadline = Some(at);
+        self.last_resort = LastResort::new(self.entries, self.deadline);
         let half = now() + left(self.deadline) / 2;
         self.holds =
             std::mem::take(&mut self.holds).into_iter().map(|(until, place)| (until.min(half), place)).collect();
@@ -116,9 +121,11 @@ impl Stopping<'_> {
 
     /// By when this one should have ended, asked now.
     fn limit(&self, place: usize, now: Instant) -> Option<Instant> {
-        let left = left(self.deadline);
-        let own = self.entries[place].options.stop_timeout.unwrap_or(Duration::MAX);
-        now.checked_add(own.min(left.saturating_sub(MARGIN.max(left / 20))))
+        let options = &self.entries[place].options;
+        let last_resort = self.last_resort.next.filter(|_| options.disconnects);
+        let all = left(self.deadline);
+        let end = last_resort.map_or(all.saturating_sub(MARGIN.max(all / 20)), |at| at.saturating_duration_since(now));
+        now.checked_add(end.min(options.stop_timeout.unwrap_or(Duration::MAX)))
     }
 
     /// Asks those that nobody came after.
@@ -217,7 +224,7 @@ impl Stopping<'_> {
 
     fn wait(&mut self) -> Option<Seen> {
         let hurry = self.deadline.filter(|_| self.unasked > 0).and_then(|at| at.checked_sub(HURRY));
-        let look = [self.holds.first().map(|hold| hold.0), hurry, self.deadline, self.word];
+        let look = [self.holds.first().map(|hold| hold.0), hurry, self.last_resort.next, self.deadline, self.word];
         let until = look.into_iter().flatten().chain(self.reapers.next_look()).min();
         let deadline = self.deadline;
         self.board.wait_for(until, |inner| {

@@ -1,0 +1,59 @@
+//! Disconnecting while peers hang up or write: who waits is freed by the one or the other, and nothing is left open.
+#![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+
+use hosted::{Context, Host, Outcome, Result, worker};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+const RACES: usize = 200;
+
+/// With so much of it left, the first look is taken.
+const STOP: Duration = Duration::from_secs(4);
+const LEFT: Duration = Duration::from_millis(400);
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// A host with services that read what never comes, and the other ends of their connections.
+fn readers() -> (Host, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut host, mut peers) = (Host::new(), Vec::new());
+    for reader in 0..RACES {
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        peers.push(listener.accept().unwrap().0);
+        let run = move |_: &Context| -> Result {
+            while stream.read(&mut [0])? > 0 {}
+            Ok(())
+        };
+        host.add(format!("reader {reader}"), worker(run)).after::<&str>([]).disconnect_when_hung();
+    }
+    (host, peers)
+}
+
+#[test]
+fn two_hundred_peers_that_hang_up_or_write_meanwhile_disturb_nobody_and_nothing_stays_open() {
+    let before = descriptors();
+    let (mut host, peers) = readers();
+    host.start().unwrap();
+    let from = Instant::now() + STOP - LEFT;
+    let meanwhile = thread::spawn(move || {
+        thread::sleep(from.saturating_duration_since(Instant::now()));
+        // One hangs up, one writes, the third does nothing.
+        let mut peers = peers.into_iter().enumerate().collect::<Vec<_>>();
+        peers.retain(|(place, _)| place % 3 > 0);
+        _ = peers.iter_mut().filter(|(place, _)| place % 3 == 1).try_for_each(|(_, peer)| peer.write_all(b"x"));
+        peers
+    });
+    let result = host.stop(STOP);
+    drop(meanwhile.join().unwrap());
+    let report = result.as_ref().unwrap_or_else(|error| error.report());
+    let freed = report.services.iter().filter(|row| matches!(row.outcome, Outcome::Stopped | Outcome::Failed(_)));
+    assert_eq!(freed.count(), RACES, "{report}");
+    let mut silent = report.services.iter().skip(2).step_by(3);
+    assert!(silent.all(|row| !row.disconnected.is_empty()), "{report}");
+    drop(host);
+    assert_eq!(descriptors(), before);
+}
