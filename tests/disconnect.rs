@@ -236,8 +236,11 @@ fn one_that_connects_anew_is_disconnected_again() {
         Ok(())
     });
     host.start().unwrap();
-    let report = host.stop(STOP).unwrap();
-    assert_eq!(disconnected(&report).len(), 2, "{report}");
+    let result = host.stop(STOP);
+    // Whether what is left of the time was enough for the rest is the machine's business.
+    let report = result.as_ref().unwrap_or_else(|error| error.report());
+    assert_eq!(disconnected(report).len(), 2, "{report}");
+    host.stop(LIMIT).unwrap();
     drop(accept.join().unwrap());
 }
 
