@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-const ROUNDS: usize = 20;
+/// How often a recipe is started and stopped.
+pub const ROUNDS: usize = 20;
 /// How long a service is left alone before it is stopped, so that it sits in its call.
 const SETTLE: Duration = Duration::from_millis(100);
 /// How long the first one is watched doing nothing.

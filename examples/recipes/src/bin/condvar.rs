@@ -8,15 +8,15 @@ fn main() -> Result {
     measure(PROMPT, || {
         let shared = Arc::new((Mutex::new(Vec::<String>::new()), Condvar::new()));
         worker(move |ctx| {
-            // recipe
+            let (jobs, more) = &*shared;
             let waker = shared.clone();
+            // recipe
             let _wake = ctx.on_stop(move || {
                 drop(waker.0.lock()); // between its look at the token and its wait nobody can be missed
                 waker.1.notify_all();
             });
-            // end
-            let (jobs, more) = &*shared;
             let jobs = more.wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty() && !ctx.stop_requested());
+            // end
             drop(jobs);
             Ok(())
         })

@@ -1,0 +1,25 @@
+//! The lock of a file that another process has: asked for again and again, until the stop.
+
+use hosted::{Result, worker};
+use recipes::{PROMPT, measure};
+use std::fs::{File, TryLockError};
+use std::time::Duration;
+
+fn main() -> Result {
+    let path = tempfile::NamedTempFile::new()?.into_temp_path();
+    let other = File::open(&path)?;
+    other.lock()?;
+    measure(PROMPT, || {
+        let file = File::open(&path).unwrap();
+        worker(move |ctx| {
+            // recipe
+            loop {
+                match file.try_lock() {
+                    Err(TryLockError::WouldBlock) => ctx.sleep(Duration::from_millis(20))?, // nobody tells when
+                    done => break Ok(done?),
+                }
+            }
+            // end
+        })
+    })
+}

@@ -1,0 +1,35 @@
+//! `recv` of a datagram socket: waits for the next one, or the stop.
+
+use hosted::{Result, worker};
+use recipes::{PROMPT, measure};
+use std::net::UdpSocket;
+use std::time::Duration;
+
+fn main() -> Result {
+    let peer = UdpSocket::bind("127.0.0.1:0")?;
+    peer.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut rounds = 0;
+    measure(PROMPT, || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
+        rounds += 1;
+        worker(move |ctx| {
+            let mut bytes = [0; 1500];
+            // recipe
+            socket.set_nonblocking(true)?; // what was announced may be broken, and is not there then
+            while ctx.wait_readable(&socket, None)? {
+                if let Ok((length, from)) = socket.recv_from(&mut bytes) {
+                    socket.send_to(&bytes[..length], from)?;
+                }
+            }
+            // end
+            Ok(())
+        })
+    })?;
+    for _ in 0..rounds {
+        let mut answer = [0; 5];
+        peer.recv(&mut answer)?;
+        assert_eq!(&answer, b"hello");
+    }
+    Ok(())
+}
