@@ -1,0 +1,34 @@
+//! A serial port: its settings by `serialport`, its reads ended by the stop.
+
+use hosted::{Result, worker};
+use recipes::{PROMPT, ROUNDS, measure};
+use rustix::fs::{Mode, OFlags, open};
+use serialport::{SerialPort, TTYPort};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::sync::mpsc;
+
+fn main() -> Result {
+    let (seen, lines) = mpsc::channel();
+    measure(PROMPT, || {
+        let seen = seen.clone();
+        // Two ends of a line.
+        let (mut device, port) = TTYPort::pair().unwrap();
+        let path = port.name().unwrap();
+        worker(move |ctx| {
+            // recipe
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC; // waits for no carrier
+            let stream = ctx.interruptible(File::from(open(&path, flags, Mode::empty())?));
+            let _settings = serialport::new(&path, 9_600).open_native()?; // they are the port's, whoever reads it
+            let lines = BufReader::new(stream).lines(); // each line, or the stop
+            // end
+            device.write_all(b"21.5\n")?;
+            for line in lines {
+                seen.send(line?)?;
+            }
+            Ok(())
+        })
+    })?;
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["21.5"; ROUNDS]);
+    Ok(())
+}
