@@ -12,7 +12,7 @@ fn main() -> Result {
     let (seen, lines) = mpsc::channel();
     measure(PROMPT, || {
         let seen = seen.clone();
-        // Two ends of a line.
+        // The two ends of a line.
         let (mut device, port) = TTYPort::pair().unwrap();
         let path = port.name().unwrap();
         worker(move |ctx| {

@@ -1,18 +1,16 @@
 //! `recv` of a datagram socket: waits for the next one, or the stop.
 
 use hosted::{Result, worker};
-use recipes::{PROMPT, measure};
+use recipes::{PROMPT, ROUNDS, measure};
 use std::net::UdpSocket;
 use std::time::Duration;
 
 fn main() -> Result {
     let peer = UdpSocket::bind("127.0.0.1:0")?;
     peer.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut rounds = 0;
     measure(PROMPT, || {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
-        rounds += 1;
         worker(move |ctx| {
             let mut bytes = [0; 1500];
             // recipe
@@ -26,7 +24,7 @@ fn main() -> Result {
             Ok(())
         })
     })?;
-    for _ in 0..rounds {
+    for _ in 0..ROUNDS {
         let mut answer = [0; 5];
         peer.recv(&mut answer)?;
         assert_eq!(&answer, b"hello");
