@@ -45,7 +45,7 @@ impl View {
     /// The call that a thread is in, and how often it has gone to sleep: equal twice, it is the same sleep.
     fn sleep(&self, thread: u32) -> Option<(String, u64)> {
         let line = self.read(&format!("task/{thread}/syscall"))?;
-        Some((line, self.work(thread)?.sleeps))
+        Some((line, self.sleeps(thread)?))
     }
 
     /// The descriptors that a call waits on, by its line.

@@ -84,14 +84,20 @@ impl View {
         Some(text.to_owned())
     }
 
-    pub(super) fn work(&self, thread: u32) -> Option<Work> {
+    /// How often a thread has gone to sleep.
+    pub(super) fn sleeps(&self, thread: u32) -> Option<u64> {
         let status = self.read(&format!("task/{thread}/status"))?;
         let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        sleeps.trim().parse().ok()
+    }
+
+    pub(super) fn work(&self, thread: u32) -> Option<Work> {
+        let sleeps = self.sleeps(thread)?;
         let stat_line = self.read(&format!("task/{thread}/stat"))?;
         let ticks = |field| stat(&stat_line, field)?.parse::<u64>().ok();
         // In `/proc` a tick is 10 ms, whatever the kernel's own is.
         let cpu = ticks(14)?.saturating_add(ticks(15)?).saturating_mul(10);
-        Some(Work { sleeps: sleeps.trim().parse().ok()?, cpu })
+        Some(Work { sleeps, cpu })
     }
 
     /// `fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415`; where it cannot be said what it is, `fd 4`.
