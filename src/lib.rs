@@ -144,6 +144,14 @@
 //! Through the crate `log`, under the targets `hosted::host`, `hosted::service`, `hosted::tick` and `hosted::queue`:
 //! ERROR for what failed for good or hangs, WARN for restarts and whatever is late or reported, INFO for the host's few
 //! own lines, DEBUG for each step of a service, TRACE for ticks and jobs. [`Host::events`] has the same as values.
+//!
+//! # Features
+//!
+//! None is on unless asked for; each has `rustix` as a dependency.
+//!
+//! - `io` (Unix): blocking calls that end at the stop: `accept`, `incoming`, `connect`, `interruptible`, `wait_readable`,
+//!   `wait_child` and `fd`, on [`StopToken`] and [`Context`].
+//! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, the last resort against a call that nothing else ends.
 
 #![forbid(unsafe_code)]
 

@@ -50,6 +50,7 @@ fn hung_up(mut peer: &TcpStream) -> bool {
     }
 }
 
+// 86
 #[test]
 fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done() {
     let (ours, peer) = pair();
@@ -82,6 +83,7 @@ fn crowded() -> (TcpListener, Vec<TcpStream>) {
     (listener, taken)
 }
 
+// 86
 #[test]
 fn every_call_on_sockets_is_ended_whatever_kind_of_socket_it_is() {
     let mut host = Host::new();
@@ -117,6 +119,7 @@ fn every_call_on_sockets_is_ended_whatever_kind_of_socket_it_is() {
     drop((listener, taken));
 }
 
+// 87
 #[test]
 fn what_listens_is_never_shut_down() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -140,6 +143,7 @@ fn what_listens_is_never_shut_down() {
     listener.accept().unwrap();
 }
 
+// 87
 #[test]
 fn who_does_not_ask_for_it_and_who_ends_in_time_keep_their_connections() {
     let ((deaf, mut deaf_peer), (prompt, prompt_peer)) = (pair(), pair());
@@ -165,6 +169,7 @@ fn who_does_not_ask_for_it_and_who_ends_in_time_keep_their_connections() {
     drop(held);
 }
 
+// 86
 #[test]
 fn a_service_of_a_group_is_disconnected_before_the_group_is_given_up_on() {
     let (ours, peer) = pair();
@@ -184,6 +189,7 @@ fn a_service_of_a_group_is_disconnected_before_the_group_is_given_up_on() {
     assert!(hung_up(&peer));
 }
 
+// 86
 #[test]
 fn a_stop_callback_that_hangs_on_a_socket_is_disconnected_too() {
     let ((ours, peer), (ready, registered)) = (pair(), mpsc::channel());

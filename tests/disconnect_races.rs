@@ -36,6 +36,7 @@ fn readers() -> (Host, Vec<TcpStream>) {
     (host, peers)
 }
 
+// 86
 #[test]
 fn two_hundred_peers_that_hang_up_or_write_meanwhile_disturb_nobody_and_nothing_stays_open() {
     let before = descriptors();

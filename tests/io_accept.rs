@@ -71,6 +71,7 @@ fn clients_that_wait_at_the_stop_are_served_by_the_next_token() {
     assert_eq!(addresses, [1, 2].map(|client: usize| clients[client].local_addr().unwrap()));
 }
 
+// 80
 #[test]
 fn no_client_is_lost_however_it_races_the_stop_200_times() {
     in_time(|| {

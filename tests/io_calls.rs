@@ -74,6 +74,7 @@ const CALLS: &[Call] = &[
     }),
 ];
 
+// 79
 #[test]
 fn every_call_ends_at_once_when_the_stop_was_before() {
     let source = StopSource::new();
@@ -90,6 +91,7 @@ fn every_call_ends_at_once_when_the_stop_was_before() {
     }
 }
 
+// 79
 #[test]
 fn every_call_ends_at_a_stop_that_comes_while_it_waits() {
     let source = StopSource::new();
@@ -105,6 +107,7 @@ fn every_call_ends_at_a_stop_that_comes_while_it_waits() {
     assert_eq!(said, vec![true; 2 * CALLS.len()], "by call, of the source and of its child");
 }
 
+// 79
 #[test]
 fn every_call_ends_however_it_races_the_stop_200_times() {
     for &(name, call) in CALLS {

@@ -83,12 +83,14 @@ fn a_stop_ends_the_child_whether_it_was_before_or_comes_during_the_wait_and_reap
     assert_eq!(child.try_wait().unwrap(), Some(status));
 }
 
+// 82
 #[test]
 fn a_child_has_its_grace_to_end_in_its_own_way() {
     let (child, _) = shell("trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done");
     assert_eq!(end(child, Duration::MAX).code(), Some(3));
 }
 
+// 82
 #[test]
 fn a_child_that_ignores_sigterm_is_killed_after_its_grace_with_all_of_its_group() {
     let (child, mut stdout) = shell("trap '' TERM; echo ready; sleep 3600 & wait; sleep 3600");
@@ -102,6 +104,7 @@ fn a_child_that_ignores_sigterm_is_killed_after_its_grace_with_all_of_its_group(
     assert_eq!(end(alone, Duration::ZERO).signal(), KILL, "in the group of this test, too");
 }
 
+// 82
 #[test]
 fn a_grandchild_that_holds_the_output_is_ended_too() {
     let (child, mut stdout) = shell("sleep 3600 & echo ready; wait");
@@ -134,6 +137,7 @@ fn without_a_stop_what_a_child_leaves_behind_is_left_alone() {
     assert!(Command::new("kill").arg(orphan.trim()).status().unwrap().success(), "it was there");
 }
 
+// 82
 #[test]
 fn a_child_is_reaped_however_its_end_races_the_stop_200_times() {
     in_time(|| {

@@ -20,6 +20,7 @@ fn open() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+// 84
 #[test]
 fn a_token_without_io_opens_no_descriptor_and_one_with_io_closes_its_own() {
     let address = silent(); // with all that it holds

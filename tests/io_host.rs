@@ -85,6 +85,7 @@ fn a_stop_of_somebody_elses_token_is_a_failure() {
     }
 }
 
+// 80
 #[test]
 fn a_restarted_service_goes_on_with_the_listener_and_who_waits_in_it() {
     let listener = tcp();

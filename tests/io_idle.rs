@@ -31,6 +31,7 @@ const SERVICES: &[Blocked] = &[
     }),
 ];
 
+// 83
 #[test]
 fn services_blocked_in_calls_use_no_cpu_and_do_not_wake() {
     silent(); // made here: whoever makes it has other waits

@@ -16,6 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+// 81
 #[test]
 fn after_the_stop_reads_fail_and_writes_still_arrive() {
     let source = StopSource::new();
@@ -67,6 +68,7 @@ fn what_has_come_is_read_and_what_comes_during_a_read_too() {
     assert_eq!((byte, reader.result().unwrap()), ([1], [2]));
 }
 
+// 81
 #[test]
 fn the_stop_comes_before_what_is_there_to_read_which_stays() {
     let source = StopSource::new();
@@ -93,6 +95,7 @@ fn a_read_that_the_stop_has_woken_leaves_what_comes_after_the_stop() {
     }
 }
 
+// 81
 #[test]
 fn a_peer_that_hangs_up_is_the_end_of_the_file_also_during_a_read() {
     let source = StopSource::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PROMISES: std::ops::RangeInclusive<usize> = 1..=78;
+const PROMISES: std::ops::RangeInclusive<usize> = 1..=87;
 
 fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()

@@ -49,6 +49,7 @@ fn telling() -> (impl FnMut() + Send + 'static, Receiver<String>) {
     (move || sender.send(thread::current().name().unwrap_or_default().to_owned()).unwrap_or_default(), calls)
 }
 
+// 85
 #[test]
 fn it_is_called_again_and_again_from_the_stop_on_until_its_guard_is_dropped() {
     in_time(|| {
@@ -212,6 +213,7 @@ fn the_one_who_stops_is_not_held_up_by_a_call_that_blocks() {
     in_time(move || drop(guard));
 }
 
+// 85
 #[test]
 fn no_call_comes_after_the_drop_however_that_races_the_stop_200_times() {
     in_time(|| {
