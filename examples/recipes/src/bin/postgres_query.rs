@@ -1,0 +1,36 @@
+//! A long query of PostgreSQL: the server cancels it, asked through a second connection.
+
+use hosted::{Context, Result, worker};
+use libpq::{Connection, Status};
+use recipes::{PROMPT, measure};
+use std::time::Duration;
+
+fn main() -> Result {
+    measure(PROMPT, || worker(query))?;
+    nothing_is_left()
+}
+
+fn query(ctx: &Context) -> Result {
+    let connection = Connection::new("")?; // PGHOST and the like say where
+    // recipe
+    let cancel = format!("SELECT pg_cancel_backend({})", connection.backend_pid());
+    let _cancel = ctx.on_stop_repeating(Duration::from_millis(10), move || {
+        _ = Connection::new("").map(|other| other.exec(&cancel));
+    });
+    let result = connection.exec("SELECT pg_sleep(3600)");
+    // end
+    if result.status() != Status::TuplesOk {
+        ctx.check()?; // cancelled
+        return Err(result.error_message()?.unwrap_or_default().into());
+    }
+    Ok(())
+}
+
+/// Not one of the queries goes on at the server.
+fn nothing_is_left() -> Result {
+    let left = "SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%pg_sleep%' AND state = 'active'";
+    match Connection::new("")?.exec(left).ntuples() {
+        0 => Ok(()),
+        some => Err(format!("{some} queries still run at the server").into()),
+    }
+}

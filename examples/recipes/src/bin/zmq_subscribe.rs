@@ -1,0 +1,27 @@
+//! A subscriber of ZeroMQ: `zmq::poll` takes the token's descriptor beside the socket.
+
+use hosted::{Context, Result, worker};
+use recipes::{PROMPT, measure};
+use std::os::fd::AsRawFd;
+use zmq::{POLLIN, PollItem};
+
+fn main() -> Result {
+    measure(PROMPT, || worker(listen))
+}
+
+fn listen(ctx: &Context) -> Result {
+    let zmq = zmq::Context::new();
+    let (publisher, news) = (zmq.socket(zmq::XPUB)?, zmq.socket(zmq::SUB)?);
+    publisher.bind("tcp://127.0.0.1:*")?;
+    news.connect(&publisher.get_last_endpoint()?.unwrap_or_default())?;
+    news.set_subscribe(b"")?;
+    publisher.recv_bytes(0)?; // the subscription has arrived
+    publisher.send("the first", 0)?;
+    let stop = ctx.stop_token().fd()?.as_raw_fd();
+    loop {
+        let items = &mut [news.as_poll_item(POLLIN), PollItem::from_fd(stop, POLLIN)];
+        zmq::poll(items, -1)?;
+        ctx.check()?;
+        assert_eq!(news.recv_bytes(0)?, b"the first"); // there is no other
+    }
+}
