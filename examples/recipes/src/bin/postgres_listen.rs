@@ -16,11 +16,16 @@ fn listen(ctx: &Context) -> Result {
     // recipe
     let socket = FileDescriptor::dup(&connection.socket()?)?; // libpq tells only its number
     loop {
-        while let Some(notification) = connection.notifies() {
-            println!("{}", notification.extra()?);
-        }
-        ctx.wait_readable(&socket, None)?;
         connection.consume_input()?;
+        handle_all(&connection)?;
+        ctx.wait_readable(&socket, None)?;
     }
     // end
+}
+
+fn handle_all(connection: &Connection) -> Result {
+    while let Some(notification) = connection.notifies() {
+        assert_eq!(notification.extra()?, "the first"); // there is no other
+    }
+    Ok(())
 }
