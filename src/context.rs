@@ -163,8 +163,12 @@ impl Context {
 
     /// Calls `f` when this service is asked to stop, and again, until the guard is dropped: for interrupts that are lost when
     /// they come a moment early. See [`StopToken::on_stop_repeating`].
-    pub fn on_stop_repeating(&self, every: Duration, f: impl FnMut() + Send + 'static) -> StopRepeating {
-        self.token.repeat_as(line::on_stop(self.name()), every, f)
+    pub fn on_stop_repeating(&self, every: Duration, mut f: impl FnMut() + Send + 'static) -> StopRepeating {
+        let seat = self.seat.clone();
+        self.token.repeat_as(line::on_stop(self.name()), every, move || {
+            let _call = seat.index.map(|index| seat.host.board().repeats(index));
+            f();
+        })
     }
 
     /// Reports an error that is no reason to end: it is logged, counted, and told as an event.
@@ -180,7 +184,8 @@ impl Context {
     /// By when this service should have ended. `None` until it is asked to, and where there is no deadline.
     ///
     /// That is its own `stop_timeout` after it was asked, or 5 % (at least 20 ms) of the time that was left then
-    /// before the host stops waiting, whichever comes first. .NET: the token that `StopAsync` is given.
+    /// before the host stops waiting, whichever comes first; of one that may be disconnected, when it is. .NET: the token
+    /// that `StopAsync` is given.
     pub fn stop_deadline(&self) -> Option<Instant> {
         let index = self.seat.index?;
         self.board().read(|inner| inner.slots[index].stop_deadline)

@@ -1,53 +1,24 @@
 //! The last resort: who hangs on a socket is disconnected from it shortly before the deadline, where its options say so.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
+mod hanging;
+
 use crossbeam_channel::bounded;
-use hosted::{Context, EventKind, Host, Outcome, Report, Result, group, worker};
+use hanging::{LIMIT, STOP, add, hung_up, pair, report};
+use hosted::{Context, EventKind, Host, Outcome, Report, group, worker};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, epoll, poll};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Of this the last half second is for what is freed to end.
-const STOP: Duration = Duration::from_secs(5);
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (ours, listener.accept().unwrap().0)
-}
-
-/// Adds a service that blocks in `blocks` and does not hear; it is disconnected.
-fn add<T>(host: &mut Host, name: &str, blocks: impl FnOnce() -> io::Result<T> + Send + 'static) {
-    let mut blocks = Some(blocks);
-    let run = move |_: &Context| -> Result {
-        blocks.take().expect("it is not restarted")()?;
-        Ok(())
-    };
-    host.add(name, worker(run)).after::<&str>([]).disconnect_when_hung();
-}
-
 /// What the services of a report were disconnected from.
 fn disconnected(report: &Report) -> Vec<&str> {
     let rows = report.services.iter().flat_map(|service| &service.disconnected);
     rows.map(|hung| hung.blocked_in.as_deref().unwrap()).collect()
-}
-
-/// A read to whose stream nobody writes has been ended by the other side of it being told so.
-fn hung_up(mut peer: &TcpStream) -> bool {
-    peer.set_nonblocking(true).unwrap();
-    match peer.read(&mut [0]) {
-        Ok(0) => true,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-        other => panic!("{other:?}"),
-    }
 }
 
 // 86
@@ -59,11 +30,11 @@ fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done
     let events = host.events();
     add(&mut host, "reader", move || BufReader::new(ours).read_line(&mut String::new()));
     host.start().unwrap();
-    let report = host.stop(STOP).unwrap();
-    assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
+    let stopped = host.stop(STOP);
+    let report = report(&stopped);
     let call = format!("recvfrom(fd {{}} = tcp {from} -> {to})");
     let (before, after) = call.split_once("{}").unwrap();
-    let [said] = disconnected(&report)[..] else { panic!("{report}") };
+    let [said] = disconnected(report)[..] else { panic!("{report}") };
     assert!(said.starts_with(before) && said.contains(after), "{said}");
     assert!(report.to_string().contains(&format!("disconnected from: {said}")), "{report}");
     let event = events.try_iter().find(|event| matches!(event.kind, EventKind::Disconnected(_))).unwrap();
@@ -71,6 +42,7 @@ fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done
     assert!(line.starts_with("service `reader` has been disconnected: thread reader (tid "), "{line}");
     assert!(line.ends_with(&format!("blocked in {said}")), "{line}");
     assert!(hung_up(&peer));
+    host.stop(LIMIT).unwrap();
 }
 
 /// A connection that nobody takes: the listener has as many as it wants.
@@ -110,11 +82,13 @@ fn every_call_on_sockets_is_ended_whatever_kind_of_socket_it_is() {
         Ok(epoll::wait(&set, spare_capacity(&mut Vec::<epoll::Event>::with_capacity(4)), None).map(drop)?)
     });
     host.start().unwrap();
-    let result = host.stop(STOP);
-    let report = result.as_ref().unwrap_or_else(|error| error.report());
-    for service in &report.services {
-        assert!(matches!(service.outcome, Outcome::Stopped | Outcome::Failed(_)), "{report}");
-        assert!(!service.disconnected.is_empty(), "{report}");
+    let stopped = host.stop(STOP);
+    for service in &report(&stopped).services {
+        assert!(!service.disconnected.is_empty(), "{stopped:?}");
+    }
+    let stopped = host.stop(LIMIT);
+    for service in &report(&stopped).services {
+        assert!(matches!(service.outcome, Outcome::Stopped | Outcome::Failed(_)), "{stopped:?}");
     }
     drop((listener, taken));
 }
@@ -184,8 +158,8 @@ fn a_service_of_a_group_is_disconnected_before_the_group_is_given_up_on() {
         }),
     );
     host.start().unwrap();
-    let report = host.stop(STOP).unwrap();
-    assert_eq!(report.services[1].disconnected.len(), 1, "{report}");
+    let stopped = host.stop(STOP);
+    assert_eq!(report(&stopped).services[1].disconnected.len(), 1, "{stopped:?}");
     assert!(hung_up(&peer));
 }
 
@@ -206,8 +180,8 @@ fn a_stop_callback_that_hangs_on_a_socket_is_disconnected_too() {
     host.add("client", worker(run)).disconnect_when_hung();
     host.start().unwrap();
     registered.recv_timeout(LIMIT).unwrap();
-    let report = host.stop(STOP).unwrap();
-    let [hung] = &report.services[0].disconnected[..] else { panic!("{report}") };
+    let stopped = host.stop(STOP);
+    let [hung] = &report(&stopped).services[0].disconnected[..] else { panic!("{stopped:?}") };
     assert!(hung.thread.starts_with("client:on_stop (tid "), "{}", hung.thread);
     assert!(hung_up(&peer));
 }
@@ -242,10 +216,8 @@ fn one_that_connects_anew_is_disconnected_again() {
         Ok(())
     });
     host.start().unwrap();
-    let result = host.stop(STOP);
-    // Whether what is left of the time was enough for the rest is the machine's business.
-    let report = result.as_ref().unwrap_or_else(|error| error.report());
-    assert_eq!(disconnected(report).len(), 2, "{report}");
+    let stopped = host.stop(STOP);
+    assert_eq!(disconnected(report(&stopped)).len(), 2, "{stopped:?}");
     host.stop(LIMIT).unwrap();
     drop(accept.join().unwrap());
 }

@@ -1,20 +1,19 @@
 //! Disconnecting while peers hang up or write: who waits is freed by the one or the other, and nothing is left open.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
-use hosted::{Context, Host, Outcome, Result, worker};
+mod hanging;
+
+use hanging::{LIMIT, STOP, add, pair, report};
+use hosted::{Host, Outcome};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
 const RACES: usize = 200;
 
-/// With so much of it left, the first look is taken.
-const STOP: Duration = Duration::from_secs(4);
-const LEFT: Duration = Duration::from_millis(400);
+/// With so much left of a stop, the first look is taken.
+const LEFT: Duration = Duration::from_millis(500);
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -22,16 +21,14 @@ fn descriptors() -> usize {
 
 /// A host with services that read what never comes, and the other ends of their connections.
 fn readers() -> (Host, Vec<TcpStream>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut host, mut peers) = (Host::new(), Vec::new());
     for reader in 0..RACES {
-        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        peers.push(listener.accept().unwrap().0);
-        let run = move |_: &Context| -> Result {
+        let (mut stream, peer) = pair();
+        peers.push(peer);
+        add(&mut host, &format!("reader {reader}"), move || {
             while stream.read(&mut [0])? > 0 {}
             Ok(())
-        };
-        host.add(format!("reader {reader}"), worker(run)).after::<&str>([]).disconnect_when_hung();
+        });
     }
     (host, peers)
 }
@@ -51,16 +48,15 @@ fn two_hundred_peers_that_hang_up_or_write_meanwhile_disturb_nobody_and_nothing_
         _ = peers.iter_mut().filter(|(place, _)| place % 3 == 1).try_for_each(|(_, peer)| peer.write_all(b"x"));
         peers
     });
-    let result = host.stop(STOP);
-    let report = result.as_ref().unwrap_or_else(|error| error.report());
-    let mut silent = report.services.iter().skip(2).step_by(3);
-    assert!(silent.any(|row| !row.disconnected.is_empty()), "{report}");
+    let stopped = host.stop(STOP);
+    let mut silent = report(&stopped).services.iter().skip(2).step_by(3);
+    assert!(silent.any(|row| !row.disconnected.is_empty()), "{stopped:?}");
     // A busy machine does not come to all of them in a tenth of the time: the rest ends with its peers.
     drop(meanwhile.join().unwrap());
-    let result = host.stop(LIMIT);
-    let report = result.as_ref().unwrap_or_else(|error| error.report());
-    let freed = report.services.iter().filter(|row| matches!(row.outcome, Outcome::Stopped | Outcome::Failed(_)));
-    assert_eq!(freed.count(), RACES, "{report}");
+    let stopped = host.stop(LIMIT);
+    let freed =
+        report(&stopped).services.iter().filter(|row| matches!(row.outcome, Outcome::Stopped | Outcome::Failed(_)));
+    assert_eq!(freed.count(), RACES, "{stopped:?}");
     drop(host);
     assert_eq!(descriptors(), before);
 }

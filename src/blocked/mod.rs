@@ -10,6 +10,8 @@ mod view;
 #[cfg(feature = "disconnect")]
 mod disconnect;
 
+#[cfg(feature = "disconnect")]
+pub(crate) use disconnect::{Connection, check};
 pub(crate) use view::View;
 
 use crate::line::Seconds;
@@ -23,7 +25,17 @@ use view::RUNNING;
 pub(crate) struct Thread {
     /// As the kernel numbers it.
     number: u32,
-    first: Arc<Mutex<Option<Look>>>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What is remembered of a thread from one look to the next.
+#[derive(Default)]
+struct Memory {
+    /// The first look that was like the latest.
+    first: Option<Look>,
+    /// The latest sleep whose sockets were shut down.
+    #[cfg(feature = "disconnect")]
+    shut_in: Option<disconnect::Sleep>,
 }
 
 /// That a thread was in a sleep, or in a run from one sleep to the next.
@@ -48,7 +60,7 @@ impl Thread {
     }
 
     fn number(number: u32) -> Self {
-        Thread { number, first: Arc::new(Mutex::new(None)) }
+        Thread { number, memory: Arc::default() }
     }
 
     /// What the thread sits in, for a person: `recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)`,
@@ -74,9 +86,9 @@ impl Thread {
 
     /// The first look at what this is a look at: the same sleep, or the same run.
     fn first_like(&self, look: Look) -> Look {
-        let mut first = self.first.lock();
-        let known = first.filter(|known| (known.running, known.sleeps) == (look.running, look.sleeps));
-        *first.insert(known.unwrap_or(look))
+        let mut memory = self.memory.lock();
+        let known = memory.first.filter(|known| (known.running, known.sleeps) == (look.running, look.sleeps));
+        *memory.first.insert(known.unwrap_or(look))
     }
 }
 

@@ -58,10 +58,14 @@ fn internet(kind: &str, line: &str) -> Option<(u64, String)> {
     let (local, remote) = (address(words[1])?, address(words[2])?);
     let text = match words[3] {
         "0A" if kind == "tcp" => format!("listening {kind} {local}"),
-        _ if remote.port() == 0 => format!("{kind} {local}"),
-        _ => format!("{kind} {local} -> {remote}"),
+        _ => between(kind, local, Some(remote).filter(|remote| remote.port() != 0)),
     };
     Some((number, text))
+}
+
+/// What a socket between these is called.
+pub(super) fn between(kind: &str, local: SocketAddr, remote: Option<SocketAddr>) -> String {
+    remote.map_or_else(|| format!("{kind} {local}"), |remote| format!("{kind} {local} -> {remote}"))
 }
 
 /// `0100007F:1F90`: words of four bytes as the machine has them in memory, and the port.

@@ -5,6 +5,7 @@ use super::sets::{polled, watched};
 use super::sockets::Sockets;
 use crate::line::Plain;
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ const NAMED: usize = 8;
 pub(crate) struct View {
     /// `/proc/self`, but in tests.
     pub(super) root: PathBuf,
+    /// Sockets, by their numbers, that need not be looked up.
+    pub(super) known: HashMap<u64, String>,
     sockets: OnceCell<Sockets>,
 }
 
@@ -35,7 +38,7 @@ impl View {
     }
 
     pub(super) fn of(root: PathBuf) -> Self {
-        View { root, sockets: OnceCell::new() }
+        View { root, known: HashMap::new(), sockets: OnceCell::new() }
     }
 
     pub(super) fn read(&self, file: &str) -> Option<String> {
@@ -111,6 +114,13 @@ impl View {
         Some(format!("fd {fd} = {}", Plain(&self.target(&link.to_string_lossy()))))
     }
 
+    /// The number of a socket, if it is one.
+    #[cfg(feature = "disconnect")]
+    pub(super) fn socket(&self, fd: u32) -> Option<u64> {
+        let link = fs::read_link(self.root.join(format!("fd/{fd}"))).ok()?;
+        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    }
+
     /// What a descriptor is, by the text of its link: `/a/file`, `socket:[1234]`, `anon_inode:[eventpoll]`.
     fn target(&self, link: &str) -> String {
         let Some((kind, what)) = link.split_once(':').filter(|_| !link.starts_with('/')) else {
@@ -120,13 +130,14 @@ impl View {
         match (kind, what) {
             ("anon_inode", "eventpoll") => "epoll".to_owned(),
             ("anon_inode", what) => what.to_owned(),
-            ("socket", number) => {
-                let sockets = self.sockets.get_or_init(|| Sockets::read(&self.root.join("net")));
-                let known = number.parse().ok().and_then(|number| sockets.get(number));
-                known.unwrap_or(kind).to_owned()
-            }
+            ("socket", number) => number.parse().ok().and_then(|number| self.called(number)).unwrap_or(kind).to_owned(),
             _ => kind.to_owned(),
         }
+    }
+
+    fn called(&self, socket: u64) -> Option<&str> {
+        let tables = || self.sockets.get_or_init(|| Sockets::read(&self.root.join("net")));
+        self.known.get(&socket).map(String::as_str).or_else(|| tables().get(socket))
     }
 
     /// What an epoll descriptor watches: `, watching fd 5 = pipe`.

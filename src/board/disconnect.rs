@@ -3,20 +3,35 @@
 use super::{Board, Remains};
 use crate::blocked::View;
 use crate::event::EventKind;
+use crate::line::{self, Plain};
+use log::Level;
+use std::io;
 
 impl Board {
-    /// Shuts down what the threads of these services wait on, if they have not ended.
-    pub(crate) fn disconnect(&self, services: impl Iterator<Item = usize>) {
-        let view = View::new();
-        for index in services {
-            for remains in self.threads(index) {
-                let Some(seen) = remains.disconnect(&view) else { continue };
-                self.update(|inner| {
-                    inner.slots[index].disconnected.push(seen.clone());
-                    inner.say_of(index, EventKind::Disconnected(seen));
-                });
+    /// Shuts down the sockets that the threads of these services wait on, if they have not ended. False: that cannot be done
+    /// here.
+    pub(crate) fn disconnect(&self, mut services: impl Iterator<Item = usize>) -> bool {
+        services.all(|index| {
+            let done = self.threads(index).iter().try_for_each(|remains| self.cut(index, remains));
+            done.inspect_err(|error| {
+                let name = self.read(|inner| inner.slots[index].name.clone());
+                let text = format_args!("service `{}` cannot be disconnected: {error}", Plain(&name));
+                line::log(Level::Warn, "hosted::service", text);
+            })
+            .is_ok()
+        })
+    }
+
+    fn cut(&self, index: usize, remains: &Remains) -> io::Result<()> {
+        let Some((connection, seen)) = remains.connection()? else { return Ok(()) };
+        self.update(|inner| {
+            // Under the lock, so that it is told before what comes of it. It reads two files of the kernel's.
+            if connection.shut_down(&View::new()) {
+                inner.slots[index].disconnected.push(seen.clone());
+                inner.say_of(index, EventKind::Disconnected(seen));
             }
-        }
+        });
+        Ok(())
     }
 
     /// A service's own thread, until it has nothing more to do (then its number may soon be another's), and that of its stop

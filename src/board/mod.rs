@@ -8,6 +8,7 @@
 mod slot;
 mod life;
 mod handle;
+mod repeated;
 #[cfg(feature = "disconnect")]
 mod disconnect;
 

@@ -1,13 +1,15 @@
 //! What the board knows of one service.
 
 use super::Board;
+#[cfg(feature = "disconnect")]
+use crate::blocked::Connection;
 use crate::blocked::{Thread, View, clause};
 use crate::error::{Phase, ServiceError};
 use crate::line::{self, Plain};
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
 use crate::stop::StopSource;
-use crate::sync::{Arc, now, since};
+use crate::sync::{Arc, Caller, now, since};
 use std::time::{Duration, Instant};
 
 /// What a service's end means for its host.
@@ -54,6 +56,8 @@ pub(crate) struct Slot {
     pub(crate) joined: bool,
     /// The thread that runs its stop callbacks.
     pub(crate) callbacks: Option<CallbackThread>,
+    /// The calls of its repeated stop callbacks that are under way.
+    pub(super) repeated: Vec<(Caller, CallbackThread)>,
     /// Its threads that were disconnected from what they waited on.
     pub(crate) disconnected: Vec<HungService>,
     /// It did not end in time, and has not yet.
@@ -102,6 +106,7 @@ impl Slot {
             ended: None,
             joined: false,
             callbacks: None,
+            repeated: Vec::new(),
             disconnected: Vec::new(),
             hung: None,
             children: None,
@@ -165,7 +170,8 @@ impl Slot {
 
     /// The thread that runs its stop callbacks.
     pub(super) fn callback(&self) -> Option<Remains> {
-        let CallbackThread { thread, since } = self.callbacks.as_ref()?;
+        let repeated = self.repeated.first().map(|(_, callback)| callback);
+        let CallbackThread { thread, since } = self.callbacks.as_ref().or(repeated)?;
         let (phase, thread) = (Phase::Callback, thread.clone());
         Some(Remains { name: self.name.clone(), phase, thread, service_thread: None, since: *since })
     }
@@ -229,12 +235,14 @@ impl Remains {
         self.seen(blocked_in)
     }
 
-    /// Shuts down what its thread waits on: how that looked right before, if there was anything. Reads files, and may log:
-    /// not under a lock.
+    /// The sockets that its thread waits on, and how that looks. Reads files: not under a lock.
     #[cfg(feature = "disconnect")]
-    pub(super) fn disconnect(&self, view: &View) -> Option<HungService> {
-        let blocked_in = self.thread.as_ref()?.disconnect(view)?;
-        Some(self.seen(Some(blocked_in)))
+    pub(super) fn connection(&self) -> std::io::Result<Option<(Connection, HungService)>> {
+        let connection = self.thread.as_ref().map_or(Ok(None), |thread| thread.connection(View::new()))?;
+        Ok(connection.map(|connection| {
+            let seen = self.seen(Some(connection.blocked_in.clone()));
+            (connection, seen)
+        }))
     }
 
     fn seen(&self, blocked_in: Option<String>) -> HungService {

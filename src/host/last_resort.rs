@@ -24,7 +24,8 @@ impl LastResort {
     }
 
     /// Disconnects those that were asked and have not ended. Again as often as half of the time that was left has passed: one
-    /// that was not seen in its call will be, and one that connects anew has not much of that.
+    /// that was not seen in its call will be, and one that connects anew has not much of that. Who is asked after the first
+    /// look has less time than others, until the next one.
     #[cfg(feature = "disconnect")]
     pub(super) fn look(
         &mut self,
@@ -39,9 +40,21 @@ impl LastResort {
             return;
         }
         let may = |place: &usize| entries[*place].options.disconnects && asked[*place];
-        // A look takes a millisecond: not of so many that the host would be late itself.
-        board.disconnect((0..entries.len()).filter(may).take_while(|_| !left(deadline).is_zero()));
+        // Each takes part of a millisecond: not of so many that the host would be late itself.
+        let can = board.disconnect((0..entries.len()).filter(may).take_while(|_| !left(deadline).is_zero()));
         let left = left(deadline);
-        self.next = (left > TOO_LATE).then(|| crate::sync::now() + left / 2);
+        self.next = (can && left > TOO_LATE).then(|| crate::sync::now() + left / 2);
+    }
+}
+
+/// Says at the start, rather than at the stop, that nobody can be disconnected here.
+#[cfg(feature = "disconnect")]
+pub(super) fn check(entries: &[Entry]) {
+    if !entries.iter().any(|entry| entry.options.disconnects) {
+        return;
+    }
+    if let Err(error) = crate::blocked::check() {
+        let text = format_args!("no service can be disconnected when it is hung: pidfd_getfd: {error}");
+        crate::line::log(log::Level::Warn, "hosted::host", text);
     }
 }

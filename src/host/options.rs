@@ -112,16 +112,17 @@ impl ServiceOptions {
     /// service's thread is seen to wait on is shut down. Feature `disconnect`; Linux.
     ///
     /// For a client that blocks in a library of somebody else's, on a server that is frozen, where not even a cancel comes
-    /// through. Its call then ends as if the server had hung up, and what it says of that is the service's own error. The
-    /// service is told of that moment by [`stop_deadline`](crate::Context::stop_deadline): with a tenth of the time left
-    /// (at least 100 ms, at most half of it). Then, and again each time half of what was left has passed, its thread and that of its
-    /// stop callbacks are looked at; one that sleeps in a call on sockets loses them, also those that it shares with others (a
-    /// pool, a child process), but none that listens. Each is a warning in the log, and stands in
-    /// [`ServiceReport::disconnected`](crate::ServiceReport::disconnected).
+    /// through. Its call then ends as if the server had hung up, and what it says of that is the service's own error. This is
+    /// with a tenth of the stop's time left (at least 100 ms, at most half of it), a moment that
+    /// [`stop_deadline`](crate::Context::stop_deadline) tells, and again each time half of what was left has passed. The
+    /// service's thread and that of its stop callbacks are looked at; one that sleeps in a call on sockets loses them, also
+    /// those that it shares with others (a pool, a child process), but none that listens. Each is a warning in the log, and
+    /// stands in [`ServiceReport::disconnected`](crate::ServiceReport::disconnected).
     ///
     /// It finds the sockets of `read`, `write`, `send`, `recv`, `connect`, `poll` and `epoll_wait`, not of `select` or
-    /// `io_uring`, on x86-64 and AArch64, from Linux 5.6 on. For a [`group`](crate::group) it does nothing: say it of the
-    /// services in it.
+    /// `io_uring`, on x86-64 and AArch64, from Linux 5.6 on, where the system call `pidfd_getfd` is allowed: some containers
+    /// and units forbid it, which is a warning at the start. Of a [`group`](crate::group) nothing is disconnected by this: say
+    /// it of the services in it.
     #[cfg(feature = "disconnect")]
     pub fn disconnect_when_hung(&mut self) -> &mut Self {
         self.disconnects = true;

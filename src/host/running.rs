@@ -31,6 +31,8 @@ impl Host {
         if !self.begin() {
             return Err(self.error(None));
         }
+        #[cfg(feature = "disconnect")]
+        super::last_resort::check(&self.entries);
         let setup = match start_all(self) {
             Ok(()) => return Ok(()),
             Err(Aborted::Stopped) => None,

@@ -84,11 +84,12 @@ impl Stopping<'_> {
         let began = now();
         self.begin();
         loop {
+            // First, as it takes a while: who is asked next has the time that is told, and everyone is.
+            #[cfg(feature = "disconnect")]
+            self.last_resort.look(self.board, self.entries, &self.asked, self.deadline);
             self.expire_holds();
             self.hurry();
             self.reapers.look();
-            #[cfg(feature = "disconnect")]
-            self.last_resort.look(self.board, self.entries, &self.asked, self.deadline);
             if left(self.deadline).is_zero() {
                 break;
             }
