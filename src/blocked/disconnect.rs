@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
 use rustix::net::{AddressFamily, Shutdown, SocketType, getpeername, getsockname, shutdown};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use std::io;
 use std::net::SocketAddr;
+use std::{fs, io};
 
 /// A poll set that is longer is not looked through.
 const MOST: u64 = 1 << 20;
@@ -44,14 +44,14 @@ impl Thread {
     /// What the thread waits on; `None` if that is no socket, or was shut down in this very sleep and has not ended it.
     ///
     /// Reads files: not under a lock.
-    pub(crate) fn connection(&self, mut view: View) -> io::Result<Option<Connection>> {
+    pub(crate) fn connection(&self, view: View) -> io::Result<Option<Connection>> {
         let Some(sleep) = view.sleep(self.number) else { return Ok(None) };
         let waited_for = view.waited_for(&sleep.call);
         if waited_for.is_empty() || self.memory.lock().shut_in.as_ref() == Some(&sleep) {
             return Ok(None);
         }
         let found = duplicates(&waited_for)?;
-        view.known = found.iter().filter_map(|(number, socket)| Some((*number, name(socket)?))).collect();
+        view.known.borrow_mut().extend(found.iter().filter_map(|(number, socket)| Some((*number, name(socket)?))));
         let sockets: Vec<OwnedFd> = found.into_iter().map(|(_, socket)| socket).collect();
         let blocked_in = self.blocked_in(&view).filter(|_| !sockets.is_empty());
         Ok(blocked_in.map(|blocked_in| Connection { thread: self.clone(), sleep, sockets, blocked_in }))
@@ -90,6 +90,12 @@ impl View {
             _ => Vec::new(),
         };
         fds.into_iter().filter_map(|fd| Some((fd, self.socket(fd)?))).collect()
+    }
+
+    /// The number of a socket, if it is one.
+    fn socket(&self, fd: u32) -> Option<u64> {
+        let link = fs::read_link(self.root.join(format!("fd/{fd}"))).ok()?;
+        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     }
 }
 

@@ -4,7 +4,7 @@ use super::calls::{About, Line, parse};
 use super::sets::{polled, watched};
 use super::sockets::Sockets;
 use crate::line::Plain;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ pub(super) const RUNNING: &str = "running";
 /// More than so many descriptors of a set nobody reads on a line; the others are counted.
 const NAMED: usize = 8;
 
-/// Made for one round of looks: the tables of sockets are long, and read once for all of it.
+/// A round of looks, and then another: the tables of sockets are long, and read once for all of it.
 pub(crate) struct View {
     /// `/proc/self`, but in tests.
     pub(super) root: PathBuf,
-    /// Sockets, by their numbers, that need not be looked up.
-    pub(super) known: HashMap<u64, String>,
+    /// Sockets, by their numbers, that need not be looked up, or have been.
+    pub(super) known: RefCell<HashMap<u64, String>>,
     sockets: OnceCell<Sockets>,
 }
 
@@ -38,7 +38,12 @@ impl View {
     }
 
     pub(super) fn of(root: PathBuf) -> Self {
-        View { root, known: HashMap::new(), sockets: OnceCell::new() }
+        View { root, known: RefCell::default(), sockets: OnceCell::new() }
+    }
+
+    /// Another round: the tables are read again if it is about a socket that was in none before.
+    pub(crate) fn again(&mut self) {
+        self.sockets = OnceCell::new();
     }
 
     pub(super) fn read(&self, file: &str) -> Option<String> {
@@ -114,13 +119,6 @@ impl View {
         Some(format!("fd {fd} = {}", Plain(&self.target(&link.to_string_lossy()))))
     }
 
-    /// The number of a socket, if it is one.
-    #[cfg(feature = "disconnect")]
-    pub(super) fn socket(&self, fd: u32) -> Option<u64> {
-        let link = fs::read_link(self.root.join(format!("fd/{fd}"))).ok()?;
-        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-    }
-
     /// What a descriptor is, by the text of its link: `/a/file`, `socket:[1234]`, `anon_inode:[eventpoll]`.
     fn target(&self, link: &str) -> String {
         let Some((kind, what)) = link.split_once(':').filter(|_| !link.starts_with('/')) else {
@@ -130,14 +128,21 @@ impl View {
         match (kind, what) {
             ("anon_inode", "eventpoll") => "epoll".to_owned(),
             ("anon_inode", what) => what.to_owned(),
-            ("socket", number) => number.parse().ok().and_then(|number| self.called(number)).unwrap_or(kind).to_owned(),
+            ("socket", number) => {
+                number.parse().ok().and_then(|number| self.called(number)).unwrap_or_else(|| kind.to_owned())
+            }
             _ => kind.to_owned(),
         }
     }
 
-    fn called(&self, socket: u64) -> Option<&str> {
-        let tables = || self.sockets.get_or_init(|| Sockets::read(&self.root.join("net")));
-        self.known.get(&socket).map(String::as_str).or_else(|| tables().get(socket))
+    fn called(&self, socket: u64) -> Option<String> {
+        if let Some(name) = self.known.borrow().get(&socket) {
+            return Some(name.clone());
+        }
+        let tables = self.sockets.get_or_init(|| Sockets::read(&self.root.join("net")));
+        let name = tables.get(socket)?;
+        self.known.borrow_mut().insert(socket, name.to_owned());
+        Some(name.to_owned())
     }
 
     /// What an epoll descriptor watches: `, watching fd 5 = pipe`.

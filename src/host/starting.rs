@@ -36,7 +36,8 @@ pub(super) fn start_all(host: &mut Host) -> Result<(), Aborted> {
         entry.after.iter().for_each(|&before| dependents[before].push(place));
     }
     let blockers = host.entries.iter().map(|entry| entry.after.len()).collect();
-    Starting { host, began, of_host, dependents, blockers, limits: BTreeSet::new(), word: began + WORD }.run()
+    let (limits, word, view) = (BTreeSet::new(), began + WORD, View::new());
+    Starting { host, began, of_host, dependents, blockers, limits, word, view }.run()
 }
 
 struct Starting<'h> {
@@ -52,6 +53,7 @@ struct Starting<'h> {
     limits: BTreeSet<(Instant, usize)>,
     /// When to say next whom the start waits for.
     word: Instant,
+    view: View,
 }
 
 enum Seen {
@@ -112,7 +114,8 @@ impl Starting<'_> {
             return;
         }
         self.word += WORD;
-        let services = who(&self.host.board, |slot| matches!(slot.state, State::Starting | State::Restarting));
+        let waited_for = |slot: &Slot| matches!(slot.state, State::Starting | State::Restarting);
+        let services = who(&self.host.board, &mut self.view, waited_for);
         self.host.board.say(None, EventKind::StillStarting { waited: since(self.began), services });
     }
 }
@@ -154,15 +157,15 @@ fn spawn(host: &mut Host, place: usize, limit: Option<StartLimit>) -> Result<(),
 }
 
 /// Whom a start or a stop waits for: names, phases and what the threads are blocked in.
-pub(super) fn who(board: &Arc<Board>, waited_for: impl Fn(&Slot) -> bool) -> String {
+pub(super) fn who(board: &Arc<Board>, view: &mut View, waited_for: impl Fn(&Slot) -> bool) -> String {
     /// More than this on a line nobody reads; the others are counted.
     const NAMED: usize = 10;
     let slots = board.read(|inner| {
         let slots = inner.slots.iter().filter(|slot| waited_for(slot));
         slots.map(Slot::remains).collect::<Vec<Remains>>()
     });
-    let view = View::new();
-    let mut text = slots.iter().take(NAMED).map(|slot| slot.describe(&view)).collect::<Vec<_>>().join(", ");
+    view.again();
+    let mut text = slots.iter().take(NAMED).map(|slot| slot.describe(view)).collect::<Vec<_>>().join(", ");
     if slots.len() > NAMED {
         text += &format!(" and {} more", slots.len() - NAMED);
     }

@@ -11,7 +11,7 @@ use super::plan::Entry;
 use super::reaper::Reapers;
 use super::starting::{WORD, who};
 use crate::blocked::View;
-use crate::board::{Board, CALLBACKS};
+use crate::board::{Board, CALLBACKS, Slot};
 use crate::event::EventKind;
 use crate::status::{HostState, StopReason};
 use crate::sync::{Arc, deadline, left, now, since};
@@ -51,8 +51,9 @@ pub(super) fn stop_all(host: &mut Host, timeout: Duration, quiet: bool) {
     let (asked, cleared) = (vec![false; entries.len()], vec![false; entries.len()]);
     let word = (!quiet).then(|| now() + WORD);
     let (deadline, unasked) = (deadline(timeout), entries.len());
-    let (holds, last_resort) = (BTreeSet::new(), LastResort::new(entries, deadline));
-    Stopping { board, entries, reapers, deadline, blockers, asked, unasked, cleared, holds, last_resort, word }.run();
+    let (holds, last_resort, view) = (BTreeSet::new(), LastResort::new(entries, deadline), View::new());
+    Stopping { board, entries, reapers, deadline, blockers, asked, unasked, cleared, holds, last_resort, word, view }
+        .run();
 }
 
 struct Stopping<'h> {
@@ -71,6 +72,7 @@ struct Stopping<'h> {
     last_resort: LastResort,
     /// When to say next whom the stop waits for.
     word: Option<Instant>,
+    view: View,
 }
 
 enum Seen {
@@ -95,7 +97,8 @@ impl Stopping<'_> {
             }
             if let Some(word) = self.word.filter(|&word| word <= now()) {
                 self.word = Some(word + WORD);
-                let services = who(self.board, |slot| !slot.gone() && (slot.asked.is_some() || slot.ended.is_some()));
+                let waited_for = |slot: &Slot| !slot.gone() && (slot.asked.is_some() || slot.ended.is_some());
+                let services = who(self.board, &mut self.view, waited_for);
                 self.board.say(None, EventKind::StillStopping { waited: since(began), services });
             }
             match self.wait() {
@@ -253,7 +256,8 @@ impl Stopping<'_> {
 
     fn finish(mut self) {
         self.join_the_dead();
-        self.board.hang_those_left(&View::new());
+        self.view.again();
+        self.board.hang_those_left(&self.view);
         self.board.update(|inner| {
             let (now, hung) = (now(), inner.hung());
             inner.stop_ended = Some(now);
