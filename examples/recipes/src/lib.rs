@@ -1,6 +1,6 @@
 //! What every recipe shares: stopping it twenty times while it is blocked, and saying what that took.
 
-use hosted::{Host, Result, Service, State};
+use hosted::{Host, Report, Result, Service, State};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -27,10 +27,22 @@ pub const EDGE: Duration = Duration::from_millis(300);
 ///
 /// If the median is over `limit`, or a stop was not graceful.
 pub fn measure<S: Service>(limit: Duration, mut make: impl FnMut() -> S) -> Result {
-    let (mut blocked_in, mut idle, mut took) = (String::new(), 0.0, Vec::new());
+    let add = |host: &mut Host| {
+        host.add("recipe", make());
+    };
+    measure_host(limit, STOP_TIMEOUT, add).map(drop)
+}
+
+/// The same of the one service that `add` adds to a host; the stop has `timeout`. What the stops reported.
+///
+/// # Errors
+///
+/// As of [`measure`].
+pub fn measure_host(limit: Duration, timeout: Duration, mut add: impl FnMut(&mut Host)) -> Result<Vec<Report>> {
+    let (mut blocked_in, mut idle, mut took, mut reports) = (String::new(), 0.0, Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let mut host = Host::new();
-        host.add("recipe", make());
+        add(&mut host);
         host.start()?;
         thread::sleep(SETTLE);
         if round == 0 {
@@ -41,7 +53,7 @@ pub fn measure<S: Service>(limit: Duration, mut make: impl FnMut() -> S) -> Resu
             return Err("it was not running any more when it was to be stopped".into());
         }
         let asked = Instant::now();
-        host.stop(STOP_TIMEOUT)?;
+        reports.push(host.stop(timeout)?);
         took.push(asked.elapsed());
     }
     took.sort();
@@ -54,7 +66,7 @@ pub fn measure<S: Service>(limit: Duration, mut make: impl FnMut() -> S) -> Resu
             format!("half of the stops took over {}, and {} is the limit", millis(median), millis(limit)).into()
         );
     }
-    Ok(())
+    Ok(reports)
 }
 
 /// How much of a processor all threads of this program use for that long, in per cent.

@@ -1,0 +1,61 @@
+//! A query on a PostgreSQL that is frozen (SIGSTOP): no cancel comes through, and its connection is shut down.
+
+use hosted::{Context, Result, worker};
+use libpq::{Connection, Status};
+use recipes::{EDGE, measure_host};
+use rustix::process::{Pid, Signal, kill_process};
+use std::thread;
+use std::time::Duration;
+
+/// With 100 ms of it left comes the last resort. Of a stop of ten seconds, that is with one second left.
+const TIMEOUT: Duration = Duration::from_millis(250);
+
+fn main() -> Result {
+    let reports = measure_host(EDGE, TIMEOUT, |host| {
+        // recipe
+        host.add("orders", worker(query)).disconnect_when_hung();
+        // end
+    })?;
+    for report in reports {
+        assert_eq!(report.services[0].disconnected.len(), 1, "{report}");
+    }
+    Ok(())
+}
+
+fn query(ctx: &Context) -> Result {
+    let connection = Connection::new("")?;
+    let server = Server(Pid::from_raw(connection.backend_pid().try_into()?).ok_or("no process")?);
+    let cancel = format!("SELECT pg_cancel_backend({})", connection.backend_pid());
+    let _cancel = ctx.on_stop_repeating(Duration::from_millis(10), move || {
+        _ = Connection::new("").map(|other| other.exec(&cancel)); // true, it says, and nothing happens
+    });
+    let result = thread::scope(|scope| {
+        scope.spawn(|| server.freeze_in_query());
+        connection.exec("SELECT pg_sleep(3600)")
+    });
+    if result.status() != Status::TuplesOk {
+        ctx.check()?; // the server has hung up, so it seems
+        return Err(result.error_message()?.unwrap_or_default().into());
+    }
+    Ok(())
+}
+
+/// The process that serves a connection.
+struct Server(Pid);
+
+impl Server {
+    fn freeze_in_query(&self) -> Result {
+        let other = Connection::new("")?;
+        let working = format!("SELECT FROM pg_stat_activity WHERE pid = {} AND state = 'active'", self.0);
+        while other.exec(&working).ntuples() == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(kill_process(self.0, Signal::STOP)?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = kill_process(self.0, Signal::CONT); // it hears of the cancel, finds nobody there, and ends
+    }
+}
