@@ -17,7 +17,7 @@ fn main() -> Result {
         // end
     })?;
     for report in reports {
-        assert_eq!(report.services[0].disconnected.len(), 1, "{report}");
+        assert!(!report.services[0].disconnected.is_empty(), "{report}"); // a cancel under way may be cut as well
     }
     Ok(())
 }
