@@ -119,6 +119,28 @@ impl ServiceOptions {
     /// those that it shares with others (a pool, a child process), but none that listens. Each is a warning in the log, and
     /// stands in [`ServiceReport::disconnected`](crate::ServiceReport::disconnected).
     ///
+    /// ```
+    /// use hosted::{Context, Host, worker};
+    /// use std::io::Read;
+    /// use std::net::{TcpListener, TcpStream};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let silent = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut stream = TcpStream::connect(silent.local_addr()?)?;
+    /// let mut host = Host::new();
+    /// host.add("reader", worker(move |_: &Context| {
+    ///     let end = stream.read(&mut [0])?; // nobody writes, and nothing wakes it
+    ///     assert_eq!(end, 0);
+    ///     Ok(())
+    /// }))
+    /// .disconnect_when_hung();
+    /// host.start().unwrap();
+    /// let report = host.stop(Duration::from_secs(2)).unwrap();
+    /// assert_eq!(report.services[0].disconnected.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// It finds the sockets of `read`, `write`, `send`, `recv`, `connect`, `poll` and `epoll_wait`, not of `select` or
     /// `io_uring`, on x86-64 and AArch64, from Linux 5.6 on, where the system call `pidfd_getfd` is allowed: some containers
     /// and units forbid it, which is a warning at the start. Of a [`group`](crate::group) nothing is disconnected by this: say
