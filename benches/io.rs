@@ -1,4 +1,4 @@
-//! What feature `io` costs, beside a bare `poll` of the descriptor and of a pipe that is written to at the stop.
+//! What feature `io` costs, beside a bare `poll` of the descriptor and of an eventfd that is written to at the stop.
 
 mod harness;
 
@@ -9,7 +9,7 @@ use harness::table::{duration, quartiles, verdict};
 use harness::{Bench, Contender, each, race, sampled};
 use hosted::{Context, Result, StopSource, StopToken};
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal as Sig, kill_process, pidfd_open};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -169,8 +169,8 @@ impl<B: Blocked> Signal for Ours<B> {
     }
 }
 
-/// A pipe, and what is polled beside it.
-struct Bare<B>(Arc<(OwnedFd, OwnedFd, B)>);
+/// An eventfd, and what is polled beside it.
+struct Bare<B>(Arc<(OwnedFd, B)>);
 
 impl<B> Clone for Bare<B> {
     fn clone(&self) -> Self {
@@ -180,24 +180,23 @@ impl<B> Clone for Bare<B> {
 
 impl<B: Blocked> Signal for Bare<B> {
     fn fresh() -> Self {
-        let (ear, bell) = rustix::pipe::pipe().unwrap();
-        Bare(Arc::new((ear, bell, B::new())))
+        Bare(Arc::new((eventfd(0, EventfdFlags::CLOEXEC).unwrap(), B::new())))
     }
 
     fn wait(&self) {
-        let (ear, _, blocked) = &*self.0;
-        let fds = [ear.as_fd(), blocked.fd()];
+        let (bell, blocked) = &*self.0;
+        let fds = [bell.as_fd(), blocked.fd()];
         poll(&mut fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), None).unwrap();
         blocked.finish();
     }
 
     fn raise(&self) {
-        rustix::io::write(&self.0.1, &[0]).unwrap();
+        rustix::io::write(&self.0.0, &1_u64.to_ne_bytes()).unwrap();
     }
 }
 
 fn woken<B: Blocked>() -> Vec<Contender<'static>> {
-    vec![waking::<Ours<B>>(""), waking::<Bare<B>>("`poll` with a pipe")]
+    vec![waking::<Ours<B>>(""), waking::<Bare<B>>("`poll` with an eventfd")]
 }
 
 fn waking<S: Signal>(what: &str) -> Contender<'static> {
@@ -219,8 +218,7 @@ fn go_on(bench: &Bench) {
         let more: Vec<f64> = times[0].iter().zip(&times[1]).map(|(ours, bare)| ours - bare).collect();
         let [ours, bare] = [0, 1].map(|i| duration(quartiles(times[i].clone())[1]));
         let [low, middle, high] = quartiles(more);
-        let spread = format!("{} – {}", duration(low), duration(high));
-        let judged = verdict(Some(middle <= 3_000.0));
+        let (spread, judged) = (format!("{} – {}", duration(low), duration(high)), verdict(Some(middle <= 3_000.0)));
         table.row(&[name.to_owned(), ours, bare, duration(middle), spread, "≤ 3.0 µs".to_owned(), judged]);
     }
     let table = bench.comparison("Reading in bulk");
