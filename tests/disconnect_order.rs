@@ -108,6 +108,18 @@ fn a_group_that_stops_by_itself_disconnects_in_the_time_that_its_host_leaves_it(
 }
 
 #[test]
+fn who_has_a_time_of_its_own_is_disconnected_when_that_is_up_however_long_the_stop_may_take() {
+    let ((mut ours, peer), mut host) = (pair(), Host::new());
+    add(&mut host, "reader", move || ours.read(&mut [0])).stop_timeout(Duration::from_millis(200));
+    host.start().unwrap();
+    let (done, stopped) = mpsc::channel();
+    std::thread::spawn(move || done.send(host.stop(Duration::MAX)));
+    let report = stopped.recv_timeout(LIMIT).unwrap().unwrap();
+    assert_eq!(report.services[0].disconnected.len(), 1, "{report}");
+    assert!(hung_up(&peer));
+}
+
+#[test]
 fn a_second_stop_disconnects_whom_the_first_left_no_time() {
     let ((mut ours, peer), mut host) = (pair(), Host::new());
     add(&mut host, "reader", move || ours.read(&mut [0]));

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{asleep_in, in_time};
-use hosted::{StopSource, StopToken};
+use hosted::{Context, Host, Result, StopSource, StopToken, worker};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -102,6 +102,22 @@ fn a_child_that_ignores_sigterm_is_killed_after_its_grace_with_all_of_its_group(
     let mut alone = command.spawn().unwrap();
     alone.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
     assert_eq!(end(alone, Duration::ZERO).signal(), KILL, "in the group of this test, too");
+}
+
+// 82
+#[test]
+fn the_grace_of_a_services_child_ends_with_the_time_of_the_service() {
+    let (child, _stdout) = shell("trap '' TERM; echo ready; sleep 3600; sleep 3600");
+    let (mut child, mut host) = (Some(child), Host::new());
+    let run = move |ctx: &Context| -> Result {
+        let status = ctx.wait_child(&mut child.take().expect("once"), Duration::from_secs(3_600))?;
+        assert_eq!(status.signal(), KILL);
+        Ok(())
+    };
+    host.add("parent", worker(run));
+    host.start().unwrap();
+    _ = host.stop(Duration::from_millis(500)); // whether the last twentieth of that is enough is the machine's business
+    host.stop(Duration::from_secs(60)).unwrap();
 }
 
 // 82

@@ -1,7 +1,9 @@
 //! When, in a stop, services that hang on a socket are disconnected from it: those that say so.
 
+#[cfg(feature = "disconnect")]
 use super::plan::Entry;
 use crate::sync::left;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Who may be disconnected is told to be done earlier than others, and is disconnected then: with a tenth of the stop's time
@@ -9,41 +11,58 @@ use std::time::{Duration, Instant};
 const BEFORE: Duration = Duration::from_millis(100);
 
 pub(super) struct LastResort {
-    /// When to look next; `None`: nobody may be disconnected, or it is too late.
-    pub(super) next: Option<Instant>,
+    /// When everyone's time is up, also of those who have more of their own.
+    of_all: Option<Instant>,
+    /// When to look at whom.
+    due: BTreeSet<(Instant, usize)>,
 }
 
 impl LastResort {
-    pub(super) fn new(entries: &[Entry], deadline: Option<Instant>) -> Self {
-        let deadline = deadline.filter(|_| entries.iter().any(|entry| entry.options.disconnects));
-        let next = deadline.and_then(|deadline| {
+    pub(super) fn new(deadline: Option<Instant>) -> Self {
+        let of_all = deadline.and_then(|deadline| {
             let left = left(Some(deadline));
             deadline.checked_sub(BEFORE.max(left / 10).min(left / 2))
         });
-        LastResort { next }
+        LastResort { of_all, due: BTreeSet::new() }
     }
 
-    /// Disconnects those that were asked and have not ended. Again as often as half of the time that was left has passed: one
-    /// that was not seen in its call will be, and one that connects anew has not much of that. Who is asked after the first
-    /// look has less time than others, until the next one.
+    /// For how long, from `now` on, one that is asked may go on. Asked after everyone's time, it has half of what is left.
+    pub(super) fn time(&self, now: Instant, deadline: Option<Instant>) -> Duration {
+        let time = self.of_all.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+        if time.is_zero() { left(deadline) / 2 } else { time }
+    }
+
+    /// This one is looked at when its time is up, and never if that is `None`.
+    pub(super) fn note(&mut self, place: usize, limit: Option<Instant>) {
+        self.due.extend(limit.map(|at| (at, place)));
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.due.first().map(|due| due.0)
+    }
+
+    /// Disconnects those whose time is up. Again when half of what was left of the stop has passed, or as much as they had of
+    /// their own: one that was not seen in its call will be, and one that connects anew has not much of that.
     #[cfg(feature = "disconnect")]
-    pub(super) fn look(
-        &mut self,
-        board: &crate::board::Board,
-        entries: &[Entry],
-        asked: &[bool],
-        deadline: Option<Instant>,
-    ) {
-        /// With less than this left it is of no use any more.
-        const TOO_LATE: Duration = Duration::from_millis(10);
-        if self.next.is_none_or(|at| crate::sync::now() < at) {
+    pub(super) fn look(&mut self, board: &crate::board::Board, entries: &[Entry], deadline: Option<Instant>) {
+        /// With less than this left it is of no use any more. And nobody is looked at more often.
+        const SHORTEST: Duration = Duration::from_millis(10);
+        let now = crate::sync::now();
+        if self.next().is_none_or(|at| now < at) {
             return;
         }
-        let may = |place: &usize| entries[*place].options.disconnects && asked[*place];
+        let later = self.due.split_off(&(now, usize::MAX));
+        let due: Vec<usize> = std::mem::replace(&mut self.due, later).into_iter().map(|(_, place)| place).collect();
         // Each takes part of a millisecond: not of so many that the host would be late itself.
-        let can = board.disconnect((0..entries.len()).filter(may).take_while(|_| !left(deadline).is_zero()));
-        let left = left(deadline);
-        self.next = (can && left > TOO_LATE).then(|| crate::sync::now() + left / 2);
+        let can = board.disconnect(due.iter().copied().take_while(|_| !left(deadline).is_zero()));
+        if !can || left(deadline) <= SHORTEST {
+            return self.due.clear();
+        }
+        let alive = |place: &usize| board.read(|inner| !inner.slots[*place].gone());
+        for place in due.into_iter().filter(alive) {
+            let own = entries[place].options.stop_timeout.unwrap_or(Duration::MAX).max(SHORTEST);
+            self.note(place, crate::sync::deadline(own.min(left(deadline) / 2)));
+        }
     }
 }
 

@@ -77,7 +77,8 @@ impl ServiceOptions {
 
     /// How long this service may hold up, in a stop, those it depends on. Default: half of the time left.
     ///
-    /// It is still waited for until the end of the whole stop.
+    /// It is still waited for until the end of the whole stop. (With the feature `disconnect`, one that may be disconnected
+    /// is when this is over.)
     #[doc(alias("ShutdownTimeout", "shutdown"))]
     pub fn stop_timeout(&mut self, limit: Duration) -> &mut Self {
         self.stop_timeout = Some(limit);
@@ -113,11 +114,14 @@ impl ServiceOptions {
     ///
     /// For a client that blocks in a library of somebody else's, on a server that is frozen, where not even a cancel comes
     /// through. Its call then ends as if the server had hung up, and what it says of that is the service's own error. This is
-    /// with a tenth of the stop's time left (at least 100 ms, at most half of it), a moment that
-    /// [`stop_deadline`](crate::Context::stop_deadline) tells, and again each time half of what was left has passed. The
-    /// service's thread and that of its stop callbacks are looked at; one that sleeps in a call on sockets loses them, also
+    /// when its [`stop_timeout`](Self::stop_timeout) is over, or with a tenth of the stop's time left (at least 100 ms, at most
+    /// half of it), whichever comes first: a moment that [`stop_deadline`](crate::Context::stop_deadline) tells. If it is still
+    /// there then, it is looked at again as often as that timeout, or half of what was left, has passed.
+    ///
+    /// The service's thread and that of its stop callbacks are looked at; one that sleeps in a call on sockets loses them, also
     /// those that it shares with others (a pool, a child process), but none that listens. Each is a warning in the log, and
-    /// stands in [`ServiceReport::disconnected`](crate::ServiceReport::disconnected).
+    /// stands in [`ServiceReport::disconnected`](crate::ServiceReport::disconnected). Threads that the service makes itself are
+    /// not looked at.
     ///
     /// ```
     /// use hosted::{Context, Host, worker};
@@ -134,9 +138,10 @@ impl ServiceOptions {
     ///     assert_eq!(end, 0);
     ///     Ok(())
     /// }))
-    /// .disconnect_when_hung();
+    /// .disconnect_when_hung()
+    /// .stop_timeout(Duration::from_millis(200));
     /// host.start().unwrap();
-    /// let report = host.stop(Duration::from_secs(2)).unwrap();
+    /// let report = host.stop(Duration::from_secs(10)).unwrap();
     /// assert_eq!(report.services[0].disconnected.len(), 1);
     /// # Ok(()) }
     /// ```

@@ -51,7 +51,7 @@ pub(super) fn stop_all(host: &mut Host, timeout: Duration, quiet: bool) {
     let (asked, cleared) = (vec![false; entries.len()], vec![false; entries.len()]);
     let word = (!quiet).then(|| now() + WORD);
     let (deadline, unasked) = (deadline(timeout), entries.len());
-    let (holds, last_resort, view) = (BTreeSet::new(), LastResort::new(entries, deadline), View::new());
+    let (holds, last_resort, view) = (BTreeSet::new(), LastResort::new(deadline), View::new());
     Stopping { board, entries, reapers, deadline, blockers, asked, unasked, cleared, holds, last_resort, word, view }
         .run();
 }
@@ -88,7 +88,7 @@ impl Stopping<'_> {
         loop {
             // First, as it takes a while: who is asked next has the time that is told, and everyone is.
             #[cfg(feature = "disconnect")]
-            self.last_resort.look(self.board, self.entries, &self.asked, self.deadline);
+            self.last_resort.look(self.board, self.entries, self.deadline);
             self.expire_holds();
             self.hurry();
             self.reapers.look();
@@ -114,22 +114,29 @@ impl Stopping<'_> {
     /// There is less time than there was: whoever has been asked is told, and holds others up for less.
     fn sooner(&mut self, at: Instant) {
         self.deadline = Some(at);
-        self.last_resort = LastResort::new(self.entries, self.deadline);
+        self.last_resort = LastResort::new(self.deadline);
         let half = now() + left(self.deadline) / 2;
         self.holds =
             std::mem::take(&mut self.holds).into_iter().map(|(until, place)| (until.min(half), place)).collect();
-        for place in (0..self.entries.len()).filter(|&place| self.asked[place] && !self.is_over(place)) {
-            self.board.asked(place, self.limit(place, now()));
+        for place in 0..self.entries.len() {
+            if self.asked[place] && !self.is_over(place) {
+                let limit = self.limit(place, now());
+                self.board.asked(place, limit);
+            }
         }
     }
 
-    /// By when this one should have ended, asked now.
-    fn limit(&self, place: usize, now: Instant) -> Option<Instant> {
+    /// By when this one should have ended, asked now. One that may be disconnected is then.
+    fn limit(&mut self, place: usize, now: Instant) -> Option<Instant> {
         let options = &self.entries[place].options;
-        let last_resort = self.last_resort.next.filter(|_| options.disconnects);
-        let all = left(self.deadline);
-        let end = last_resort.map_or(all.saturating_sub(MARGIN.max(all / 20)), |at| at.saturating_duration_since(now));
-        now.checked_add(end.min(options.stop_timeout.unwrap_or(Duration::MAX)))
+        let own = options.stop_timeout.unwrap_or(Duration::MAX);
+        if options.disconnects {
+            let limit = now.checked_add(own.min(self.last_resort.time(now, self.deadline)));
+            self.last_resort.note(place, limit);
+            return limit;
+        }
+        let left = left(self.deadline);
+        now.checked_add(own.min(left.saturating_sub(MARGIN.max(left / 20))))
     }
 
     /// Asks those that nobody came after.
@@ -162,10 +169,11 @@ impl Stopping<'_> {
     }
 
     fn ask(&mut self, place: usize) {
-        let entry = &self.entries[place];
         let (now, left) = (now(), left(self.deadline));
+        let limit = self.limit(place, now);
+        let entry = &self.entries[place];
+        ask(self.board, place, entry, limit);
         let own = entry.options.stop_timeout;
-        ask(self.board, place, entry, self.limit(place, now));
         let hold = own.unwrap_or(Duration::MAX).min(left / 2);
         if let (false, Some(until)) = (entry.after.is_empty(), now.checked_add(hold)) {
             self.holds.insert((until, place));
@@ -228,7 +236,7 @@ impl Stopping<'_> {
 
     fn wait(&mut self) -> Option<Seen> {
         let hurry = self.deadline.filter(|_| self.unasked > 0).and_then(|at| at.checked_sub(HURRY));
-        let look = [self.holds.first().map(|hold| hold.0), hurry, self.last_resort.next, self.deadline, self.word];
+        let look = [self.holds.first().map(|hold| hold.0), hurry, self.last_resort.next(), self.deadline, self.word];
         let until = look.into_iter().flatten().chain(self.reapers.next_look()).min();
         let deadline = self.deadline;
         self.board.wait_for(until, |inner| {

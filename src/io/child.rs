@@ -17,6 +17,10 @@ impl StopToken {
     /// ended with that group, so that no grandchild is left that holds its pipes, and ctrl-c at the terminal leaves it to
     /// us. The grace is the child's: when it has ended, what is left of its group gets SIGKILL at once.
     ///
+    /// Choose a grace well below the time that a stop may take: who is hung in its grace is left behind, and so is its child. A
+    /// [`Context`](crate::Context::wait_child) sees to that itself. A second ctrl-c ends this process at once, and leaves a
+    /// child with a group of its own alive: the terminal does not reach it.
+    ///
     /// When this returns the child has been reaped; until then its number is nobody else's, so no other process is hit. As
     /// [`Child::wait`] does, it closes the child's standard input first.
     ///
@@ -40,6 +44,15 @@ impl StopToken {
     /// What the system says, where it has no descriptors for processes (before Linux 5.3). A stop is none: the
     /// status says how the child ended, and [`stop_requested`](Self::stop_requested) whether it was asked to.
     pub fn wait_child(&self, child: &mut Child, grace: Duration) -> io::Result<ExitStatus> {
+        self.wait_child_until(child, || deadline(grace))
+    }
+
+    /// The same; how long the grace lasts is asked at the stop.
+    pub(super) fn wait_child_until(
+        &self,
+        child: &mut Child,
+        grace: impl FnOnce() -> Option<Instant>,
+    ) -> io::Result<ExitStatus> {
         drop(child.stdin.take());
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -47,7 +60,7 @@ impl StopToken {
         let pid = Pid::from_child(child);
         let process = pidfd_open(pid, PidfdFlags::empty())?;
         match ready(self, process.as_fd(), PollFlags::IN, None) {
-            Err(error) if is_stopped(&error) => end(pid, &process, grace)?,
+            Err(error) if is_stopped(&error) => end(pid, &process, grace())?,
             Err(error) => return Err(error),
             Ok(_) => {}
         }
@@ -56,12 +69,12 @@ impl StopToken {
 }
 
 /// Ends a child that has not been reaped, with its group if it leads one.
-fn end(pid: Pid, process: &OwnedFd, grace: Duration) -> io::Result<()> {
+fn end(pid: Pid, process: &OwnedFd, grace: Option<Instant>) -> io::Result<()> {
     let leads = getpgid(Some(pid)).is_ok_and(|group| group == pid);
     let send = |signal| if leads { kill_process_group(pid, signal) } else { pidfd_send_signal(process, signal) };
     // That there is nobody left to be signalled is no error: it has ended by itself.
     _ = send(Signal::TERM);
-    let ended = wait(process, deadline(grace))?;
+    let ended = wait(process, grace)?;
     if leads || !ended {
         _ = send(Signal::KILL);
     }

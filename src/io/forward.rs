@@ -3,6 +3,8 @@
 use super::accept::Listener;
 use super::interruptible::Interruptible;
 use crate::context::Context;
+#[cfg(target_os = "linux")]
+use crate::sync::deadline;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -49,7 +51,8 @@ impl Context {
         self.stop_token().wait_readable(fd, timeout)
     }
 
-    /// Waits for a child process, and ends it when this service is asked to stop. See
+    /// Waits for a child process, and ends it when this service is asked to stop, before its own time is up: the grace ends
+    /// with [`stop_deadline`](Self::stop_deadline), if that is sooner. See
     /// [`StopToken::wait_child`](crate::StopToken::wait_child).
     ///
     /// # Errors
@@ -57,6 +60,8 @@ impl Context {
     /// As there.
     #[cfg(target_os = "linux")]
     pub fn wait_child(&self, child: &mut std::process::Child, grace: Duration) -> io::Result<std::process::ExitStatus> {
-        self.stop_token().wait_child(child, grace)
+        // Of these the first that there is.
+        let until = || deadline(grace).into_iter().chain(self.stop_deadline()).min();
+        self.stop_token().wait_child_until(child, until)
     }
 }
