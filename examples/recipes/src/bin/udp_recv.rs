@@ -14,10 +14,10 @@ fn main() -> Result {
         worker(move |ctx| {
             let mut bytes = [0; 1500];
             // recipe
-            socket.set_nonblocking(true)?; // what was announced may be broken, and is not there then
+            socket.set_nonblocking(true)?; // a datagram with a bad checksum is announced, then dropped
             while ctx.wait_readable(&socket, None)? {
                 if let Ok((length, from)) = socket.recv_from(&mut bytes) {
-                    socket.send_to(&bytes[..length], from)?;
+                    _ = socket.send_to(&bytes[..length], from).map_err(|error| ctx.report(error));
                 }
             }
             // end
