@@ -17,16 +17,18 @@ fn main() -> Result {
         let (stream, _) = listener.accept().unwrap();
         worker(move |ctx| {
             // recipe
-            for line in BufReader::new(ctx.interruptible(&stream)).lines() {
-                writeln!(&stream, "you said {}", line?)?; // the error of a stop is a clean end
-            }
+            let read = BufReader::new(ctx.interruptible(&stream))
+                .lines()
+                .try_for_each(|line| writeln!(&stream, "you said {}", line?)); // ends at the stop
+            let goodbye = writeln!(&stream, "bye"); // writes go on
+            read.and(goodbye)?; // the error of a stop is a clean end
             // end
             Ok(())
         })
     })?;
     drop(sender);
     for peer in peers {
-        assert_eq!(read_to_string(peer)?, "you said hello\n");
+        assert_eq!(read_to_string(peer)?, "you said hello\nbye\n");
     }
     Ok(())
 }
