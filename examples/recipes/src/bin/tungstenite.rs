@@ -1,10 +1,10 @@
 //! A WebSocket with `tungstenite`: the read ends at the stop, and the peer is told.
 
-use hosted::{Result, worker};
+use hosted::{Interruptible, Result, worker};
 use recipes::{PROMPT, measure};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
-use tungstenite::Message;
+use tungstenite::{Error, Message, WebSocket};
 
 fn main() -> Result {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -15,21 +15,34 @@ fn main() -> Result {
         servers.push(thread::spawn(move || greet(&listener)));
         worker(move |ctx| {
             let tcp = ctx.connect(address, None)?;
-            // recipe
             let connected = tungstenite::client("ws://localhost/", ctx.interruptible(tcp));
-            let (mut socket, _) = ctx.check().and(Ok(connected))??; // an error of the handshake hides the stop
-            while let Ok(message) = socket.read() {
-                socket.send(message)?;
+            ctx.check()?; // an error of the handshake hides the stop
+            let (mut socket, _) = connected?;
+            // recipe
+            let outcome = echo(&mut socket); // its reads end at the stop
+            if ctx.stop_requested() {
+                _ = socket.close(None); // writes go on: who is still there hears that we leave
             }
-            socket.send(Message::Close(None))?; // writes go on: the peer hears that we leave
             // end
-            Ok(())
+            outcome
         })
     })?;
     for server in servers {
         assert_eq!(server.join().unwrap()?, [Message::from("hello"), Message::Close(None)]);
     }
     Ok(())
+}
+
+/// Gives back what the peer says, until it leaves.
+fn echo(socket: &mut WebSocket<Interruptible<TcpStream>>) -> Result {
+    loop {
+        match socket.read() {
+            Ok(message @ (Message::Text(_) | Message::Binary(_))) => socket.send(message)?,
+            Ok(_) => {} // pings and the peer's `Close` are answered by the library
+            Err(Error::ConnectionClosed) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// A server that says one thing, and gives back what the client had to say.
