@@ -24,8 +24,8 @@ fn subscribe(port: u16, ctx: &Context) -> Result {
     // recipe
     let mut broker = ctx.interruptible(stream);
     let outcome = listen(&mut broker, ctx); // its reads end at the stop
-    send(&mut broker, &DisconnectPacket::new())?; // writes do not: a clean goodbye, and no last will
-    outcome
+    let goodbye = send(&mut broker, &DisconnectPacket::new()); // writes do not: no last will
+    outcome.and(goodbye) // the first error of the two
     // end
 }
 
