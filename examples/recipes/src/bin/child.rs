@@ -1,14 +1,14 @@
-//! A child process that has one of its own, which holds their output: the stop ends both, and the reader of it.
+//! A child process that has one of its own, which holds their output: its lines, until the stop, which ends both.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, ROUNDS, measure};
 use std::fs;
-use std::io::read_to_string;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn main() -> Result {
     let (seen, texts) = mpsc::channel::<String>();
@@ -19,20 +19,22 @@ fn main() -> Result {
         worker(move |ctx| {
             // recipe
             let mut child = command.process_group(0).spawn()?; // its own group, where its children are too
-            let output = child.stdout.take().ok_or("no pipe")?;
-            let reader = thread::spawn(move || read_to_string(output)); // until nobody has the other end
+            let output = ctx.interruptible(child.stdout.take().ok_or("no pipe")?);
+            let read = BufReader::new(output).lines().try_for_each(|line| Ok(seen.send(line?)?)); // ends at the stop
             let status = ctx.wait_child(&mut child, Duration::from_secs(5))?; // at the stop SIGTERM, 5 s later SIGKILL
-            let text = reader.join().unwrap()?;
             // end
-            seen.send(text)?;
             ctx.check()?;
-            Err(format!("it ended by itself: {status}").into())
+            read.and(Err(format!("it ended by itself: {status}").into()))
         })
     })?;
     let texts: Vec<String> = texts.try_iter().collect();
     assert_eq!(texts.len(), ROUNDS);
     for process in texts.iter().flat_map(|text| text.split_whitespace()) {
-        assert!(!lives(process), "process {process} is left");
+        let killed = Instant::now();
+        while lives(process) {
+            assert!(killed.elapsed() < Duration::from_secs(1), "process {process} is left"); // a signal takes a moment
+            thread::sleep(Duration::from_millis(1));
+        }
     }
     Ok(())
 }
