@@ -12,10 +12,10 @@ fn main() -> Result {
             let waker = shared.clone();
             // recipe
             let _wake = ctx.on_stop(move || {
-                drop(waker.0.lock()); // between its look at the token and its wait nobody can be missed
+                drop(waker.0.lock()); // so that the waiter is either before its look at the token, or already waiting
                 waker.1.notify_all();
             });
-            let jobs = more.wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty() && !ctx.stop_requested());
+            let jobs = more.wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty() && !ctx.stop_requested()).unwrap();
             // end
             drop(jobs);
             Ok(())
