@@ -18,9 +18,9 @@ fn query(ctx: &Context) -> Result {
         _ = Connection::new("").map(|other| other.exec(&cancel));
     });
     let result = connection.exec("SELECT pg_sleep(3600)");
+    ctx.check()?; // the error of a stop is a clean end
     // end
     if result.status() != Status::TuplesOk {
-        ctx.check()?; // cancelled
         return Err(result.error_message()?.unwrap_or_default().into());
     }
     Ok(())
