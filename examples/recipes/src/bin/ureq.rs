@@ -14,7 +14,7 @@ fn main() -> Result {
         let url = url.clone();
         worker(move |ctx| {
             // recipe
-            let agent = ureq::agent(); // of this run: its end is for ever
+            let agent = ureq::agent(); // of this run: once shut down, it stays so
             let closer = agent.clone();
             let _close = ctx.on_stop(move || closer.shutdown());
             let text = agent.get(&url).call().and_then(|mut answer| answer.body_mut().read_to_string());
