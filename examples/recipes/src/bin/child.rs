@@ -3,7 +3,7 @@
 use hosted::{Result, worker};
 use recipes::{PROMPT, ROUNDS, measure};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -15,14 +15,16 @@ fn main() -> Result {
     measure(PROMPT, || {
         let seen = seen.clone();
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 3600 & echo $$ $!; wait"]).stdout(Stdio::piped());
+        command.args(["-c", "trap 'echo bye; exit 0' TERM; sleep 3600 & echo $$ $!; wait"]).stdout(Stdio::piped());
         worker(move |ctx| {
             // recipe
             let mut child = command.process_group(0).spawn()?; // its own group, where its children are too
-            let output = ctx.interruptible(child.stdout.take().ok_or("no pipe")?);
-            let read = BufReader::new(output).lines().try_for_each(|line| Ok(seen.send(line?)?)); // ends at the stop
+            let mut output = BufReader::new(ctx.interruptible(child.stdout.take().ok_or("no pipe")?));
+            let read: Result = output.by_ref().lines().try_for_each(|line| Ok(seen.send(line?)?)); // ends at the stop
             let status = ctx.wait_child(&mut child, Duration::from_secs(5))?; // at the stop SIGTERM, 5 s later SIGKILL
+            drop(output); // not before: a child that says goodbye to a closed pipe dies of SIGPIPE
             // end
+            assert!(status.success(), "{status}");
             ctx.check()?;
             read.and(Err(format!("it ended by itself: {status}").into()))
         })
