@@ -33,8 +33,8 @@ fn query(ctx: &Context) -> Result {
         scope.spawn(|| server.freeze_in_query());
         connection.exec("SELECT pg_sleep(3600)")
     });
+    ctx.check()?; // the server has hung up, so it seems
     if result.status() != Status::TuplesOk {
-        ctx.check()?; // the server has hung up, so it seems
         return Err(result.error_message()?.unwrap_or_default().into());
     }
     Ok(())
