@@ -4,7 +4,7 @@
 mod hanging;
 
 use crossbeam_channel::bounded;
-use hanging::{LIMIT, STOP, add, hung_up, pair, report};
+use hanging::{LIMIT, STOP, TIME, add, hung_up, pair, report};
 use hosted::{Context, EventKind, Host, Outcome, Report, group, worker};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, epoll, poll};
@@ -30,11 +30,10 @@ fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done
     let events = host.events();
     add(&mut host, "reader", move || BufReader::new(ours).read_line(&mut String::new()));
     host.start().unwrap();
-    let stopped = host.stop(STOP);
-    let report = report(&stopped);
+    let report = host.stop(LIMIT).unwrap();
     let call = format!("recvfrom(fd {{}} = tcp {from} -> {to})");
     let (before, after) = call.split_once("{}").unwrap();
-    let [said] = disconnected(report)[..] else { panic!("{report}") };
+    let [said] = disconnected(&report)[..] else { panic!("{report}") };
     assert!(said.starts_with(before) && said.contains(after), "{said}");
     assert!(report.to_string().contains(&format!("disconnected from: {said}")), "{report}");
     let event = events.try_iter().find(|event| matches!(event.kind, EventKind::Disconnected(_))).unwrap();
@@ -42,7 +41,6 @@ fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done
     assert!(line.starts_with("service `reader` has been disconnected: thread reader (tid "), "{line}");
     assert!(line.ends_with(&format!("blocked in {said}")), "{line}");
     assert!(hung_up(&peer));
-    host.stop(LIMIT).unwrap();
 }
 
 /// A connection that nobody takes: the listener has as many as it wants.
@@ -82,13 +80,10 @@ fn every_call_on_sockets_is_ended_whatever_kind_of_socket_it_is() {
         Ok(epoll::wait(&set, spare_capacity(&mut Vec::<epoll::Event>::with_capacity(4)), None).map(drop)?)
     });
     host.start().unwrap();
-    let stopped = host.stop(STOP);
-    for service in &report(&stopped).services {
-        assert!(!service.disconnected.is_empty(), "{stopped:?}");
-    }
     let stopped = host.stop(LIMIT);
     for service in &report(&stopped).services {
         assert!(matches!(service.outcome, Outcome::Stopped | Outcome::Failed(_)), "{stopped:?}");
+        assert!(!service.disconnected.is_empty(), "{stopped:?}");
     }
     drop((listener, taken));
 }
@@ -158,8 +153,8 @@ fn a_service_of_a_group_is_disconnected_before_the_group_is_given_up_on() {
         }),
     );
     host.start().unwrap();
-    let stopped = host.stop(STOP);
-    assert_eq!(report(&stopped).services[1].disconnected.len(), 1, "{stopped:?}");
+    let report = host.stop(LIMIT).unwrap();
+    assert_eq!(report.services[1].disconnected.len(), 1, "{report}");
     assert!(hung_up(&peer));
 }
 
@@ -177,11 +172,11 @@ fn a_stop_callback_that_hangs_on_a_socket_is_disconnected_too() {
         Ok(told.recv()?) // and in the drop of the guard waits for the callback
     };
     let mut host = Host::new();
-    host.add("client", worker(run)).disconnect_when_hung();
+    host.add("client", worker(run)).disconnect_when_hung().stop_timeout(TIME);
     host.start().unwrap();
     registered.recv_timeout(LIMIT).unwrap();
-    let stopped = host.stop(STOP);
-    let [hung] = &report(&stopped).services[0].disconnected[..] else { panic!("{stopped:?}") };
+    let report = host.stop(LIMIT).unwrap();
+    let [hung] = &report.services[0].disconnected[..] else { panic!("{report}") };
     assert!(hung.thread.starts_with("client:on_stop (tid "), "{}", hung.thread);
     assert!(hung_up(&peer));
 }
@@ -216,9 +211,8 @@ fn one_that_connects_anew_is_disconnected_again() {
         Ok(())
     });
     host.start().unwrap();
-    let stopped = host.stop(STOP);
-    assert_eq!(disconnected(report(&stopped)).len(), 2, "{stopped:?}");
-    host.stop(LIMIT).unwrap();
+    let report = host.stop(LIMIT).unwrap();
+    assert_eq!(disconnected(&report).len(), 2, "{report}");
     drop(accept.join().unwrap());
 }
 

@@ -28,7 +28,8 @@ fn readers() -> (Host, Vec<TcpStream>) {
         add(&mut host, &format!("reader {reader}"), move || {
             while stream.read(&mut [0])? > 0 {}
             Ok(())
-        });
+        })
+        .stop_timeout(Duration::MAX);
     }
     (host, peers)
 }

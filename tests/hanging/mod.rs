@@ -10,7 +10,10 @@ use std::time::Duration;
 /// A hang becomes a failure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// Of this the last half second is for what is freed to end.
+/// The time of each service: then it is disconnected, and again as often as it has passed.
+pub(crate) const TIME: Duration = Duration::from_millis(300);
+
+/// Of this the last tenth is for what is freed to end.
 pub(crate) const STOP: Duration = Duration::from_secs(5);
 
 pub(crate) fn pair() -> (TcpStream, TcpStream) {
@@ -30,7 +33,7 @@ pub(crate) fn add<'h, T>(
         blocks.take().expect("it is not restarted")()?;
         Ok(())
     };
-    host.add(name, worker(run)).after::<&str>([]).disconnect_when_hung()
+    host.add(name, worker(run)).after::<&str>([]).disconnect_when_hung().stop_timeout(TIME)
 }
 
 /// What a stop says, whether what is freed had the time to end or not: that is the machine's business.
