@@ -104,7 +104,7 @@ pub enum EventKind {
         /// How long it has had.
         waited: Duration,
     },
-    /// The service's thread is about to be left behind: the socket that it waits on has been shut down. Feature `disconnect`.
+    /// The service's time is up, and the socket that its thread waits on has been shut down. Feature `disconnect`.
     Disconnected(HungService),
     /// The service's thread did not end in time. It is left behind.
     Hung(HungService),

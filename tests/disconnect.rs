@@ -1,15 +1,17 @@
-//! The last resort: who hangs on a socket is disconnected from it shortly before the deadline, where its options say so.
+//! The last resort: who hangs on a socket is disconnected from it when its time is up, where its options say so.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 mod hanging;
+mod io_common;
 
 use crossbeam_channel::bounded;
-use hanging::{LIMIT, STOP, TIME, add, hung_up, pair, report};
+use hanging::{LIMIT, STOP, TIME, add, hung_up, report};
 use hosted::{Context, EventKind, Host, Outcome, Report, group, worker};
+use io_common::{connected, silent, tcp};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, epoll, poll};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -24,7 +26,7 @@ fn disconnected(report: &Report) -> Vec<&str> {
 // 86
 #[test]
 fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done() {
-    let (ours, peer) = pair();
+    let (ours, peer) = connected();
     let (from, to) = (ours.local_addr().unwrap(), ours.peer_addr().unwrap());
     let mut host = Host::new();
     let events = host.events();
@@ -43,37 +45,26 @@ fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done
     assert!(hung_up(&peer));
 }
 
-/// A connection that nobody takes: the listener has as many as it wants.
-fn crowded() -> (TcpListener, Vec<TcpStream>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    rustix::net::listen(&listener, 0).unwrap();
-    let address = listener.local_addr().unwrap();
-    let wait = Duration::from_millis(200);
-    let taken = std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok()).collect();
-    (listener, taken)
-}
-
 // 86
 #[test]
 fn every_call_on_sockets_is_ended_whatever_kind_of_socket_it_is() {
     let mut host = Host::new();
-    let (tcp, _tcp_peer) = pair();
+    let (tcp, _tcp_peer) = connected();
     add(&mut host, "read_exact", move || (&tcp).read_exact(&mut [0; 4]));
-    let (mut full, _full_peer) = pair();
+    let (mut full, _full_peer) = connected();
     add(&mut host, "write_all", move || full.write_all(&vec![0; 64 << 20]));
     let (mut unix, _unix_peer) = UnixStream::pair().unwrap();
     add(&mut host, "unix", move || unix.read(&mut [0]));
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     add(&mut host, "udp", move || udp.recv_from(&mut [0]));
-    let (listener, taken) = crowded();
-    let address = listener.local_addr().unwrap();
+    let address = silent();
     add(&mut host, "connect", move || TcpStream::connect(address));
-    let ((polled, _polled_peer), (pipe, _writer)) = (pair(), io::pipe().unwrap());
+    let ((polled, _polled_peer), (pipe, _writer)) = (connected(), io::pipe().unwrap());
     add(&mut host, "poll", move || {
         let set = &mut [PollFd::new(&pipe, PollFlags::IN), PollFd::new(&polled, PollFlags::IN)];
         Ok(poll(set, None)?)
     });
-    let (watched, _watched_peer) = pair();
+    let (watched, _watched_peer) = connected();
     add(&mut host, "epoll", move || {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&set, &watched, epoll::EventData::new_u64(7), epoll::EventFlags::IN)?;
@@ -85,14 +76,13 @@ fn every_call_on_sockets_is_ended_whatever_kind_of_socket_it_is() {
         assert!(matches!(service.outcome, Outcome::Stopped | Outcome::Failed(_)), "{stopped:?}");
         assert!(!service.disconnected.is_empty(), "{stopped:?}");
     }
-    drop((listener, taken));
 }
 
 // 87
 #[test]
 fn what_listens_is_never_shut_down() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, (stream, peer)) = (listener.local_addr().unwrap(), pair());
+    let listener = tcp();
+    let (address, (stream, peer)) = (listener.local_addr().unwrap(), connected());
     let (accepting, polling) = (listener.try_clone().unwrap(), listener.try_clone().unwrap());
     let mut host = Host::new();
     add(&mut host, "accept", move || accepting.accept());
@@ -115,7 +105,7 @@ fn what_listens_is_never_shut_down() {
 // 87
 #[test]
 fn who_does_not_ask_for_it_and_who_ends_in_time_keep_their_connections() {
-    let ((deaf, mut deaf_peer), (prompt, prompt_peer)) = (pair(), pair());
+    let ((deaf, mut deaf_peer), (prompt, prompt_peer)) = (connected(), connected());
     let held = prompt.try_clone().unwrap();
     let mut host = Host::new();
     let events = host.events();
@@ -141,7 +131,7 @@ fn who_does_not_ask_for_it_and_who_ends_in_time_keep_their_connections() {
 // 86
 #[test]
 fn a_service_of_a_group_is_disconnected_before_the_group_is_given_up_on() {
-    let (ours, peer) = pair();
+    let (ours, peer) = connected();
     let mut stream = Some(ours);
     let mut host = Host::new();
     host.add(
@@ -161,7 +151,7 @@ fn a_service_of_a_group_is_disconnected_before_the_group_is_given_up_on() {
 // 86
 #[test]
 fn a_stop_callback_that_hangs_on_a_socket_is_disconnected_too() {
-    let ((ours, peer), (ready, registered)) = (pair(), mpsc::channel());
+    let ((ours, peer), (ready, registered)) = (connected(), mpsc::channel());
     let run = move |ctx: &Context| {
         let (stream, (tell, told)) = (ours.try_clone()?, mpsc::channel());
         let _cancel = ctx.on_stop(move || {
@@ -200,7 +190,7 @@ fn it_is_told_of_that_moment_with_a_tenth_of_the_time_left() {
 
 #[test]
 fn one_that_connects_anew_is_disconnected_again() {
-    let (listener, mut connected) = (TcpListener::bind("127.0.0.1:0").unwrap(), 0);
+    let (listener, mut connected) = (tcp(), 0);
     let address = listener.local_addr().unwrap();
     let accept = thread::spawn(move || listener.incoming().take(2).collect::<io::Result<Vec<_>>>());
     let mut host = Host::new();

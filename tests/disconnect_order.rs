@@ -2,10 +2,12 @@
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 mod hanging;
+mod io_common;
 
 use crossbeam_channel::{Sender, bounded};
-use hanging::{LIMIT, STOP, TIME, add, hung_up, pair, report};
+use hanging::{LIMIT, STOP, TIME, add, hung_up, report};
 use hosted::{Context, EventKind, Host, Result, StopToken, group, task, worker};
+use io_common::connected;
 use std::io::Read;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -28,7 +30,7 @@ fn add_deaf(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopTo
 // 87
 #[test]
 fn who_has_not_been_asked_to_stop_keeps_its_connection() {
-    let ((ours, peer), mut host) = (pair(), Host::new());
+    let ((ours, peer), mut host) = (connected(), Host::new());
     let run = move |ctx: &Context| {
         let waker = ours.try_clone()?;
         let _wake = ctx.on_stop(move || _ = waker.shutdown(std::net::Shutdown::Read));
@@ -51,7 +53,7 @@ fn everyone_is_asked_to_stop_also_when_looking_at_many_takes_all_of_the_time() {
     let (mut host, mut peers) = (Host::new(), Vec::new());
     let (release, tokens) = add_deaf(&mut host, 8);
     for reader in 0..300 {
-        let (mut ours, peer) = pair();
+        let (mut ours, peer) = connected();
         peers.push(peer);
         add(&mut host, &format!("reader {reader}"), move || ours.read(&mut [0])).stop_timeout(Duration::MAX);
     }
@@ -84,7 +86,7 @@ fn who_is_asked_as_the_last_resort_is_due_has_time_of_its_own() {
 
 #[test]
 fn a_group_that_stops_by_itself_disconnects_in_the_time_that_its_host_leaves_it() {
-    let ((ours, peer), mut host) = (pair(), Host::new());
+    let ((ours, peer), mut host) = (connected(), Host::new());
     let (fail, failing) = mpsc::channel::<()>();
     let (mut stream, mut failing) = (Some(ours), Some(failing));
     let events = host.events();
@@ -109,7 +111,7 @@ fn a_group_that_stops_by_itself_disconnects_in_the_time_that_its_host_leaves_it(
 
 #[test]
 fn who_has_a_time_of_its_own_is_disconnected_when_that_is_up_however_long_the_stop_may_take() {
-    let ((mut ours, peer), mut host) = (pair(), Host::new());
+    let ((mut ours, peer), mut host) = (connected(), Host::new());
     add(&mut host, "reader", move || ours.read(&mut [0]));
     host.start().unwrap();
     let (done, stopped) = mpsc::channel();
@@ -121,7 +123,7 @@ fn who_has_a_time_of_its_own_is_disconnected_when_that_is_up_however_long_the_st
 
 #[test]
 fn a_second_stop_disconnects_whom_the_first_left_no_time() {
-    let ((mut ours, peer), mut host) = (pair(), Host::new());
+    let ((mut ours, peer), mut host) = (connected(), Host::new());
     add(&mut host, "reader", move || ours.read(&mut [0]));
     host.start().unwrap();
     let error = host.stop(Duration::ZERO).unwrap_err();
@@ -132,7 +134,7 @@ fn a_second_stop_disconnects_whom_the_first_left_no_time() {
 
 #[test]
 fn the_stop_after_a_failed_start_disconnects_too() {
-    let ((mut ours, peer), mut host) = (pair(), Host::new());
+    let ((mut ours, peer), mut host) = (connected(), Host::new());
     add(&mut host, "reader", move || ours.read(&mut [0]));
     host.add("failing", task(|_| Err("no".into())));
     let error = host.stop_timeout(LIMIT).start().unwrap_err();
@@ -143,7 +145,7 @@ fn the_stop_after_a_failed_start_disconnects_too() {
 // 73, 86
 #[test]
 fn a_repeated_callback_that_hangs_on_a_socket_is_disconnected_and_named() {
-    let ((ours, peer), (ready, registered)) = (pair(), mpsc::channel());
+    let ((ours, peer), (ready, registered)) = (connected(), mpsc::channel());
     let run = move |ctx: &Context| {
         let (stream, (tell, told)) = (ours.try_clone()?, mpsc::channel());
         let _cancel = ctx.on_stop_repeating(Duration::from_millis(10), move || {

@@ -2,18 +2,17 @@
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 mod hanging;
+mod io_common;
 
-use hanging::{LIMIT, STOP, add, pair, report};
-use hosted::{Host, Outcome};
+use hanging::{LIMIT, STOP, add, report};
+use hosted::{EventKind, Host, Outcome};
+use io_common::connected;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, thread};
 
 const RACES: usize = 200;
-
-/// With so much left of a stop, the first look is taken.
-const LEFT: Duration = Duration::from_millis(500);
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -23,7 +22,7 @@ fn descriptors() -> usize {
 fn readers() -> (Host, Vec<TcpStream>) {
     let (mut host, mut peers) = (Host::new(), Vec::new());
     for reader in 0..RACES {
-        let (mut stream, peer) = pair();
+        let (mut stream, peer) = connected();
         peers.push(peer);
         add(&mut host, &format!("reader {reader}"), move || {
             while stream.read(&mut [0])? > 0 {}
@@ -39,10 +38,10 @@ fn readers() -> (Host, Vec<TcpStream>) {
 fn two_hundred_peers_that_hang_up_or_write_meanwhile_disturb_nobody_and_nothing_stays_open() {
     let before = descriptors();
     let (mut host, peers) = readers();
+    let events = host.events();
     host.start().unwrap();
-    let from = Instant::now() + STOP - LEFT;
     let meanwhile = thread::spawn(move || {
-        thread::sleep(from.saturating_duration_since(Instant::now()));
+        while !matches!(events.recv_timeout(LIMIT).unwrap().kind, EventKind::Disconnected(_)) {}
         // One hangs up, one writes, the third does nothing.
         let mut peers = peers.into_iter().enumerate().collect::<Vec<_>>();
         peers.retain(|(place, _)| place % 3 > 0);

@@ -30,7 +30,6 @@ pub(crate) struct Connection {
     thread: Thread,
     sleep: Sleep,
     sockets: Vec<OwnedFd>,
-    pub(crate) blocked_in: String,
 }
 
 /// Whether sockets can be had from here: in a container it may be forbidden.
@@ -41,10 +40,10 @@ pub(crate) fn check() -> io::Result<()> {
 }
 
 impl Thread {
-    /// What the thread waits on; `None` if that is no socket, or was shut down in this very sleep and has not ended it.
+    /// What the thread waits on, and what it is blocked in; `None` if that is no socket, or was shut down in this very sleep and has not ended it.
     ///
     /// Reads files: not under a lock.
-    pub(crate) fn connection(&self, view: View) -> io::Result<Option<Connection>> {
+    pub(crate) fn connection(&self, view: View) -> io::Result<Option<(Connection, String)>> {
         let Some(sleep) = view.sleep(self.number) else { return Ok(None) };
         let waited_for = view.waited_for(&sleep.call);
         if waited_for.is_empty() || self.memory.lock().shut_in.as_ref() == Some(&sleep) {
@@ -54,7 +53,7 @@ impl Thread {
         view.known.borrow_mut().extend(found.iter().filter_map(|(number, socket)| Some((*number, name(socket)?))));
         let sockets: Vec<OwnedFd> = found.into_iter().map(|(_, socket)| socket).collect();
         let blocked_in = self.blocked_in(&view).filter(|_| !sockets.is_empty());
-        Ok(blocked_in.map(|blocked_in| Connection { thread: self.clone(), sleep, sockets, blocked_in }))
+        Ok(blocked_in.map(|blocked_in| (Connection { thread: self.clone(), sleep, sockets }, blocked_in)))
     }
 }
 
@@ -165,7 +164,7 @@ mod tests {
         View::of(root.path().to_owned())
     }
 
-    fn connection(thread: &Thread, root: &TempDir) -> Option<Connection> {
+    fn connection(thread: &Thread, root: &TempDir) -> Option<(Connection, String)> {
         thread.connection(view(root)).unwrap()
     }
 
@@ -183,19 +182,19 @@ mod tests {
     fn a_thread_that_has_gone_on_since_it_was_looked_at_keeps_its_socket() {
         let (ours, peer) = UnixStream::pair().unwrap();
         let (root, thread) = (proc(ours.as_raw_fd(), "socket:[77]"), Thread::number(7));
-        let found = connection(&thread, &root).unwrap();
+        let (found, _) = connection(&thread, &root).unwrap();
         sleeps(&root, 13);
         assert!(!found.shut_down(&view(&root)) && !hung_up(&peer));
-        let found = connection(&thread, &root).unwrap();
+        let (found, blocked_in) = connection(&thread, &root).unwrap();
         assert!(found.shut_down(&view(&root)) && hung_up(&peer));
-        assert_eq!(found.blocked_in, format!("read(fd {} = unix socket)", ours.as_raw_fd()));
+        assert_eq!(blocked_in, format!("read(fd {} = unix socket)", ours.as_raw_fd()));
     }
 
     #[test]
     fn what_a_shutdown_did_not_wake_is_left_alone_until_it_sleeps_anew() {
         let (ours, _peer) = UnixStream::pair().unwrap();
         let (root, thread) = (proc(ours.as_raw_fd(), "socket:[77]"), Thread::number(7));
-        assert!(connection(&thread, &root).unwrap().shut_down(&view(&root)));
+        assert!(connection(&thread, &root).unwrap().0.shut_down(&view(&root)));
         assert!(connection(&thread, &root).is_none());
         sleeps(&root, 13);
         assert!(connection(&thread, &root).is_some());

@@ -239,10 +239,7 @@ impl Remains {
     #[cfg(feature = "disconnect")]
     pub(super) fn connection(&self) -> std::io::Result<Option<(Connection, HungService)>> {
         let connection = self.thread.as_ref().map_or(Ok(None), |thread| thread.connection(View::new()))?;
-        Ok(connection.map(|connection| {
-            let seen = self.seen(Some(connection.blocked_in.clone()));
-            (connection, seen)
-        }))
+        Ok(connection.map(|(connection, blocked_in)| (connection, self.seen(Some(blocked_in)))))
     }
 
     fn seen(&self, blocked_in: Option<String>) -> HungService {

@@ -109,7 +109,7 @@ impl ServiceOptions {
         self
     }
 
-    /// The last resort against a call that nothing else ends: shortly before the stop's time is up, the socket that the
+    /// The last resort against a call that nothing else ends: when the service's time is up, the socket that the
     /// service's thread is seen to wait on is shut down. Feature `disconnect`; Linux.
     ///
     /// For a client that blocks in a library of somebody else's, on a server that is frozen, where not even a cancel comes

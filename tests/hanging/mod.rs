@@ -4,7 +4,7 @@
 
 use hosted::{Context, Host, HostError, Report, Result, ServiceOptions, worker};
 use std::io::{self, ErrorKind, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// A hang becomes a failure.
@@ -15,12 +15,6 @@ pub(crate) const TIME: Duration = Duration::from_millis(300);
 
 /// Of this the last tenth is for what is freed to end.
 pub(crate) const STOP: Duration = Duration::from_secs(5);
-
-pub(crate) fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (ours, listener.accept().unwrap().0)
-}
 
 /// Adds a service that blocks in `blocks` and does not hear; it is disconnected. It comes after none.
 pub(crate) fn add<'h, T>(
