@@ -121,3 +121,37 @@ pub(crate) fn tidy_thread_name(name: &str) {
     // A nicety for whoever looks at `top -H`: where it cannot be written, the cut letter stays.
     _ = std::fs::write("/proc/thread-self/comm", &name[..end]);
 }
+
+#[cfg(all(test, target_endian = "little", any(target_arch = "x86_64", target_arch = "aarch64"), unix))]
+mod tests {
+    use super::View;
+    use super::calls::CALLS;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_socket_is_looked_up_once_and_a_new_one_in_the_next_round() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |file: &str| root.path().join(file);
+        ["task/7", "fd", "net"].iter().for_each(|folder| fs::create_dir_all(path(folder)).unwrap());
+        let read = CALLS.iter().find(|known| known.1 == "read").unwrap().0;
+        fs::write(path("task/7/syscall"), format!("{read} 0x4 0x0 0x0 0x0 0x0 0x0 0x7f 0x7f\n")).unwrap();
+        let socket = |number: u32| {
+            let line = format!("heading\n 0: 0100007F:{number:04X} 0100007F:A5AF 01 0:0 00:0 0 0 0 {number} 1\n");
+            fs::write(path("net/tcp"), line).unwrap(); // and so no other one
+            _ = fs::remove_file(path("fd/4")); // the first time there is none
+            symlink(format!("socket:[{number}]"), path("fd/4")).unwrap();
+        };
+        let mut view = View::of(root.path().to_owned());
+        let named = |number| format!("read(fd 4 = tcp 127.0.0.1:{number} -> 127.0.0.1:42415)");
+        socket(77);
+        assert_eq!(view.call(7), Some(named(77)));
+        socket(78);
+        assert_eq!(view.call(7).as_deref(), Some("read(fd 4 = socket)"), "the tables are of this round");
+        view.again();
+        assert_eq!(view.call(7), Some(named(78)));
+        fs::remove_file(path("net/tcp")).unwrap();
+        view.again();
+        assert_eq!(view.call(7), Some(named(78)), "it has been named before");
+    }
+}
