@@ -109,9 +109,9 @@ fn the_front_door_lists_the_modules_in_floor_order() {
 }
 
 #[test]
-fn no_file_is_over_300_lines_and_no_function_over_40() {
+fn no_file_is_over_400_lines_and_no_function_over_50() {
     for (file, text) in files() {
-        assert!(text.lines().count() <= 300, "src/{file}.rs has {} lines", text.lines().count());
+        assert!(text.lines().count() <= 400, "src/{file}.rs has {} lines", text.lines().count());
         let mut begin: Option<(usize, &str)> = None;
         for (number, line) in text.lines().enumerate() {
             let is_fn = line.trim_start().starts_with("fn ") || line.contains(" fn ") && !line.contains("//");
@@ -121,7 +121,7 @@ fn no_file_is_over_300_lines_and_no_function_over_40() {
             let Some((first, head)) = begin else { continue };
             let indent = head.len() - head.trim_start().len();
             if line.trim_end() == format!("{}}}", " ".repeat(indent)) {
-                assert!(number - first < 40, "src/{file}.rs: {} has {} lines", head.trim(), number - first + 1);
+                assert!(number - first < 50, "src/{file}.rs: {} has {} lines", head.trim(), number - first + 1);
                 begin = None;
             }
         }
