@@ -1,7 +1,7 @@
 //! Asking for the stop: flags and wakes the whole subtree first, then leaves the callbacks to whoever asked.
 
 use super::slab::Slab;
-use super::state::{Node, SETTLED, STOPPED, TIMED};
+use super::state::{Node, CALLBACKS_DONE, STOPPED, TIMED};
 use super::timer::{self, Due};
 use crate::line;
 use crate::panic::guarded;
@@ -104,7 +104,7 @@ impl Node {
             lists.returned.notify_all();
         }
         drop(slabs);
-        self.state.fetch_or(SETTLED, Ordering::Release);
+        self.state.fetch_or(CALLBACKS_DONE, Ordering::Release);
     }
 }
 

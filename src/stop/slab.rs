@@ -1,8 +1,9 @@
-//! Values under small numbers: what a token keeps of its callbacks and children, so that each leaves in one step.
+//! A slab: values addressed by small numbers. A token keeps its callbacks and children in slabs, so that each can be
+//! removed in one step.
 
 pub(super) struct Slab<T> {
     slots: Vec<Slot<T>>,
-    /// The first free slot, the head of a list through `Slot::Free`; `NONE` when all are full.
+    /// The first free slot: the head of a list through `Slot::Free`. `NONE` if all slots are full.
     free: u32,
     len: usize,
 }
@@ -12,11 +13,11 @@ enum Slot<T> {
     Free(u32),
 }
 
-/// No slot: of a registration that came too late.
+/// No slot: the registration came after the stop.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// An emptied slab with more room than this gives it back: a million that came and went leave nothing.
-const KEPT: usize = 32;
+/// An empty slab with more capacity than this frees it, so that a million short registrations leave nothing behind.
+const SHRINK_ABOVE: usize = 32;
 
 impl<T> Slab<T> {
     pub(super) const fn new() -> Self {
@@ -48,13 +49,13 @@ impl<T> Slab<T> {
         let Slot::Full(value) = std::mem::replace(place, Slot::Free(self.free)) else { return None };
         self.free = slot;
         self.len -= 1;
-        if self.len == 0 && self.slots.capacity() > KEPT {
+        if self.len == 0 && self.slots.capacity() > SHRINK_ABOVE {
             *self = Slab::new();
         }
         Some(value)
     }
 
-    /// Takes the first value at `from` or behind it, with its slot.
+    /// Removes the first value in slot `from` or after it. Returns the slot and the value.
     pub(super) fn take_from(&mut self, from: u32) -> Option<(u32, T)> {
         let rest = self.slots.get(from as usize..)?;
         let slot = from + rest.iter().position(|slot| matches!(slot, Slot::Full(_)))? as u32;

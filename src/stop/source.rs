@@ -1,4 +1,4 @@
-//! Asking for the stop: `StopSource`.
+//! Requesting a stop: `StopSource`.
 
 use super::request::{Callbacks, request_stop};
 use super::state::{Link, Node, Parents};
@@ -7,9 +7,9 @@ use crate::sync::{Arc, Ordering, deadline};
 use std::fmt;
 use std::time::Duration;
 
-/// Asks for a stop that its [tokens](StopToken) see.
+/// Requests a stop that its [tokens](StopToken) observe.
 ///
-/// Clones are the same source. A source that is dropped stops nobody. C++'s `stop_source`, .NET's
+/// Clones are the same source. Dropping a source does not request a stop. C++: `stop_source`. .NET:
 /// `CancellationTokenSource`.
 ///
 /// ```
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// let token = stop.token();
 /// assert!(!token.stop_requested());
 /// assert!(stop.request_stop());  // this call made the request
-/// assert!(!stop.request_stop()); // it had been made
+/// assert!(!stop.request_stop()); // an earlier call had made it
 /// assert!(token.stop_requested());
 /// ```
 #[doc(alias("CancellationTokenSource", "stop_source"))]
@@ -28,16 +28,16 @@ pub struct StopSource {
 }
 
 impl StopSource {
-    /// A source of its own.
+    /// Creates a source without parents.
     #[inline]
     pub fn new() -> Self {
         StopSource { node: Node::new(Parents::None) }
     }
 
-    /// A source that is stopped when one of `parents` is, and that never stops them.
+    /// Creates a source that stops when one of `parents` stops. It never stops its parents.
     ///
-    /// Born stopped when a parent is. It costs its parents nothing once it is dropped. .NET:
-    /// `CreateLinkedTokenSource`.
+    /// If a parent is already stopped, the new source is stopped too. A dropped source leaves nothing in its parents.
+    /// .NET: `CreateLinkedTokenSource`.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -59,15 +59,16 @@ impl StopSource {
         StopSource { node: Node::new(parents) }
     }
 
-    /// A token that sees this source.
+    /// Returns a token that observes this source.
     #[inline]
     pub fn token(&self) -> StopToken {
         StopToken::of(self.node.clone())
     }
 
-    /// Requests the stop. True for the one call that made the request.
+    /// Requests the stop. Returns `true` for the one call that made the request.
     ///
-    /// Callbacks run on this thread before it returns; they may do anything, also request this stop again.
+    /// The callbacks run on the calling thread before this function returns. A callback may do anything, even request
+    /// the same stop again.
     #[doc(alias = "Cancel")]
     #[inline]
     pub fn request_stop(&self) -> bool {
@@ -78,10 +79,10 @@ impl StopSource {
         true
     }
 
-    /// Requests the stop once `delay` has passed, on a thread of the library.
+    /// Requests the stop when `delay` has passed, on a thread of the library.
     ///
-    /// Called again, it starts anew from now, and `Duration::MAX` takes it back. When the last clone of this source
-    /// is dropped before, nothing happens. Callbacks run on a thread of their own. .NET: `CancelAfter`.
+    /// A later call replaces the delay, counted from that call; `Duration::MAX` cancels it. If the last clone of this
+    /// source is dropped first, nothing happens. Callbacks run on a thread of the library. .NET: `CancelAfter`.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -101,18 +102,19 @@ impl StopSource {
         self.node.stop_at(deadline(delay));
     }
 
-    /// Whether a stop was requested. One atomic load.
+    /// Returns `true` if a stop was requested. One atomic load.
     #[inline]
     pub fn stop_requested(&self) -> bool {
         self.node.stopped()
     }
 
-    /// Flags and wakes; the callbacks are the caller's to run. `None`: the stop had been requested before.
+    /// Sets the flag and wakes the waiters. Returns the callbacks, which the caller must run, or `None` if the stop was
+    /// requested before.
     pub(crate) fn signal(&self) -> Option<Callbacks> {
         request_stop(&self.node)
     }
 
-    /// Whether anything but this source is left that could see its stop: a token, a callback, a linked source.
+    /// Returns `true` if a token, a callback or a linked source is left that could observe the stop of this source.
     pub(crate) fn watched(&self) -> bool {
         Arc::strong_count(&self.node) > 1
     }
@@ -126,7 +128,7 @@ impl Default for StopSource {
 
 impl Clone for StopSource {
     fn clone(&self) -> Self {
-        // Relaxed: like Arc's own count, a clone is made from a source that is alive.
+        // Relaxed: as in `Arc::clone`, the source that is cloned keeps the counter above zero.
         self.node.sources.fetch_add(1, Ordering::Relaxed);
         StopSource { node: self.node.clone() }
     }
@@ -135,7 +137,7 @@ impl Clone for StopSource {
 impl Drop for StopSource {
     #[inline]
     fn drop(&mut self) {
-        // Only a source can make another one: who is the last needs no write to know it.
+        // Only a source can create another one, so the last source can tell without a write that it is the last.
         let sources = &self.node.sources;
         if sources.load(Ordering::Acquire) == 1 || sources.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.node.abandon();

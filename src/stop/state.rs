@@ -1,21 +1,21 @@
-//! The stop signal itself: one node for a source and all its tokens, linked to its parents and children.
+//! The stop signal: one node for a source and all its tokens, linked to its parents and children.
 //!
 //! # Invariants
 //!
-//! 1. `STOPPED` is set once and never cleared. Whoever's read-modify-write set it is the one requester.
-//! 2. Whoever wants to be told of the stop takes the lock of the list it goes on, sets `LISTENED`, *then* looks at
-//!    `STOPPED`, then goes on the list. The requester sets `STOPPED`, *then* looks at `LISTENED`, then takes each
-//!    lock. Both touch `state` by read-modify-writes, which are totally ordered: either the listener sees the
-//!    stop, or the requester sees the listener, and the lists that it made. No wake-up is lost.
-//! 3. Nothing goes on a list after the requester has taken that list's lock (follows from 2), so from then on a
-//!    slot number means one registration for ever.
-//! 4. `SETTLED` says that every callback has run and returned. It is set after `STOPPED`, by who ran them. It saves
-//!    the guards of these a look at the list; where there were none it is never set.
-//! 5. No lock is held while foreign code runs: callbacks and the drops of what they captured.
+//! 1. `STOPPED` is set once and never cleared. The thread whose read-modify-write set it is the only requester.
+//! 2. A listener takes the lock of its list, sets `LISTENED`, *then* reads `STOPPED`, then joins the list. The
+//!    requester sets `STOPPED`, *then* reads `LISTENED`, then takes each lock. Both use read-modify-writes on `state`,
+//!    which are totally ordered. Either the listener sees the stop, or the requester sees the listener and its lists.
+//!    So no wake-up is lost.
+//! 3. Nothing joins a list after the requester has taken the lock of that list (follows from 2). From then on a slot
+//!    number identifies one registration forever.
+//! 4. `CALLBACKS_DONE` means that every callback has run and returned. The thread that ran them sets it, after
+//!    `STOPPED`. It lets the guards skip the list. A node without callbacks never sets it.
+//! 5. No lock is held while user code runs: callbacks, and the drops of what they captured.
 //! 6. A child owns its parents; a parent holds its children weakly. Locks are never nested.
 //!
-//! There is no deadlock among nodes, because no thread ever holds two of their locks (6), and the only waits are
-//! for a stop (`wait`) and for a callback that another thread is running (`wait_for_callback`).
+//! Nodes cannot deadlock: no thread ever holds two of their locks (6). A thread waits only for a stop (`wait`) or for
+//! a callback that another thread is running (`wait_for_callback`).
 
 #[cfg(feature = "io")]
 use super::bell::Bell;
@@ -31,26 +31,26 @@ use std::time::Instant;
 
 pub(super) const STOPPED: u32 = 1;
 const LISTENED: u32 = 2;
-pub(super) const SETTLED: u32 = 4;
-/// The timer may hold an entry for this node. Set and read like `LISTENED`, with the timer's lock as the list's.
+pub(super) const CALLBACKS_DONE: u32 = 4;
+/// The timer may hold an entry for this node. Set and read like `LISTENED`; the lock of the list is the timer's lock.
 pub(super) const TIMED: u32 = 8;
 
 pub(super) type Callback = Box<dyn FnOnce() + Send>;
 
 pub(super) struct Node {
     pub(super) state: AtomicU32,
-    /// How many `StopSource`s there are: with the last one goes its timer.
+    /// The number of `StopSource`s. The last one to be dropped removes the timer entry.
     pub(super) sources: AtomicU32,
     pub(super) asleep: Mutex<()>,
     pub(super) awake: Condvar,
-    /// Made by the first registration: most tokens never have one.
+    /// Created by the first registration: most tokens never have one.
     pub(super) lists: OnceLock<Box<Lists>>,
     parents: Parents,
 }
 
 pub(super) struct Lists {
     pub(super) slabs: Mutex<Slabs>,
-    /// A callback has returned.
+    /// Notified when a callback has returned.
     pub(super) returned: Condvar,
     done: OnceLock<Receiver<Infallible>>,
     #[cfg(feature = "io")]
@@ -64,7 +64,7 @@ pub(super) struct Slabs {
     pub(super) running: Option<(u32, Caller)>,
 }
 
-/// The parents of a linked node. One is by far the most frequent, and then needs no allocation of its own.
+/// The parents of a linked node. One parent is by far the most common case, and needs no extra allocation.
 pub(super) enum Parents {
     None,
     One(Link),
@@ -73,7 +73,7 @@ pub(super) enum Parents {
 
 pub(super) struct Link {
     parent: Arc<Node>,
-    /// Where the parent keeps its weak hold on this child. Written before the child is shared, read when it drops.
+    /// The slot of the parent's weak reference to this child. Written before the child is shared, read when it drops.
     slot: AtomicU32,
 }
 
@@ -82,7 +82,7 @@ impl Link {
         Link { parent, slot: AtomicU32::new(NONE) }
     }
 
-    /// The child is gone. With it its parent may be: then these are the parent's own parents, still to be left.
+    /// Unlinks a child that is being dropped. Returns the grandparents if the parent was only kept alive by this child.
     fn leave(self) -> Option<Parents> {
         self.parent.disown(self.slot.load(Ordering::Relaxed));
         Arc::into_inner(self.parent).map(|mut orphan| orphan.parents.take())
@@ -102,7 +102,7 @@ impl Parents {
         std::mem::replace(self, Parents::None)
     }
 
-    /// Without recursion: a chain of a million is dropped on a stack of any size.
+    /// Iterative, so that a chain of a million nodes can be dropped on a stack of any size.
     fn leave(self) {
         let (mut parents, mut others) = (self, Vec::new());
         loop {
@@ -118,7 +118,7 @@ impl Parents {
 }
 
 impl Node {
-    /// A node with its first source. Born stopped when one of `parents` is.
+    /// Creates a node with its first source. The node is stopped from the beginning if one of `parents` is.
     pub(super) fn new(parents: Parents) -> Arc<Self> {
         let node = Arc::new(Node {
             state: AtomicU32::new(0),
@@ -130,24 +130,26 @@ impl Node {
         });
         for link in node.parents.links() {
             match link.parent.adopt(Arc::downgrade(&node)) {
-                // Relaxed: the only reader is this node's drop, which is ordered after every use of the node.
+                // Relaxed: only the drop of this node reads the slot, and the drop is ordered after every use of the node.
                 Some(slot) => link.slot.store(slot, Ordering::Relaxed),
-                // Relaxed: who sees this node has it from this thread, which `adopt` has shown the parent's stop. Nobody
-                // but other parents sees it yet: there is no one to wake.
+                // Relaxed is enough: the node is still private to this thread and its parents, and `adopt` has synchronised
+                // with the stop of the parent. Nobody waits yet, so nobody must be woken.
                 None => _ = node.state.fetch_or(STOPPED, Ordering::Relaxed),
             }
         }
         node
     }
 
-    /// One load. Acquire pairs with the requester's Release in `flag` and `flag_listened`: who sees the stop sees what
-    /// came before it. (A node that was born stopped was handed over with that.)
+    /// Returns `true` if a stop was requested. One load.
+    ///
+    /// Acquire pairs with the Release of the requester in `flag` and `flag_listened`: a thread that sees the stop also
+    /// sees everything that happened before it.
     #[inline]
     pub(super) fn stopped(&self) -> bool {
         self.state.load(Ordering::Acquire) & STOPPED != 0
     }
 
-    /// Sleeps until the stop (true) or `until` (false).
+    /// Sleeps until the stop or `until`. Returns `true` if the stop was requested.
     pub(super) fn wait(&self, until: Option<Instant>) -> bool {
         let mut asleep = self.asleep.lock();
         if self.listen() {
@@ -161,7 +163,7 @@ impl Node {
         }
     }
 
-    /// A receiver that disconnects at the stop.
+    /// Returns a receiver that disconnects at the stop.
     pub(super) fn done(&self) -> &Receiver<Infallible> {
         let lists = self.lists();
         lists.done.get_or_init(|| {
@@ -174,17 +176,17 @@ impl Node {
         })
     }
 
-    /// Puts a callback on the list; hands it back when the stop was requested before.
+    /// Adds a callback to the list. Returns the callback if the stop was requested before.
     #[inline]
     pub(super) fn register(&self, callback: Callback) -> Result<u32, Callback> {
         let mut slabs = self.lists().slabs.lock();
         if self.listen() { Err(callback) } else { Ok(slabs.callbacks.insert(callback)) }
     }
 
-    /// Takes a callback off its list. True: it has not run and never will. Never waits.
+    /// Removes a callback from its list, without waiting. Returns `true` if the callback has not run and never will.
     #[inline]
     pub(super) fn deregister(&self, slot: u32) -> bool {
-        if self.settled() {
+        if self.callbacks_done() {
             return false;
         }
         let removed = self.lists().slabs.lock().callbacks.remove(slot);
@@ -196,9 +198,9 @@ impl Node {
         never_ran
     }
 
-    /// Waits until the callback of `slot` is no longer running, unless it is this very thread that runs it.
+    /// Waits until the callback of `slot` is no longer running. Returns at once if the calling thread is running it.
     pub(super) fn wait_for_callback(&self, slot: u32) {
-        if self.settled() {
+        if self.callbacks_done() {
             return;
         }
         let lists = self.lists();
@@ -208,16 +210,16 @@ impl Node {
         }
     }
 
-    /// Requests the stop at `at`, instead of when it was due before; `None` takes it back.
+    /// Schedules the stop for `at`, and replaces an earlier schedule. `None` cancels the schedule.
     pub(super) fn stop_at(self: &Arc<Self>, at: Option<Instant>) {
         let due: Weak<dyn Due> = Arc::<Self>::downgrade(self);
-        // Relaxed: the timer's lock, held around this, orders it for a requester that disarms.
+        // Relaxed: `arm` holds the timer's lock around this write, and a requester that disarms takes the same lock.
         timer::arm(self.key(), due, at, || self.state.fetch_or(TIMED, Ordering::Relaxed) & STOPPED == 0);
     }
 
-    /// The last source is gone.
+    /// Called when the last source is dropped: cancels the schedule.
     pub(super) fn abandon(&self) {
-        // Relaxed: the count of sources, by which this is the last, orders it after their `stop_at`.
+        // Relaxed: the counter of sources orders this read after every `stop_at` of the other sources.
         if self.state.load(Ordering::Relaxed) & TIMED != 0 {
             timer::disarm(self.key());
         }
@@ -228,13 +230,14 @@ impl Node {
     }
 
     #[inline]
-    fn settled(&self) -> bool {
-        self.state.load(Ordering::Acquire) & SETTLED != 0
+    fn callbacks_done(&self) -> bool {
+        self.state.load(Ordering::Acquire) & CALLBACKS_DONE != 0
     }
 
-    /// Says that somebody is about to go on a list whose lock the caller holds (invariant 2). True: too late.
+    /// Announces a listener. The caller holds the lock of the list that it is about to join (invariant 2).
+    /// Returns `true` if the stop was already requested, and the caller must not join.
     ///
-    /// A write also where `LISTENED` is set already: it is what shows the requester the lists that this listener made.
+    /// This is a write even if `LISTENED` is already set: the write publishes the lists that this listener made.
     pub(super) fn listen(&self) -> bool {
         self.state.fetch_or(LISTENED, Ordering::AcqRel) & STOPPED != 0
     }
@@ -259,8 +262,8 @@ impl Node {
     }
 
     fn disown(&self, slot: u32) {
-        // After the stop the children's list has been taken, or is about to be, as a whole. So it was, too, where this
-        // child came too late to be on it.
+        // After the stop, the requester has taken the whole list of children or is about to. A child that came too late
+        // never joined the list. In both cases there is nothing to remove.
         if !self.stopped() {
             drop(self.lists().slabs.lock().children.remove(slot));
         }
@@ -271,7 +274,7 @@ impl Drop for Node {
     #[inline]
     fn drop(&mut self) {
         if !matches!(self.parents, Parents::None) {
-            self.parents.take().leave(); // few nodes have any
+            self.parents.take().leave(); // most nodes have no parents
         }
     }
 }
