@@ -1,4 +1,4 @@
-//! The time that services live by, so that a test can hold it still.
+//! The clock of services: the system clock, or a manual clock that a test moves.
 
 use crate::error::{RecvError, Stopped};
 use crate::stop::StopToken;
@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The clock of a context's sleeps and ticks and of restart backoffs: the system's, or one that a test moves.
+/// The clock of a context's sleeps and ticks, and of restart backoffs: the system clock, or a clock that a test moves.
 ///
-/// Stop tokens, queues and the deadlines of a host's start, stop and drop always go by the system's time. .NET's
+/// Stop tokens, queues, and the deadlines of a host's start, stop and drop always use the system clock. .NET:
 /// `TimeProvider`.
 ///
 /// ```
@@ -23,22 +23,22 @@ use std::time::{Duration, Instant};
 #[doc(alias = "TimeProvider")]
 #[derive(Clone, Default)]
 pub struct Clock {
-    /// `None`: the system's.
+    /// `None` is the system clock.
     manual: Option<Arc<Shared>>,
 }
 
 impl Clock {
-    /// The system's monotonic clock. The default.
+    /// Returns the monotonic clock of the system. This is the default.
     pub fn system() -> Self {
         Clock { manual: None }
     }
 
-    /// What time it is.
+    /// Returns the current time of this clock.
     pub fn now(&self) -> Instant {
         self.manual.as_ref().map_or_else(now, |shared| shared.state.lock().now)
     }
 
-    /// Sleeps by this clock, until the time has passed or `token` is stopped.
+    /// Sleeps until `time` has passed by this clock, or until `token` is stopped.
     pub(crate) fn sleep(&self, time: Duration, token: &StopToken) -> Result<(), Stopped> {
         match &self.manual {
             None => token.sleep(time),
@@ -46,7 +46,7 @@ impl Clock {
         }
     }
 
-    /// Sleeps by this clock, until `instant` or until `token` is stopped.
+    /// Sleeps until `instant` by this clock, or until `token` is stopped.
     pub(crate) fn sleep_until(&self, instant: Instant, token: &StopToken) -> Result<(), Stopped> {
         match &self.manual {
             None => token.sleep_until(instant),
@@ -63,23 +63,23 @@ impl fmt::Debug for Clock {
 
 struct Shared {
     state: Mutex<State>,
-    /// Somebody has gone to sleep.
+    /// Notified when a thread starts to sleep.
     asleep: Condvar,
 }
 
-/// When a sleeper is due, and its number.
+/// When a sleeper is due, and a number that makes the key unique.
 type Key = (Due, u64);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     At(Instant),
-    /// Later than an `Instant` can say.
+    /// Later than an `Instant` can represent.
     Never,
 }
 
 struct State {
     now: Instant,
-    /// Who sleeps, by when they are due. Dropping the sender wakes the sleeper.
+    /// The sleepers, ordered by when they are due. Dropping the sender wakes the sleeper.
     sleepers: BTreeMap<Key, Sender<Infallible>>,
     next: u64,
 }
@@ -87,18 +87,18 @@ struct State {
 impl Shared {
     fn sleep(&self, until: impl FnOnce(Instant) -> Due, token: &StopToken) -> Result<(), Stopped> {
         token.check()?;
-        let Some((key, over)) = self.lie_down(until) else { return Ok(()) };
+        let Some((key, over)) = self.register(until) else { return Ok(()) };
         match token.recv(&over) {
             Err(RecvError::Stopped) => {
                 self.state.lock().sleepers.remove(&key);
                 Err(Stopped)
             }
-            _ => Ok(()), // the sender is gone: the time has come
+            _ => Ok(()), // the sender was dropped: the sleep is over
         }
     }
 
-    /// `None`: the time has passed already.
-    fn lie_down(&self, until: impl FnOnce(Instant) -> Due) -> Option<(Key, Receiver<Infallible>)> {
+    /// Registers a sleeper. Returns `None` if the time has already passed.
+    fn register(&self, until: impl FnOnce(Instant) -> Due) -> Option<(Key, Receiver<Infallible>)> {
         let mut state = self.state.lock();
         let until = until(state.now);
         if until <= Due::At(state.now) {
@@ -114,7 +114,7 @@ impl Shared {
     }
 }
 
-/// A clock for tests: time stands still until it is moved.
+/// A clock for tests: time stands still until the test moves it.
 ///
 /// ```
 /// use hosted::testing::ManualClock;
@@ -139,29 +139,29 @@ pub struct ManualClock {
     shared: Arc<Shared>,
 }
 
-/// How long `wait_for_sleepers` waits, in real time: long enough for any machine, short enough for a test run.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long `wait_for_sleepers` waits, in real time. Long enough for any machine, short enough for a test run.
+const SLEEPER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl ManualClock {
-    /// A clock that stands at the present moment.
+    /// Creates a clock that stands at the present moment.
     pub fn new() -> Self {
         let state = State { now: now(), sleepers: BTreeMap::new(), next: 0 };
         ManualClock { shared: Arc::new(Shared { state: Mutex::new(state), asleep: Condvar::new() }) }
     }
 
-    /// The clock to give to a [`Host`](crate::Host::with_clock) or a [`Context`](crate::Context::with_clock).
+    /// Returns a clock for a [`Host`](crate::Host::with_clock) or a [`Context`](crate::Context::with_clock).
     pub fn clock(&self) -> Clock {
         Clock { manual: Some(self.shared.clone()) }
     }
 
-    /// Moves time forward in one jump and wakes who is due.
+    /// Moves the time forward in one jump and wakes every thread that is due.
     ///
-    /// They no longer count as sleepers when this returns, so that a day of ticks is a loop of `advance(period)` and
-    /// `wait_for_sleepers(1)`.
+    /// When this function returns, the woken threads no longer count as sleepers. So a day of ticks is a loop of
+    /// `advance(period)` and `wait_for_sleepers(1)`.
     ///
     /// # Panics
     ///
-    /// When the time would be later than an [`Instant`] can say.
+    /// If the new time is later than an [`Instant`] can represent.
     pub fn advance(&self, by: Duration) {
         let mut state = self.shared.state.lock();
         state.now += by;
@@ -172,18 +172,19 @@ impl ManualClock {
         }
     }
 
-    /// Waits until at least `n` threads sleep by this clock.
+    /// Blocks until at least `n` threads sleep by this clock.
     ///
     /// # Panics
     ///
-    /// When they do not within 60 seconds of real time: a test that would hang fails, and says how many there were.
+    /// If that takes longer than 60 seconds of real time, so that a test fails instead of hanging. The message says how
+    /// many threads were asleep.
     pub fn wait_for_sleepers(&self, n: usize) {
-        let patience = deadline(PATIENCE);
+        let patience = deadline(SLEEPER_TIMEOUT);
         let mut state = self.shared.state.lock();
         while state.sleepers.len() < n {
             let in_time = wait(&self.shared.asleep, &mut state, patience);
             let there = state.sleepers.len();
-            assert!(in_time || there >= n, "waited {PATIENCE:?} for {n} sleepers, and there are {there}");
+            assert!(in_time || there >= n, "timed out after 60 s waiting for {n} sleeping threads; found {there}");
         }
     }
 }

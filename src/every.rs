@@ -9,12 +9,14 @@ use crate::service::Service;
 use log::Level;
 use std::time::Duration;
 
-/// A service that calls `f` every `period`: polling, clean-up, heartbeats.
+/// Creates a service that calls `f` every `period`, for polling, clean-up or heartbeats.
 ///
-/// The rate is fixed and its phase is kept: a slow tick does not shift the next ones. Ticks never overlap; those that
-/// pass while `f` is busy are counted, logged and skipped. A tick that fails or panics is logged, counted and told as
-/// an event, and the next one comes. A tick under way at the stop is finished, and none comes after it. .NET: a timed
-/// `BackgroundService` over a `PeriodicTimer`.
+/// - The rate is fixed: a slow tick does not shift the next ticks.
+/// - Ticks never overlap. Ticks that pass while `f` is busy are counted, logged and skipped.
+/// - A tick that fails or panics is logged, counted and emitted as an event. The schedule goes on.
+/// - A tick that is in progress at the stop is finished. No tick follows it.
+///
+/// .NET: a timed `BackgroundService` over a `PeriodicTimer`.
 ///
 /// ```
 /// use hosted::{Host, every};
@@ -29,7 +31,7 @@ use std::time::Duration;
 /// # host.stop(Duration::from_secs(10)).unwrap();
 /// ```
 ///
-/// A `period` of zero is an error of [`Host::start`](crate::Host::start).
+/// [`Host::start`](crate::Host::start) returns an error if `period` is zero.
 #[doc(alias("PeriodicTimer", "Timer", "interval", "cron"))]
 pub fn every<F>(period: Duration, f: F) -> Every<F>
 where
@@ -38,7 +40,7 @@ where
     Every { period, f, immediately: false, fixed_delay: false, fail_fast: false }
 }
 
-/// The service that [`every`] makes.
+/// A periodic service. Created by [`every`].
 #[must_use = "a service does nothing until a host runs it"]
 pub struct Every<F> {
     period: Duration,
@@ -49,20 +51,20 @@ pub struct Every<F> {
 }
 
 impl<F> Every<F> {
-    /// Lets the first tick come at once instead of after one period.
+    /// Runs the first tick at once, instead of after one period.
     pub fn immediately(mut self) -> Self {
         self.immediately = true;
         self
     }
 
-    /// Counts the period from the end of a tick to the next one, instead of keeping a rate.
+    /// Waits one period after the end of each tick, instead of keeping a fixed rate.
     pub fn fixed_delay(mut self) -> Self {
         self.fixed_delay = true;
         self
     }
 
-    /// Lets a tick that fails or panics fail the service. Only with this has
-    /// [`restart`](crate::ServiceOptions::restart) an effect.
+    /// Makes a tick that fails or panics a failure of the service. Without this,
+    /// [`restart`](crate::ServiceOptions::restart) has no effect.
     pub fn fail_fast(mut self) -> Self {
         self.fail_fast = true;
         self
@@ -95,9 +97,9 @@ where
         }
     }
 
-    /// One call of `f`. An error comes back only where it is to end the service.
+    /// Calls `f` once. Returns an error only if the error ends the service.
     fn tick(&mut self, ctx: &Context) -> Result {
-        line::log(Level::Trace, "hosted::tick", format_args!("service `{}` ticks", ctx.name()));
+        line::log(Level::Trace, "hosted::tick", format_args!("service `{}`: tick started", ctx.name()));
         if self.fail_fast {
             return (self.f)(ctx);
         }
@@ -121,6 +123,6 @@ where
     }
 
     fn flaw(&self) -> Option<String> {
-        self.period.is_zero().then(|| "its period is zero".to_owned())
+        self.period.is_zero().then(|| "period must not be zero".to_owned())
     }
 }

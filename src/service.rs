@@ -1,24 +1,31 @@
-//! What a host runs: `Service`, and the two that are made of one function, `worker` and `task`.
+//! What a host runs: the `Service` trait, and two services that are made from one function, `worker` and `task`.
 
 use crate::context::Context;
 use crate::error::Result;
 
-/// Something with a `start`, a `run` and a `stop`, called on an OS thread of its own.
+/// A background service: `start`, `run` and `stop`, called on a dedicated OS thread.
 ///
-/// They are called in that order and never two at once. The service is ready, and those that come after it start,
-/// when `start` has returned `Ok`. `stop` is called once for every `start` that returned `Ok`, however `run` ended,
-/// also by a panic. It is *not* how a running service is asked to end: that is the token of the [`Context`], which
-/// `run` looks at or waits on. `stop` cleans up.
+/// The host calls the three methods in that order, never two at the same time. The service is ready when `start` has
+/// returned `Ok`; then its dependents start. The host calls `stop` once for every `start` that returned `Ok`, even if
+/// `run` failed or panicked.
 ///
-/// `run` ends in one of three ways. `Ok`: the service has completed (or stopped, if it was asked to). An error with
-/// [`Stopped`](crate::Stopped) in its chain after the service was asked to stop: a clean end. Any other error, and
-/// a panic: a failure. A service whose blocking call is woken by force says
+/// `stop` is *not* how the host asks a running service to stop. The host requests the stop through the token of the
+/// [`Context`], which `run` polls or waits for. `stop` cleans up afterwards.
+///
+/// `run` ends in one of three ways:
+///
+/// - It returns `Ok`: the service has completed, or has stopped if a stop was requested.
+/// - After a stop request, it returns an error with [`Stopped`](crate::Stopped) in its source chain: the service has
+///   stopped cleanly.
+/// - It returns any other error, or panics: the service has failed.
+///
+/// A service whose blocking call is interrupted by force returns `Ok` for the error of that call:
 /// `Err(_) if ctx.stop_requested() => return Ok(())`.
 ///
-/// A [restart](crate::Restart) uses the same value, also after a panic: `start` must rebuild what a broken run left.
-/// The value is dropped on its own thread.
+/// A [restart](crate::Restart) uses the same value, even after a panic. So `start` must rebuild the state after a
+/// broken run. The value is dropped on its own thread.
 ///
-/// .NET's `IHostedService` and `BackgroundService` in one. A unit test needs no host:
+/// .NET: `IHostedService` and `BackgroundService` in one. A unit test needs no host:
 ///
 /// ```
 /// use hosted::{Context, Result, Service, StopSource};
@@ -42,50 +49,51 @@ use crate::error::Result;
 /// ```
 #[doc(alias("IHostedService", "BackgroundService", "GenServer", "IHostedLifecycleService"))]
 pub trait Service: Send + 'static {
-    /// Makes ready. Those that come after this service start when it has returned `Ok`.
+    /// Prepares the service. Its dependents start when this method has returned `Ok`.
     ///
     /// The default does nothing.
     ///
     /// # Errors
     ///
-    /// Any: the service has failed to start, and its `stop` is not called.
+    /// Any error means that the service failed to start. The host then does not call `stop`.
     #[doc(alias = "StartAsync")]
     fn start(&mut self, ctx: &Context) -> Result {
         let _ = ctx;
         Ok(())
     }
 
-    /// Does the work, until it is done or `ctx` says stop.
+    /// Does the work, until the work is done or a stop is requested through `ctx`.
     ///
     /// The default waits for the stop.
     ///
     /// # Errors
     ///
-    /// [`Stopped`](crate::Stopped) after a stop request is a clean end. Any other error is a failure.
+    /// After a stop request, [`Stopped`](crate::Stopped) is a clean end. Any other error is a failure of the service.
     #[doc(alias = "ExecuteAsync")]
     fn run(&mut self, ctx: &Context) -> Result {
         ctx.wait();
         Ok(())
     }
 
-    /// Cleans up after `run`, however that ended.
+    /// Cleans up after `run`, no matter how `run` ended.
     ///
-    /// In a stop `ctx` is stopped by now: each of its waits ends at once. [`Context::stop_deadline`] says how much time
-    /// there is.
+    /// During a shutdown the token of `ctx` is already stopped, so every wait on `ctx` returns at once.
+    /// [`Context::stop_deadline`] returns the instant by which this method should be done.
     ///
     /// The default does nothing.
     ///
     /// # Errors
     ///
-    /// Any: it is reported and keeps no other service from being stopped. A `Stopped` is an error like any other
-    /// here: what was to be cleaned up was not.
+    /// Any error is reported, and does not prevent other services from being stopped. `Stopped` is an error like any
+    /// other here, because the clean-up is incomplete.
     #[doc(alias = "StopAsync")]
     fn stop(&mut self, ctx: &Context) -> Result {
         let _ = ctx;
         Ok(())
     }
 
-    /// What is wrong with how the service was made: an error of the host's `start`, before any thread exists.
+    /// Returns what is wrong with the configuration of the service: an error of the host's `start`, before any thread
+    /// exists.
     #[doc(hidden)]
     fn flaw(&self) -> Option<String> {
         None
@@ -110,7 +118,7 @@ impl<S: Service + ?Sized> Service for Box<S> {
     }
 }
 
-/// A service whose `run` is `f`. .NET: a `BackgroundService` with its `ExecuteAsync`.
+/// Creates a service whose `run` is `f`. .NET: `BackgroundService` with its `ExecuteAsync`.
 ///
 /// ```
 /// use hosted::{Host, worker};
@@ -119,7 +127,7 @@ impl<S: Service + ?Sized> Service for Box<S> {
 /// let mut host = Host::new();
 /// host.add("poller", worker(|ctx| loop {
 ///     // poll something
-///     ctx.sleep(Duration::from_secs(5))?; // ends at once, as Err(Stopped), when a stop is asked for
+///     ctx.sleep(Duration::from_secs(5))?; // returns Err(Stopped) at once when a stop is requested
 /// }));
 /// host.start().unwrap();
 /// host.stop(Duration::from_secs(10)).unwrap();
@@ -140,9 +148,9 @@ impl<F: FnMut(&Context) -> Result + Send + 'static> Service for Worker<F> {
     }
 }
 
-/// A service whose `start` is `f` and which then is done: start-up work that those after it wait for.
+/// Creates a service whose `start` is `f`, and which then completes: start-up work that its dependents wait for.
 ///
-/// A migration, a cache to warm. When it fails, the host does not start. systemd: `Type=oneshot`.
+/// Use it for a migration or to fill a cache. If `f` fails, the host does not start. systemd: `Type=oneshot`.
 ///
 /// ```
 /// use hosted::{Host, task};
@@ -152,7 +160,7 @@ impl<F: FnMut(&Context) -> Result + Send + 'static> Service for Worker<F> {
 ///     // bring the schema up to date
 ///     Ok(())
 /// }));
-/// host.run().unwrap(); // ends by itself: everything has completed
+/// host.run().unwrap(); // returns, because every service has completed
 /// ```
 #[doc(alias = "oneshot")]
 pub fn task<F>(f: F) -> impl Service

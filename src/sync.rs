@@ -1,7 +1,7 @@
-//! The locks, atomics, threads and time that everything above is built of. No other file names a lock type, starts a
-//! thread or looks at the clock, so that a model checker's can stand in for these under the same signatures.
+//! Locks, atomics, threads and the clock. No other file names a lock type, starts a thread or reads the clock, so that
+//! the models can replace this file with the types of a model checker, under the same signatures.
 
-/// Of the host's own threads; a queue and a token hand out crossbeam's receivers, and name them.
+/// Channels between the threads of the host. Queues and tokens return crossbeam's receivers and name them directly.
 pub(crate) use crossbeam_channel as channel;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ pub(crate) use std::thread;
 
 use std::time::{Duration, Instant};
 
-/// Who is calling: tells a callback that drops its own guard from a stranger who must wait for it.
+/// The calling thread: distinguishes a callback that drops its own guard from another thread, which must wait.
 pub(crate) type Caller = thread::ThreadId;
 
 pub(crate) fn caller() -> Caller {
@@ -21,22 +21,22 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The instant `after` from now, or `None`: so far away that it is never reached.
+/// Returns the instant `after` from now, or `None` if that instant is too far away to be reached.
 pub(crate) fn deadline(after: Duration) -> Option<Instant> {
     now().checked_add(after)
 }
 
-/// The time left until `deadline`; `Duration::MAX` where there is none.
+/// Returns the time until `deadline`, or `Duration::MAX` if there is no deadline.
 pub(crate) fn left(deadline: Option<Instant>) -> Duration {
     deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
 }
 
-/// The time since `at`; none, where that is yet to come.
+/// Returns the time since `at`, or zero if `at` is in the future.
 pub(crate) fn since(at: Instant) -> Duration {
     now().saturating_duration_since(at)
 }
 
-/// One wait on `condvar`, until notified or `until`. False when the time ran out.
+/// Waits once on `condvar`, until it is notified or until `until`. Returns `false` if the time ran out.
 pub(crate) fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, until: Option<Instant>) -> bool {
     match until {
         None => {

@@ -4,11 +4,11 @@ use crate::clock::Clock;
 use crate::stop::StopToken;
 use std::time::{Duration, Instant};
 
-/// Ticks at a fixed rate, until the stop: an iterator whose `next` waits.
+/// Ticks at a fixed rate until the stop: an iterator whose `next` blocks until the next tick.
 ///
-/// The grid is laid when it is made ([`Context::ticks`](crate::Context::ticks)) and never moves: a late tick does not
-/// shift those after it. Ticks whose time passed while nobody asked for them come as one, with their number. The
-/// iterator ends at the stop, also when a tick is due. .NET's `PeriodicTimer`.
+/// [`Context::ticks`](crate::Context::ticks) fixes the grid of ticks, and the grid never moves: a late tick does not
+/// shift the ticks after it. Ticks that pass between two calls of `next` are returned as one tick that counts them.
+/// The iterator ends at the stop, even if a tick is due. .NET: `PeriodicTimer`.
 ///
 /// ```
 /// use hosted::testing::ManualClock;
@@ -26,12 +26,12 @@ use std::time::{Duration, Instant};
 /// ```
 #[doc(alias("PeriodicTimer", "interval"))]
 #[derive(Debug)]
-#[must_use = "ticks come only when asked for"]
+#[must_use = "iterators are lazy; call `next`"]
 pub struct Ticks {
     clock: Clock,
     token: StopToken,
     period: Duration,
-    /// When the next tick is due; `None` when that is later than an `Instant` can say.
+    /// When the next tick is due. `None` if that is later than an `Instant` can represent.
     next: Option<Instant>,
 }
 
@@ -39,20 +39,20 @@ pub struct Ticks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tick {
-    /// When it was due, on the clock of the context.
+    /// When the tick was due, by the clock of the context.
     pub scheduled: Instant,
-    /// How many ticks before it passed unseen.
+    /// The number of ticks that passed before this one without a call of `next`.
     pub missed: u32,
 }
 
 impl Ticks {
     pub(crate) fn new(clock: Clock, token: StopToken, period: Duration) -> Self {
-        assert!(!period.is_zero(), "a tick period of zero");
+        assert!(!period.is_zero(), "tick period must not be zero");
         let next = clock.now().checked_add(period);
         Ticks { clock, token, period, next }
     }
 
-    /// Lets the first tick be due now instead of after one period.
+    /// Makes the first tick due now, instead of after one period.
     pub fn immediately(mut self) -> Self {
         self.next = Some(self.clock.now());
         self
@@ -70,7 +70,7 @@ impl Iterator for Ticks {
         self.clock.sleep_until(next, &self.token).ok()?;
         let late = self.clock.now().saturating_duration_since(next);
         let missed = u32::try_from(late.as_nanos() / self.period.as_nanos()).unwrap_or(u32::MAX);
-        // Not beyond `now`, so it cannot overflow.
+        // The result is not later than `now`, so the addition cannot overflow.
         let scheduled = next + self.period * missed;
         self.next = scheduled.checked_add(self.period);
         Some(Tick { scheduled, missed })

@@ -135,7 +135,7 @@ fn ticks_are_traced_and_those_that_are_missed_or_fail_are_warnings() {
         clock.wait_for_sleepers(1);
         host.stop(LIMIT).unwrap();
     });
-    assert_eq!(of(&lines, "tick", ""), ["WARN service `pulse` missed 2 ticks", "TRACE service `pulse` ticks"]);
+    assert_eq!(of(&lines, "tick", ""), ["WARN service `pulse` missed 2 ticks", "TRACE service `pulse`: tick started"]);
     assert_eq!(of(&lines, "service", "no pulse"), ["WARN service `pulse` reports: no pulse"]);
 }
 

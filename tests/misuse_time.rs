@@ -177,7 +177,7 @@ fn ticks_without_a_period_are_a_panic_and_so_the_services_failure() {
         let mut host = Host::new();
         host.add("a", worker(|ctx| Ok(_ = ctx.ticks(Duration::ZERO).next())));
         let error = host.run_until(&StopToken::never()).unwrap_err();
-        let said = "service `a` panicked while running: a tick period of zero";
+        let said = "service `a` panicked while running: tick period must not be zero";
         assert_eq!(error.failures()[0].to_string(), said);
     });
 }
