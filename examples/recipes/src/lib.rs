@@ -19,10 +19,12 @@ pub const PROMPT: Duration = Duration::from_millis(50);
 /// The limit for calls that need a repeated interrupt, or that check for a stop only at intervals.
 pub const EDGE: Duration = Duration::from_millis(300);
 
-/// Starts and stops the service that `make` returns, twenty times, and prints its row of the table in `docs/recipes/README.md`.
+/// Starts and stops the service that `make` returns, twenty times, and prints its row of the table in
+/// `docs/recipes/README.md`.
 ///
-/// The row contains the program, the call that the service was blocked in, the median stop, the slowest stop, and the processor
-/// time that the service used while it waited. A stop lasts from the request until the service's thread has been joined.
+/// The row contains the program, the call that the service was blocked in, the median stop, the slowest stop, and the
+/// processor time that the service used while it waited. A stop lasts from the request until the service's thread has
+/// been joined.
 ///
 /// # Errors
 ///
@@ -34,7 +36,8 @@ pub fn measure<S: Service>(limit: Duration, mut make: impl FnMut() -> S) -> Resu
     measure_host(limit, STOP_TIMEOUT, add).map(drop)
 }
 
-/// Does the same with the one service that `add` adds to a host. Each stop has `timeout`. Returns the reports of the stops.
+/// Does the same with the one service that `add` adds to a host. Each stop has `timeout`. Returns the
+/// reports of the stops.
 ///
 /// # Errors
 ///
@@ -79,7 +82,7 @@ fn busy_for(time: Duration) -> Result<f64> {
 fn processor_time() -> Result<f64> {
     let mut sum = 0.0;
     for task in fs::read_dir("/proc/self/task")? {
-        let Ok(used) = fs::read_to_string(task?.path().join("schedstat")) else { continue }; // the thread has just exited
+        let Ok(used) = fs::read_to_string(task?.path().join("schedstat")) else { continue }; // just exited
         sum += used.split(' ').next().unwrap_or_default().parse::<f64>()?;
     }
     Ok(sum)

@@ -1,4 +1,5 @@
-//! The pages of `docs/recipes` and the programs agree: each program has one section, one row of measurements, and one link.
+//! The pages of `docs/recipes` and the programs agree: each program has one section, one row of measurements, and one
+//! link.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,9 +72,7 @@ fn every_section_and_every_row_has_a_program() {
     let rows =
         pages.iter().flat_map(|(page, text)| rows(text).into_iter().map(move |name| (page.as_str(), "row", name)));
     complain(sections.chain(rows).filter(|(_, _, name)| is_unknown(name)).map(|(page, kind, name)| {
-        format!(
-            "{name}: docs/recipes/{page} has a {kind} for it, and there is no src/bin/{name}.rs; write it or delete the {kind}"
-        )
+        format!("{name}: docs/recipes/{page} has a {kind} for it; write src/bin/{name}.rs or delete the {kind}")
     }));
 }
 

@@ -20,7 +20,7 @@ fn main() -> Result {
             // recipe
             let mut child = command.process_group(0).spawn()?; // its own process group, which its children join
             let mut output = BufReader::new(ctx.interruptible(child.stdout.take().ok_or("no pipe")?));
-            let read: Result = output.by_ref().lines().try_for_each(|line| Ok(seen.send(line?)?)); // returns at the stop
+            let read: Result = output.by_ref().lines().try_for_each(|line| Ok(seen.send(line?)?)); // ends at the stop
             let status = ctx.wait_child(&mut child, Duration::from_secs(5))?; // at the stop: SIGTERM, 5 s later SIGKILL
             drop(output); // only now: a child that writes to a closed pipe dies of SIGPIPE
             // end
@@ -34,7 +34,7 @@ fn main() -> Result {
     for process in texts.iter().flat_map(|text| text.split_whitespace()) {
         let killed = Instant::now();
         while lives(process) {
-            assert!(killed.elapsed() < Duration::from_secs(1), "process {process} is still alive"); // a signal takes a moment
+            assert!(killed.elapsed() < Duration::from_secs(1), "process {process} is alive"); // a signal takes a moment
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -15,7 +15,7 @@ fn main() -> Result {
             // recipe
             loop {
                 match file.try_lock() {
-                    Err(TryLockError::WouldBlock) => ctx.sleep(Duration::from_millis(20))?, // nothing signals when it is free
+                    Err(TryLockError::WouldBlock) => ctx.sleep(Duration::from_millis(20))?, // no signal when it is free
                     done => break Ok(done?),
                 }
             }

@@ -1,4 +1,4 @@
-//! Consumes from Kafka. A callback signals new messages to a channel, and the service waits for that channel or the stop.
+//! Consumes from Kafka. A callback signals new messages to a channel. The service waits for that channel or the stop.
 
 use crossbeam_channel::{bounded, select};
 use hosted::{Context, Result, worker};

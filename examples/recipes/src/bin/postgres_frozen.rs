@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::thread;
 use std::time::Duration;
 
-/// The host closes the connection when 100 ms are left. In a stop of ten seconds it would do so when one second is left.
+/// The host closes the connection when 100 ms of this time are left. With ten seconds, it would do so one second before
+/// the end.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
 fn main() -> Result {

@@ -17,7 +17,7 @@ fn main() -> Result {
         let path = port.name().unwrap();
         worker(move |ctx| {
             // recipe
-            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC; // does not wait for a carrier
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC; // waits for no carrier
             let stream = ctx.interruptible(File::from(open(&path, flags, Mode::empty())?));
             let _settings = serialport::new(&path, 9_600).open_native()?; // the settings belong to the port
             let lines = BufReader::new(stream).lines(); // ends at the stop
