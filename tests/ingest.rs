@@ -1,5 +1,5 @@
-//! The example `ingest` as a program: interrupted, killed, and looked at. What the catalogue should be, the test
-//! computes itself.
+//! Runs the example `ingest` as a program, interrupts it, kills it, and reads its page. The tests compute the expected
+//! catalogue on their own.
 #![cfg(unix)]
 #![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
 
@@ -43,14 +43,14 @@ fn interrupted_and_killed_at_any_point_it_ends_with_the_same_catalogue() {
 #[test]
 fn it_follows_the_tree_while_it_runs() {
     let dir = tree(30);
-    let db = dir.path().join("nested/catalogue.db"); // in the tree, and not in the catalogue
+    let db = dir.path().join("nested/catalogue.db"); // inside the tree, but not in the catalogue
     let mut ingest = Ingest::start(dir.path(), &["--db", db.to_str().unwrap()]);
     ingest.wait_for("started in");
     for round in 0..4 {
         change(dir.path(), round);
         let began = Instant::now();
         while rows(&db) != truth(dir.path()) && began.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_millis(10)); // between two looks
+            std::thread::sleep(Duration::from_millis(10)); // between two checks
         }
         assert_same(rows(&db), truth(dir.path()));
     }
@@ -64,11 +64,11 @@ fn a_file_that_changes_while_it_is_read_ends_as_it_is() {
     fs::write(&file, vec![0; 1 << 20]).unwrap();
     let mut ingest = Ingest::start(dir.path(), &["--every", "0.01"]);
     for n in 0..1000_u32 {
-        let mut content = vec![0; 1 << 20]; // always of the same size
+        let mut content = vec![0; 1 << 20]; // the size never changes
         content[..4].copy_from_slice(&n.to_le_bytes());
         fs::write(&file, &content).unwrap();
         if n % 50 == 49 {
-            ingest.wait_for("new or changed"); // no writing until it has been read again
+            ingest.wait_for("new or changed"); // pause the writes until the file has been read again
         }
     }
     drop(ingest);
@@ -85,7 +85,7 @@ fn a_file_that_cannot_be_read_is_a_row_with_its_error() {
     let mut command = Ingest::command(dir.path(), &["--once"]);
     if secret.metadata().unwrap().uid() == 0 {
         give_to_nobody(dir.path());
-        command.uid(NOBODY).gid(NOBODY); // root can read everything
+        command.uid(NOBODY).gid(NOBODY); // because root can read every file
     }
     let (code, report, log) = Ingest::spawn(command).end();
     assert_eq!(code, Some(0), "{log}");

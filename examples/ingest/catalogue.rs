@@ -1,4 +1,4 @@
-//! The catalogue: one SQLite table, a row for each file.
+//! The catalogue: one SQLite table with a row for each file.
 
 use crate::digest::Digest;
 use crate::job::{Job, Stamp};
@@ -7,15 +7,15 @@ use std::path::Path;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS files (
-        path BLOB PRIMARY KEY,   -- relative to the directory, byte for byte
+        path BLOB PRIMARY KEY,   -- relative to the directory, as bytes
         size INTEGER NOT NULL,
         mtime INTEGER NOT NULL,  -- nanoseconds since 1970
         lines INTEGER,
         words INTEGER,
         sha256 TEXT,
-        error TEXT               -- why it could not be read; then the three above are null
+        error TEXT               -- why the file is unreadable; lines, words and sha256 are then null
     ) WITHOUT ROWID;
-    DELETE FROM files WHERE error IS NOT NULL; -- each start tries again";
+    DELETE FROM files WHERE error IS NOT NULL; -- each start reads these files again";
 
 const PUT: &str = "REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)";
 const REMOVE: &str = "DELETE FROM files WHERE path = ? AND size = ? AND mtime = ?";
@@ -23,18 +23,18 @@ const SAME: &str = "SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime = 
 const TOTALS: &str = "
     SELECT count(*), coalesce(sum(size), 0), coalesce(sum(lines), 0), coalesce(sum(words), 0), count(error) FROM files";
 
-/// A path relative to the directory, as the bytes it has: not every path is text.
+/// A path relative to the directory, as bytes: a path need not be valid text.
 pub type PathBytes = Vec<u8>;
 
-/// What the store is told.
+/// A change of the catalogue, which the store writes.
 pub enum Change {
     Read(Job, Digest),
     Unreadable(Job, String),
-    /// The file that had this stamp is gone.
+    /// The file with this stamp no longer exists.
     Gone(PathBytes, Stamp),
 }
 
-/// The catalogue in numbers.
+/// The totals of the catalogue.
 pub struct Totals {
     pub files: i64,
     pub bytes: i64,
@@ -47,7 +47,7 @@ pub struct Totals {
 pub struct Catalogue(Connection);
 
 impl Catalogue {
-    /// Makes the database where there is none. With WAL, who reads and who writes do not wait for each other.
+    /// Creates the database if it does not exist. In WAL mode, readers and the writer do not block each other.
     pub fn create(db: &Path) -> Result<()> {
         let connection = Connection::open(db)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -56,12 +56,12 @@ impl Catalogue {
 
     pub fn open(db: &Path) -> Result<Self> {
         let connection = Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        // A loss of power may undo the last transactions; the next scan makes up for it.
+        // A power loss may undo the last transactions. The next scan finds these files again.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         Ok(Catalogue(connection))
     }
 
-    /// Writes all of `changes`, or none.
+    /// Writes all `changes` in one transaction, or none of them.
     pub fn write(&mut self, changes: &[Change]) -> Result<()> {
         let transaction = self.0.transaction()?;
         {
@@ -74,12 +74,12 @@ impl Catalogue {
         transaction.commit()
     }
 
-    /// Whether the file at `path` is in it as it is now.
+    /// Returns `true` if the catalogue has the file at `path` with this stamp.
     pub fn has(&self, path: &Path, stamp: Stamp) -> Result<bool> {
         self.0.prepare_cached(SAME)?.exists(params![bytes(path), stamp.size, stamp.mtime])
     }
 
-    /// Every file that is in it.
+    /// Returns every file in the catalogue.
     pub fn files<C: FromIterator<(PathBytes, Stamp)>>(&self) -> Result<C> {
         let mut files = self.0.prepare("SELECT path, size, mtime FROM files")?;
         files.query_map([], |row| Ok((row.get(0)?, Stamp { size: row.get(1)?, mtime: row.get(2)? })))?.collect()
@@ -92,7 +92,7 @@ impl Catalogue {
         })
     }
 
-    /// Some of the files that could not be read, and why.
+    /// Returns up to `at_most` unreadable files with their errors.
     pub fn unreadable(&self, at_most: u32) -> Result<Vec<(PathBytes, String)>> {
         let mut files = self.0.prepare("SELECT path, error FROM files WHERE error IS NOT NULL LIMIT ?")?;
         files.query_map([at_most], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
@@ -112,7 +112,7 @@ fn apply(change: &Change, put: &mut Statement, remove: &mut Statement) -> Result
     }
 }
 
-/// `path` as the catalogue has it.
+/// Returns `path` in the form in which the catalogue stores it.
 pub fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
 }

@@ -1,4 +1,4 @@
-//! `digest`: reads the files that are queued.
+//! `digest`: reads the queued files.
 
 use crate::catalogue::Change;
 use crate::job::{Job, Stamp};
@@ -11,10 +11,10 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// How much is read at once. Between two blocks, a digester looks whether its time is up.
+/// The size of one read. Between two reads, a digester checks its stop deadline.
 const BLOCK: usize = 64 * 1024;
 
-/// What is in a file.
+/// The digest of a file's content.
 pub struct Digest {
     pub lines: i64,
     pub words: i64,
@@ -32,13 +32,15 @@ impl Digester {
         Digester { dir: tree.dir().to_owned(), changes: changes.clone(), block: vec![0; BLOCK] }
     }
 
-    /// Reads one file and tells the store. `ctx` is that of a job: not stopped when a stop is asked for, because what
-    /// is queued is still read, but when the time to finish is up.
+    /// Reads one file and sends the result to the store.
+    ///
+    /// `ctx` is the context of a queued job. Its token stops at the stop deadline, not at the stop request, because the
+    /// digesters still read what is queued.
     pub fn digest(&mut self, job: Job, ctx: &Context) -> Result {
         let path = self.dir.join(job.claim.path());
         match read(&path, job.stamp, &mut self.block, ctx) {
             Ok(Some(digest)) => submit(Change::Read(job, digest), &self.changes, ctx),
-            Ok(None) => Ok(()), // changed meanwhile: its claim ends here, and the next scan finds it
+            Ok(None) => Ok(()), // the file has changed: drop its claim, so that the next scan finds it
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(_) if ctx.stop_requested() => Err(format!("no time left for {}", path.display()).into()),
             Err(error) => {
@@ -49,7 +51,7 @@ impl Digester {
     }
 }
 
-/// `None`: it is not the file any more that had this stamp.
+/// Returns `None` if the file no longer has this stamp.
 fn read(path: &Path, stamp: Stamp, block: &mut [u8], ctx: &Context) -> io::Result<Option<Digest>> {
     let is_same = |now: Metadata| Ok::<_, io::Error>(now.is_file() && Stamp::of(&now)? == stamp);
     if !is_same(fs::symlink_metadata(path)?)? {
@@ -78,7 +80,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Counts as `wc` does: line ends, and what is between white space.
+    /// Counts lines and words as `wc` does: line feeds, and runs of characters between white space.
     fn add(&mut self, block: &[u8]) {
         self.hash.update(block);
         for &byte in block {

@@ -1,4 +1,4 @@
-//! A file to be digested: `Job`, the `Claim` that keeps it from being queued twice, and the `Stamp` it had.
+//! A file to digest: its `Job`, the `Claim` that prevents a second job for it, and its `Stamp`.
 
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -8,17 +8,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What `scan` queues and the digesters take.
+/// A job that `scan` queues and a digester handles.
 pub struct Job {
     pub claim: Claim,
     pub stamp: Stamp,
 }
 
-/// What tells that a file has changed.
+/// The size and time of a file. A file has changed if its stamp has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     pub size: i64,
-    /// In nanoseconds since 1970.
+    /// Nanoseconds since 1970.
     pub mtime: i64,
 }
 
@@ -32,20 +32,22 @@ impl Stamp {
     }
 }
 
-/// Whether a file was last changed long enough ago for its next change to get another time: file systems count in
-/// ticks of some milliseconds. Only then does the same stamp after reading mean that nothing has changed.
+/// Returns `true` if the last change of a file is old enough that its next change gets a different time.
+///
+/// File systems count time in ticks of several milliseconds. For a younger file, an equal stamp after the read would
+/// not prove that the file is unchanged.
 pub fn is_settled(metadata: &Metadata) -> io::Result<bool> {
     const TICK: Duration = Duration::from_millis(50);
     let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_else(|ahead| ahead.duration());
     Ok(age > TICK)
 }
 
-/// The files that are in flight: queued, being read, or on the way to the catalogue.
+/// The files in flight: queued, being read, or on their way to the catalogue.
 #[derive(Clone, Default)]
 pub struct Claims(Arc<Mutex<HashSet<Arc<Path>>>>);
 
 impl Claims {
-    /// Claims the file at `path`, unless it is in flight.
+    /// Claims the file at `path`. Returns `None` if the file is already in flight.
     pub fn claim(&self, path: &Path) -> Option<Claim> {
         let path: Arc<Path> = path.into();
         let claims = self.0.clone();
@@ -57,15 +59,17 @@ impl Claims {
     }
 }
 
-/// A file that is in flight for as long as this lives. It travels with the work and is dropped when the row is written,
-/// or wherever the work ends before: then the next scan finds the file again.
+/// Marks a file as in flight until the claim is dropped.
+///
+/// The claim moves along with the work. It is dropped when the store has written the row. If the work fails earlier,
+/// the claim is dropped there, and the next scan finds the file again.
 pub struct Claim {
     path: Arc<Path>,
     claims: Claims,
 }
 
 impl Claim {
-    /// Relative to the directory.
+    /// Returns the path relative to the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -1,4 +1,4 @@
-//! `retention`: removes the rows of files that are gone.
+//! `retention`: removes the rows of files that no longer exist.
 
 use crate::catalogue::{Catalogue, Change, PathBytes, bytes};
 use crate::job::Stamp;
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the last sweep found nothing that is gone.
+/// `true` if the last sweep found no row to remove.
 #[derive(Clone, Default)]
 pub struct Tidy(Arc<AtomicBool>);
 
 impl Tidy {
     pub fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed) // nothing else hangs on it
+        self.0.load(Ordering::Relaxed) // `Relaxed` is enough: no other data depends on the flag
     }
 
     fn set(&self, tidy: bool) {
@@ -37,7 +37,7 @@ impl Retention {
         Retention { tree: tree.clone(), db: db.to_owned(), changes, tidy }
     }
 
-    /// Tells the store of every file that the catalogue has and the tree has not.
+    /// Sends the store a removal for every file that the catalogue has and the tree has not.
     pub fn sweep(&self, ctx: &Context) -> Result {
         let gone = self.gone(ctx)?;
         self.tidy.set(gone.is_empty());
@@ -50,7 +50,7 @@ impl Retention {
         Ok(())
     }
 
-    /// Nothing is said to be gone from where one cannot look: scan tells of it.
+    /// Returns the missing files. Files in an unreadable directory do not count: `scan` reports that directory.
     fn gone(&self, ctx: &Context) -> Result<HashMap<PathBytes, Stamp>> {
         let mut rows: HashMap<_, _> = Catalogue::open(&self.db)?.files()?;
         for entry in self.tree.files() {

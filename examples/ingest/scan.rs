@@ -1,4 +1,4 @@
-//! `scan`: walks the tree and queues what is new or has changed.
+//! `scan`: walks the tree and queues new and changed files.
 
 use crate::catalogue::Catalogue;
 use crate::job::{Claims, Job, Stamp, is_settled};
@@ -13,15 +13,15 @@ pub struct Scanner {
     db: PathBuf,
     jobs: Queue<Job>,
     claims: Claims,
-    /// The directories that cannot be read: each is told of once.
+    /// The errors that have been reported: each unreadable directory is reported once.
     told: HashSet<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// Its row is as it is now.
+    /// The catalogue has the file with its current stamp.
     UpToDate,
-    /// In flight, or changed just now: a later scan looks again.
+    /// The file is in flight or changed a moment ago. A later scan checks it again.
     Unsettled,
     Queued,
 }
@@ -32,7 +32,7 @@ impl Scanner {
         Scanner { tree, db, jobs, claims, told: HashSet::new() }
     }
 
-    /// Looks at every file once. True: all of them are in the catalogue as they are.
+    /// Checks every file once. Returns `true` if the catalogue is up to date.
     pub fn scan(&mut self, ctx: &Context) -> Result<bool> {
         let catalogue = Catalogue::open(&self.db)?;
         let (mut settled, mut queued) = (true, 0);
@@ -58,7 +58,7 @@ impl Scanner {
         Ok(settled)
     }
 
-    /// The claim comes first: from then on the row of the file stays as it is.
+    /// Checks one file. The claim comes first, because from then on nobody else changes the row of the file.
     fn look(&self, path: &Path, metadata: &Metadata, catalogue: &Catalogue, ctx: &Context) -> Result<Seen> {
         let Some(claim) = self.claims.claim(path) else { return Ok(Seen::Unsettled) };
         let stamp = Stamp::of(metadata)?;

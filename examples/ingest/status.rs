@@ -1,4 +1,4 @@
-//! How it goes: what the page and `/status.json` show.
+//! The status that the page and `/status.json` show.
 
 use crate::catalogue::{Catalogue, Totals};
 use crate::job::{Claims, Job};
@@ -6,7 +6,7 @@ use hosted::{Context, HostState, Queue, Result, ServiceStatus};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Where all of it is read from.
+/// The sources that a status is read from.
 pub struct Sources {
     pub dir: PathBuf,
     pub db: PathBuf,
@@ -14,13 +14,13 @@ pub struct Sources {
     pub claims: Claims,
 }
 
-/// All of it, at one moment.
+/// The status of the program at one moment.
 pub struct Status {
     pub dir: PathBuf,
     pub host: HostState,
     pub services: Vec<ServiceStatus>,
     pub totals: Totals,
-    /// Some of them.
+    /// The first few unreadable files with their errors.
     pub unreadable: Vec<(String, String)>,
     pub queued: usize,
     pub in_flight: usize,

@@ -1,4 +1,4 @@
-//! `store`: the only one who writes to the catalogue, a batch at a time.
+//! `store`: the only service that writes to the catalogue. It writes in batches.
 
 use crate::catalogue::{Catalogue, Change};
 use crossbeam_channel::{Receiver, Sender, select};
@@ -7,7 +7,7 @@ use std::iter::once;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// How many changes go into one transaction.
+/// The maximum number of changes in one transaction.
 const BATCH: usize = 256;
 
 pub struct Store {
@@ -20,7 +20,7 @@ impl Store {
         Store { db: db.to_owned(), accepted }
     }
 
-    /// Writes `first`, and whatever else has come meanwhile, in one transaction. Then it lets go of the claims.
+    /// Writes `first` and the changes that are waiting behind it in one transaction. Then it drops their claims.
     fn write(&self, first: Change, catalogue: &mut Catalogue) -> Result {
         let batch: Vec<Change> = once(first).chain(self.accepted.try_iter().take(BATCH - 1)).collect();
         catalogue.write(&batch)?;
@@ -30,14 +30,14 @@ impl Store {
 }
 
 impl Service for Store {
-    /// A connection for each run: a restart begins with a new one. What a failed run had taken is found again by the
-    /// next scan.
+    /// Opens a connection for each run, so that a restart begins with a new one. The next scan finds the files whose
+    /// changes a failed run had received but not written.
     fn run(&mut self, ctx: &Context) -> Result {
         let mut catalogue = Catalogue::open(&self.db)?;
         while let Ok(first) = ctx.recv(&self.accepted) {
             self.write(first, &mut catalogue)?;
         }
-        // Asked to stop: all who send have ended before, so what is in the channel is all there will be.
+        // A stop was requested. The senders have already stopped, so the channel receives no further changes.
         let time_is_up = || ctx.stop_deadline().is_some_and(|deadline| Instant::now() >= deadline);
         while !time_is_up() {
             let Ok(first) = self.accepted.try_recv() else { break };
@@ -48,10 +48,10 @@ impl Service for Store {
     }
 }
 
-/// Hands `change` to the store. While there is no room it waits, for as long as `ctx` is not stopped.
+/// Sends `change` to the store. Blocks while the channel is full, until `ctx` is stopped.
 pub fn submit(change: Change, changes: &Sender<Change>, ctx: &Context) -> Result {
     select! {
-        send(changes, change) -> _ => Ok(()), // without a store it has failed for good, and the host is stopping
+        send(changes, change) -> _ => Ok(()), // an error: the store has failed for good, and the host stops
         recv(ctx.done()) -> _ => Err(Stopped.into()),
     }
 }

@@ -1,11 +1,11 @@
-//! The tree of files: what `scan` and `retention` walk.
+//! The tree of files that `scan` and `retention` walk.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
-/// A directory and all below it, but for the catalogue itself.
+/// A directory and everything below it, except the catalogue itself.
 #[derive(Clone)]
 pub struct Tree {
     dir: PathBuf,
@@ -27,7 +27,7 @@ impl Tree {
         &self.dir
     }
 
-    /// Every regular file. Symlinks are not followed; what disappears meanwhile is left out.
+    /// Returns every regular file. The walk does not follow symlinks and skips files that disappear during it.
     pub fn files(&self) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
         WalkDir::new(&self.dir).into_iter().filter(|entry| match entry {
             Ok(entry) => entry.file_type().is_file() && !self.own.iter().any(|own| own == entry.path()),
@@ -35,7 +35,7 @@ impl Tree {
         })
     }
 
-    /// `path` as the catalogue has it: relative to the directory.
+    /// Returns `path` relative to the directory, as the catalogue stores it.
     pub fn relative<'p>(&self, path: &'p Path) -> &'p Path {
         path.strip_prefix(&self.dir).unwrap_or(path)
     }

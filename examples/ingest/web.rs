@@ -1,4 +1,4 @@
-//! `web`: shows how it goes, as a page for people and as JSON for programs.
+//! `web`: shows the status as a page for people and as JSON for programs.
 
 use crate::page::page;
 use crate::status::Sources;
@@ -14,7 +14,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub struct Web {
     port: u16,
     sources: Sources,
-    /// From `start` to the end of the `run` that follows.
+    /// The listening server, from `start` until `run` takes it.
     server: Option<Arc<Server>>,
 }
 
@@ -31,7 +31,7 @@ impl Web {
         });
         let header = Header::from_bytes("Content-Type", kind).expect("three constants that are headers");
         let response = Response::from_string(body).with_status_code(status).with_header(header);
-        _ = request.respond(response); // who asked may have gone meanwhile
+        _ = request.respond(response); // the client may have closed the connection
     }
 
     fn find(&self, request: &Request, ctx: &Context) -> Result<(u16, &'static str, String)> {
@@ -47,7 +47,7 @@ impl Web {
 }
 
 impl Service for Web {
-    /// Ready when it listens: so a port that is taken fails the start.
+    /// Binds the port, so that a port that is in use fails the start.
     fn start(&mut self, _: &Context) -> Result {
         let server = Server::http((Ipv4Addr::LOCALHOST, self.port))?;
         log::info!("how it goes: http://{}/", server.server_addr());

@@ -1,4 +1,4 @@
-//! The example `ingest`, run as a program.
+//! Runs the example `ingest` as a program.
 
 use crossbeam_channel::{Receiver, unbounded};
 use serde_json::Value;
@@ -8,21 +8,21 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes.
+/// A limit for every wait, so that a hang becomes a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program, running. It is killed when this is dropped.
+/// The running program. Dropping it kills the program.
 pub struct Ingest {
     pub child: Child,
     lines: Receiver<String>,
-    /// The lines that have been looked at.
+    /// The lines that `wait_for` has read so far.
     log: String,
-    /// Where its page is, once it has said so.
+    /// The address of the page, once the log has shown it.
     address: Option<String>,
 }
 
 impl Ingest {
-    /// The binary of the example, which `cargo test` builds beside this one.
+    /// Returns a command for the binary of the example, which `cargo test` builds beside this test.
     pub fn bare(args: &[&str]) -> Command {
         let test = std::env::current_exe().unwrap();
         let program = test.ancestors().nth(2).unwrap().join("examples/ingest");
@@ -54,7 +54,7 @@ impl Ingest {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }
 
-    /// The next line of its log that contains `text`.
+    /// Waits for the next log line that contains `text`, and returns it.
     pub fn wait_for(&mut self, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -96,7 +96,7 @@ impl Ingest {
         }
     }
 
-    /// Its exit code, its stdout, and its stderr.
+    /// Waits for the exit. Returns the exit code, stdout and stderr.
     pub fn end(mut self) -> (Option<i32>, String, String) {
         let mut report = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
@@ -108,12 +108,12 @@ impl Ingest {
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        _ = self.child.kill(); // it may have ended
+        _ = self.child.kill(); // fails if the program has already exited
         _ = self.child.wait();
     }
 }
 
-/// Lets it run until there is nothing new.
+/// Runs the program until the catalogue is up to date.
 pub fn once(dir: &Path) {
     let (code, _, log) = Ingest::start(dir, &["--once"]).end();
     assert_eq!(code, Some(0), "{log}");

@@ -1,4 +1,4 @@
-//! A tree of files for `ingest`, and what its catalogue should be.
+//! A tree of files for `ingest`, and its expected catalogue.
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
@@ -14,11 +14,11 @@ use tempfile::TempDir;
 
 pub const NOBODY: u32 = 65534;
 
-/// What the catalogue says of a file: its size, lines, words and digest, or its error.
+/// A row of the catalogue: the size of a file, and its lines, words and digest, or its error.
 pub type Row = (i64, Result<(i64, i64, String), String>);
 pub type Rows = BTreeMap<Vec<u8>, Row>;
 
-/// A tree with `n` small files, and all that is special.
+/// Creates a tree with `n` small files and one file of each special kind.
 pub fn tree(n: usize) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |path: &str| dir.path().join(path);
@@ -36,7 +36,7 @@ pub fn tree(n: usize) -> TempDir {
     dir
 }
 
-/// A change of each kind; another one each round.
+/// Makes one change of each kind. Each round changes different files.
 pub fn change(dir: &Path, round: usize) {
     let small = |i: usize| dir.join(["", "nested", "nested/deeper"][i % 4]).join(format!("{i}.txt"));
     let i = 4 * round;
@@ -66,7 +66,7 @@ pub fn rows(db: &Path) -> Rows {
     rows.query_map([], row).unwrap().map(Result::unwrap).collect()
 }
 
-/// Every file that should be in the catalogue, by its name there.
+/// Returns the path of every file that belongs in the catalogue, by its name there.
 pub fn paths(dir: &Path) -> BTreeMap<Vec<u8>, PathBuf> {
     let mut paths = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -95,7 +95,7 @@ pub fn truth(dir: &Path) -> Rows {
     paths(dir).into_iter().map(|(name, path)| (name, row(&path))).collect()
 }
 
-/// Says where they differ, and not all that they are.
+/// Asserts that both are equal. A failure shows only the rows that differ.
 pub fn assert_same(rows: Rows, truth: Rows) {
     let wrong = |(name, row): &(&Vec<u8>, &Row)| truth.get(*name) != Some(*row);
     let name = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
@@ -104,7 +104,7 @@ pub fn assert_same(rows: Rows, truth: Rows) {
     assert!(wrong.is_empty() && missing.is_empty(), "wrong or stale: {wrong:?}, missing: {missing:?}");
 }
 
-/// The same digests as GNU's, where that is installed.
+/// Compares the digests with those of GNU `sha256sum`, if it is installed.
 pub fn compare_with_sha256sum(dir: &Path) {
     let (rows, paths) = (rows(&dir.join(".ingest.db")), paths(dir));
     let Ok(output) = Command::new("sha256sum").arg("-z").args(paths.values()).output() else { return };

@@ -1,31 +1,34 @@
-//! What every recipe shares: stopping it twenty times while it is blocked, and saying what that took.
+//! The measurement that all recipes share: stop a blocked service twenty times and print how long the stops took.
 
-use hosted::{Host, Report, Result, Service, State};
+use hosted::{Host, Report, Result, Service, ServiceState};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-/// How often a recipe is started and stopped.
+/// How often the measurement starts and stops a recipe.
 pub const ROUNDS: usize = 20;
-/// How long a service is left alone before it is stopped, so that it sits in its call.
+/// The time between start and stop, in which the service reaches its blocking call.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long the first one is watched doing nothing.
+/// How long the measurement observes the first service while it is idle.
 const IDLE: Duration = Duration::from_secs(1);
-/// Far from every limit: what does not end is reported, with what it is blocked in.
+/// Far above every limit: a service that does not stop is reported with the call that it is blocked in.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Calls that hear of the stop end within this.
+/// The limit for calls that the stop wakes directly.
 pub const PROMPT: Duration = Duration::from_millis(50);
-/// Those that have to be asked again, or look up only now and then.
+/// The limit for calls that need a repeated interrupt, or that check for a stop only at intervals.
 pub const EDGE: Duration = Duration::from_millis(300);
 
-/// Starts and stops the service that `make` gives, twenty times, and prints a row of the table in RECIPES.md: the program, what
-/// the service was blocked in, the median and the slowest stop (from the request until its thread has been joined), and how much of
-/// a processor the waiting took.
+/// Starts and stops the service that `make` returns, twenty times, and prints its row of the table in
+/// `docs/recipes/README.md`.
+///
+/// The row contains the program, the call that the service was blocked in, the median stop, the slowest stop, and the
+/// processor time that the service used while it waited. A stop lasts from the request until the service's thread has
+/// been joined.
 ///
 /// # Errors
 ///
-/// If the median is over `limit`, or a stop was not graceful.
+/// Returns an error if the median exceeds `limit`, or if a stop was not graceful.
 pub fn measure<S: Service>(limit: Duration, mut make: impl FnMut() -> S) -> Result {
     let add = |host: &mut Host| {
         host.add("recipe", make());
@@ -33,11 +36,12 @@ pub fn measure<S: Service>(limit: Duration, mut make: impl FnMut() -> S) -> Resu
     measure_host(limit, STOP_TIMEOUT, add).map(drop)
 }
 
-/// The same of the one service that `add` adds to a host; the stop has `timeout`. What the stops reported.
+/// Does the same with the one service that `add` adds to a host. Each stop has `timeout`. Returns the
+/// reports of the stops.
 ///
 /// # Errors
 ///
-/// As of [`measure`].
+/// Returns an error in the same cases as [`measure`].
 pub fn measure_host(limit: Duration, timeout: Duration, mut add: impl FnMut(&mut Host)) -> Result<Vec<Report>> {
     let (mut blocked_in, mut idle, mut took, mut reports) = (String::new(), 0.0, Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -49,12 +53,12 @@ pub fn measure_host(limit: Duration, timeout: Duration, mut add: impl FnMut(&mut
             idle = busy_for(IDLE)?;
             blocked_in = host.handle().services()[0].blocked_now().unwrap_or_default();
         }
-        if host.handle().services()[0].state != State::Running {
-            return Err("it was not running any more when it was to be stopped".into());
+        if host.handle().services()[0].state != ServiceState::Running {
+            return Err("the service exited before the measurement could stop it".into());
         }
-        let asked = Instant::now();
+        let requested = Instant::now();
         reports.push(host.stop(timeout)?);
-        took.push(asked.elapsed());
+        took.push(requested.elapsed());
     }
     took.sort();
     let (median, slowest) = (took[ROUNDS / 2], took[ROUNDS - 1]);
@@ -62,31 +66,29 @@ pub fn measure_host(limit: Duration, timeout: Duration, mut add: impl FnMut(&mut
     let name = Path::new(&program).file_name().unwrap_or_default().display();
     println!("| {name} | {} | {} | {} | {idle:.2} % |", shortened(&blocked_in), millis(median), millis(slowest));
     if median > limit {
-        return Err(
-            format!("half of the stops took over {}, and {} is the limit", millis(median), millis(limit)).into()
-        );
+        return Err(format!("median stop of {} exceeds the limit of {}", millis(median), millis(limit)).into());
     }
     Ok(reports)
 }
 
-/// How much of a processor all threads of this program use for that long, in per cent.
+/// Returns the processor time that all threads of this program use during `time`, in per cent of one processor.
 fn busy_for(time: Duration) -> Result<f64> {
     let before = processor_time()?;
     thread::sleep(time);
     Ok((processor_time()? - before) * 100.0 / time.as_nanos() as f64)
 }
 
-/// What all threads of this program have used, in nanoseconds.
+/// Returns the processor time that all threads of this program have used so far, in nanoseconds.
 fn processor_time() -> Result<f64> {
     let mut sum = 0.0;
     for task in fs::read_dir("/proc/self/task")? {
-        let Ok(used) = fs::read_to_string(task?.path().join("schedstat")) else { continue }; // it has just ended
+        let Ok(used) = fs::read_to_string(task?.path().join("schedstat")) else { continue }; // just exited
         sum += used.split(' ').next().unwrap_or_default().parse::<f64>()?;
     }
     Ok(sum)
 }
 
-/// The call, without for how long: that is about this measurement.
+/// Returns the call without its duration, which says only how long the measurement waited.
 fn shortened(blocked_in: &str) -> &str {
     blocked_in.split(" for at least").next().unwrap_or(blocked_in)
 }

@@ -1,4 +1,4 @@
-//! A child process that has one of its own, which holds their output: its lines, until the stop, which ends both.
+//! Reads the lines that a child process writes. The stop terminates the child and the grandchild that shares its pipe.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, ROUNDS, measure};
@@ -18,15 +18,15 @@ fn main() -> Result {
         command.args(["-c", "trap 'echo bye; exit 0' TERM; sleep 3600 & echo $$ $!; wait"]).stdout(Stdio::piped());
         worker(move |ctx| {
             // recipe
-            let mut child = command.process_group(0).spawn()?; // its own group, where its children are too
+            let mut child = command.process_group(0).spawn()?; // its own process group, which its children join
             let mut output = BufReader::new(ctx.interruptible(child.stdout.take().ok_or("no pipe")?));
             let read: Result = output.by_ref().lines().try_for_each(|line| Ok(seen.send(line?)?)); // ends at the stop
-            let status = ctx.wait_child(&mut child, Duration::from_secs(5))?; // at the stop SIGTERM, 5 s later SIGKILL
-            drop(output); // not before: a child that says goodbye to a closed pipe dies of SIGPIPE
+            let status = ctx.wait_child(&mut child, Duration::from_secs(5))?; // at the stop: SIGTERM, 5 s later SIGKILL
+            drop(output); // only now: a child that writes to a closed pipe dies of SIGPIPE
             // end
             assert!(status.success(), "{status}");
             ctx.check()?;
-            read.and(Err(format!("it ended by itself: {status}").into()))
+            read.and(Err(format!("the child exited on its own: {status}").into()))
         })
     })?;
     let texts: Vec<String> = texts.try_iter().collect();
@@ -34,14 +34,14 @@ fn main() -> Result {
     for process in texts.iter().flat_map(|text| text.split_whitespace()) {
         let killed = Instant::now();
         while lives(process) {
-            assert!(killed.elapsed() < Duration::from_secs(1), "process {process} is left"); // a signal takes a moment
+            assert!(killed.elapsed() < Duration::from_secs(1), "process {process} is alive"); // a signal takes a moment
             thread::sleep(Duration::from_millis(1));
         }
     }
     Ok(())
 }
 
-/// Whether a process of that number is there, and no mere entry that its parent has not looked at.
+/// Returns `true` if the process exists and is not a zombie.
 fn lives(process: &str) -> bool {
     fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

@@ -1,4 +1,4 @@
-//! A `Condvar` of the standard library: the stop takes the lock and notifies.
+//! Waits on a `Condvar` of the standard library. The stop callback takes the mutex and notifies.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, measure};
@@ -12,7 +12,7 @@ fn main() -> Result {
             let waker = shared.clone();
             // recipe
             let _wake = ctx.on_stop(move || {
-                drop(waker.0.lock()); // so that the waiter is either before its look at the token, or already waiting
+                drop(waker.0.lock()); // afterwards the waiter sees the stop, or is waiting
                 waker.1.notify_all();
             });
             let jobs = more.wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty() && !ctx.stop_requested()).unwrap();

@@ -1,4 +1,4 @@
-//! The lock of a file that another process has: asked for again and again, until the stop.
+//! Waits for a file lock that another descriptor holds, by trying again until the stop.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, measure};
@@ -15,7 +15,7 @@ fn main() -> Result {
             // recipe
             loop {
                 match file.try_lock() {
-                    Err(TryLockError::WouldBlock) => ctx.sleep(Duration::from_millis(20))?, // nobody tells when
+                    Err(TryLockError::WouldBlock) => ctx.sleep(Duration::from_millis(20))?, // no signal when it is free
                     done => break Ok(done?),
                 }
             }

@@ -1,4 +1,4 @@
-//! A consumer of Kafka: its callback says that there is more, and beside that one waits for the stop.
+//! Consumes from Kafka. A callback signals new messages to a channel. The service waits for that channel or the stop.
 
 use crossbeam_channel::{bounded, select};
 use hosted::{Context, Result, worker};
@@ -10,11 +10,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use recipes::{PROMPT, measure};
 use std::time::Duration;
 
-/// Shorter than `max.poll.interval.ms`: who does not poll that long is put out of the group.
+/// Shorter than `max.poll.interval.ms`: the broker removes a consumer that does not poll for that long from its group.
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn main() -> Result {
-    let cluster = MockCluster::new(1)?; // librdkafka's own
+    let cluster = MockCluster::new(1)?; // the mock broker of librdkafka
     cluster.create_topic("news", 1, 1)?;
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", cluster.bootstrap_servers()).set("auto.offset.reset", "earliest");
@@ -48,14 +48,14 @@ fn consume(consumer: &mut BaseConsumer, ctx: &Context) -> Result {
     // end
     consumer.close_queue()?;
     while !consumer.closed() {
-        consumer.poll(Duration::from_millis(1)); // its drop would do the same, but look every 100 ms
+        consumer.poll(Duration::from_millis(1)); // `drop` would do the same, but polls only every 100 ms
     }
     Ok(())
 }
 
 fn handle_all(consumer: &BaseConsumer) -> Result {
     while let Some(message) = consumer.poll(Duration::ZERO) {
-        assert_eq!(message?.payload(), Some(&b"the first"[..])); // there is no other
+        assert_eq!(message?.payload(), Some(&b"the first"[..])); // the only message
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A subscriber of MQTT, over a stream whose reads end at the stop while its writes go on.
+//! Subscribes to an MQTT topic over a stream whose reads return at the stop. Writes still work afterwards.
 
 use hosted::{Context, Interruptible, Result, worker};
 use mqtt::packet::{
@@ -23,9 +23,9 @@ fn subscribe(port: u16, ctx: &Context) -> Result {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     // recipe
     let mut broker = ctx.interruptible(stream);
-    let outcome = listen(&mut broker, ctx); // its reads end at the stop
-    let goodbye = send(&mut broker, &DisconnectPacket::new()); // writes do not: no last will
-    outcome.and(goodbye) // the first error of the two
+    let outcome = listen(&mut broker, ctx); // reads return at the stop
+    let goodbye = send(&mut broker, &DisconnectPacket::new()); // writes still work: no last will
+    outcome.and(goodbye) // the first of the two errors
     // end
 }
 
@@ -39,7 +39,7 @@ fn listen(broker: &mut Interruptible<TcpStream>, ctx: &Context) -> Result {
         if !ctx.wait_readable(broker, KEEP_ALIVE / 2)? {
             send(broker, &PingreqPacket::new())?;
         } else if let VariablePacket::PublishPacket(message) = VariablePacket::decode(broker)? {
-            assert_eq!(message.payload(), b"the first"); // there is no other
+            assert_eq!(message.payload(), b"the first"); // the only message
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Changes in a directory, told by `notify`: into a channel, and received until the stop.
+//! Receives changes of a directory from the crate `notify` until the stop.
 
 use hosted::{Result, worker};
 use notify::{RecursiveMode, Watcher};
@@ -19,7 +19,7 @@ fn main() -> Result {
             let (sender, events) = crossbeam_channel::unbounded();
             let mut watcher = notify::recommended_watcher(sender)?;
             watcher.watch(&directory, RecursiveMode::NonRecursive)?;
-            let changes = iter::from_fn(|| ctx.recv(&events).ok()); // each, until the stop
+            let changes = iter::from_fn(|| ctx.recv(&events).ok()); // ends at the stop
             // end
             fs::write(&file, "new")?;
             for change in changes {

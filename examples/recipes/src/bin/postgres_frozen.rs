@@ -1,4 +1,4 @@
-//! A query on a PostgreSQL that is frozen (SIGSTOP): no cancel comes through, and its connection is shut down.
+//! Queries a PostgreSQL server that is frozen (SIGSTOP). A cancel has no effect, so the host closes the connection.
 
 use hosted::{Context, Result, worker};
 use libpq::{Connection, Status};
@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::thread;
 use std::time::Duration;
 
-/// With 100 ms of it left comes the last resort. Of a stop of ten seconds, that is with one second left.
+/// The host closes the connection when 100 ms of this time are left. With ten seconds, it would do so one second before
+/// the end.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
 fn main() -> Result {
@@ -17,7 +18,7 @@ fn main() -> Result {
         // end
     })?;
     for report in reports {
-        assert!(!report.services[0].disconnected.is_empty(), "{report}"); // a cancel under way may be cut as well
+        assert!(!report.services[0].disconnected.is_empty(), "{report}"); // the host may also close a cancel connection
     }
     Ok(())
 }
@@ -27,20 +28,20 @@ fn query(ctx: &Context) -> Result {
     let server = Server(Pid::from_raw(connection.backend_pid().try_into()?).ok_or("no process")?);
     let cancel = format!("SELECT pg_cancel_backend({})", connection.backend_pid());
     let _cancel = ctx.on_stop_repeating(Duration::from_millis(10), move || {
-        _ = Connection::new("").map(|other| other.exec(&cancel)); // true, it says, and nothing happens
+        _ = Connection::new("").map(|other| other.exec(&cancel)); // returns `true` and has no effect
     });
     let result = thread::scope(|scope| {
         scope.spawn(|| server.freeze_in_query());
         connection.exec("SELECT pg_sleep(3600)")
     });
-    ctx.check()?; // the server has hung up, so it seems
+    ctx.check()?; // libpq reports that the server closed the connection
     if result.status() != Status::TuplesOk {
         return Err(result.error_message()?.unwrap_or_default().into());
     }
     Ok(())
 }
 
-/// The process that serves a connection.
+/// The server process of one connection.
 struct Server(Pid);
 
 impl Server {
@@ -56,6 +57,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        _ = kill_process(self.0, Signal::CONT); // it hears of the cancel, finds nobody there, and ends
+        _ = kill_process(self.0, Signal::CONT); // it then handles the cancel, finds the connection closed, and exits
     }
 }

@@ -1,4 +1,4 @@
-//! `LISTEN` of PostgreSQL: wait for the connection's descriptor, then see what has come.
+//! Receives PostgreSQL notifications (`LISTEN`) until the stop, by waiting for the connection's descriptor.
 
 use filedescriptor::FileDescriptor;
 use hosted::{Context, Result, worker};
@@ -10,11 +10,11 @@ fn main() -> Result {
 }
 
 fn listen(ctx: &Context) -> Result {
-    let connection = Connection::new("")?; // PGHOST and the like say where
+    let connection = Connection::new("")?; // the address comes from PGHOST and related variables
     connection.exec("LISTEN news");
     connection.exec("NOTIFY news, 'the first'");
     // recipe
-    let socket = FileDescriptor::dup(&connection.socket()?)?; // libpq tells only its number
+    let socket = FileDescriptor::dup(&connection.socket()?)?; // libpq exposes only its number
     loop {
         connection.consume_input()?;
         handle_all(&connection)?;
@@ -25,7 +25,7 @@ fn listen(ctx: &Context) -> Result {
 
 fn handle_all(connection: &Connection) -> Result {
     while let Some(notification) = connection.notifies() {
-        assert_eq!(notification.extra()?, "the first"); // there is no other
+        assert_eq!(notification.extra()?, "the first"); // the only notification
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A long query of PostgreSQL: the server cancels it, asked through a second connection.
+//! Runs a long PostgreSQL query. At the stop, a second connection asks the server to cancel it.
 
 use hosted::{Context, Result, worker};
 use libpq::{Connection, Status};
@@ -11,14 +11,14 @@ fn main() -> Result {
 }
 
 fn query(ctx: &Context) -> Result {
-    let connection = Connection::new("")?; // PGHOST and the like say where
+    let connection = Connection::new("")?; // the address comes from PGHOST and related variables
     // recipe
     let cancel = format!("SELECT pg_cancel_backend({})", connection.backend_pid());
     let _cancel = ctx.on_stop_repeating(Duration::from_millis(10), move || {
         _ = Connection::new("").map(|other| other.exec(&cancel));
     });
     let result = connection.exec("SELECT pg_sleep(3600)");
-    ctx.check()?; // the error of a stop is a clean end
+    ctx.check()?; // a clean exit if the stop caused the error
     // end
     if result.status() != Status::TuplesOk {
         return Err(result.error_message()?.unwrap_or_default().into());
@@ -26,11 +26,11 @@ fn query(ctx: &Context) -> Result {
     Ok(())
 }
 
-/// Not one of the queries goes on at the server.
+/// Returns an error if the server still runs one of the queries.
 fn nothing_is_left() -> Result {
     let left = "SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%pg_sleep%' AND state = 'active'";
     match Connection::new("")?.exec(left).ntuples() {
         0 => Ok(()),
-        some => Err(format!("{some} queries still run at the server").into()),
+        some => Err(format!("the server still runs {some} queries").into()),
     }
 }

@@ -1,4 +1,4 @@
-//! A parallel loop of `rayon`: each item looks at the token.
+//! Runs a parallel loop of `rayon`. Each item checks the token.
 
 use hosted::{Result, worker};
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ fn main() -> Result {
     })
 }
 
-/// Some microseconds of a processor's time.
+/// Uses a processor for a few microseconds.
 fn work_on(n: u64) -> Result {
     black_box((0..1000).fold(n, |sum, i| sum.rotate_left(7) ^ i));
     Ok(())

@@ -1,4 +1,4 @@
-//! `BLPOP` of Redis: the server ends it, asked through a second connection.
+//! Waits in the Redis command `BLPOP`. At the stop, a second connection asks the server to unblock the first.
 
 use hosted::{Context, Result, worker};
 use recipes::{PROMPT, measure};
@@ -25,7 +25,7 @@ fn work(client: Client, ctx: &Context) -> Result {
     // end
     while !ctx.stop_requested() {
         match connection.blpop("jobs", 0.0) {
-            Ok(job) => assert_eq!(job, Some(["jobs".into(), "the first".into()])), // there is no other
+            Ok(job) => assert_eq!(job, Some(["jobs".into(), "the first".into()])), // the only job
             Err(_) if ctx.stop_requested() => break,                               // unblocked
             Err(error) => return Err(error.into()),
         }

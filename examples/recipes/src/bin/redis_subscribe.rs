@@ -1,4 +1,4 @@
-//! `SUBSCRIBE` of Redis: the stop comes as a message, through a channel that is ours alone.
+//! Receives Redis messages (`SUBSCRIBE`). The stop arrives as a message on a private channel.
 
 use hosted::{Context, Result, worker};
 use recipes::{PROMPT, measure};
@@ -18,9 +18,9 @@ fn listen(client: Client, ctx: &Context) -> Result {
     let mut connection = client.get_connection()?;
     let mut other = client.get_connection()?;
     // recipe
-    let stop = format!("stop:{}", connection.client_id()?); // nobody else's on this server
+    let stop = format!("stop:{}", connection.client_id()?); // unique on this server
     let mut news = connection.as_pubsub();
-    news.subscribe(&["news", &stop])?; // from here on what is published waits for us
+    news.subscribe(&["news", &stop])?; // on return, the server has confirmed both
     let _wake = ctx.on_stop_repeating(Duration::from_millis(10), move || {
         _ = client.get_connection().and_then(|mut other| other.publish(&stop, ""));
     });
@@ -29,6 +29,6 @@ fn listen(client: Client, ctx: &Context) -> Result {
     loop {
         let message = news.get_message()?;
         ctx.check()?;
-        assert_eq!(message.get_payload_bytes(), b"the first"); // there is no other
+        assert_eq!(message.get_payload_bytes(), b"the first"); // the only message
     }
 }

@@ -1,4 +1,4 @@
-//! A database of SQLite that another connection has locked: waiting for it ends at the stop.
+//! Waits for an SQLite database that another connection has locked, until the stop.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, measure};
@@ -15,12 +15,12 @@ fn main() -> Result {
         worker(move |ctx| {
             // recipe
             let token = ctx.stop_token().clone();
-            db.busy_handler(Some(move |_| token.sleep(Duration::from_millis(20)).is_ok()))?; // and try again
+            db.busy_handler(Some(move |_| token.sleep(Duration::from_millis(20)).is_ok()))?; // `true`: try again
             let done = db.execute("INSERT INTO orders VALUES (1)", []);
-            ctx.check()?; // the error of a stop is a clean end
+            ctx.check()?; // a clean exit if the stop caused the error
             done?;
             // end
-            Err("nobody had locked it".into())
+            Err("the database was not locked".into())
         })
     })
 }

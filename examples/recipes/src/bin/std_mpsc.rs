@@ -1,4 +1,4 @@
-//! A channel of the standard library: the stop drops its last sender.
+//! Receives from a channel of the standard library. The stop callback drops the last sender.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, ROUNDS, measure};
@@ -13,8 +13,8 @@ fn main() -> Result {
             // recipe
             let (sender, jobs) = mpsc::channel();
             let sender = Arc::new(sender);
-            let producer = Arc::downgrade(&sender); // sends through `upgrade`, and keeps no sender
-            let _close = ctx.on_stop(move || drop(sender)); // the last one: `jobs` ends
+            let producer = Arc::downgrade(&sender); // sends through `upgrade`, so it keeps no sender alive
+            let _close = ctx.on_stop(move || drop(sender)); // the last sender: `jobs` ends
             // end
             thread::spawn(move || producer.upgrade().map(|sender| sender.send("hello")));
             for job in jobs {

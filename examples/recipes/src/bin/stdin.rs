@@ -1,4 +1,4 @@
-//! Lines of the standard input, until the stop.
+//! Reads lines from the standard input until the stop.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, ROUNDS, measure};
@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::mpsc;
 
 fn main() -> Result {
-    // So that it does not matter what this program's own is: nobody closes this one.
+    // Replace the standard input by a pipe that nobody closes, so that the result does not depend on the caller.
     let (input, mut output) = io::pipe()?;
     rustix::stdio::dup2_stdin(input)?;
     let (seen, lines) = mpsc::channel();
@@ -17,7 +17,7 @@ fn main() -> Result {
         let seen = seen.clone();
         worker(move |ctx| {
             // recipe
-            let input = File::from(io::stdin().as_fd().try_clone_to_owned()?); // `io::stdin()` itself reads ahead
+            let input = File::from(io::stdin().as_fd().try_clone_to_owned()?); // `io::stdin()` buffers
             for line in BufReader::new(ctx.interruptible(input)).lines() {
                 seen.send(line?)?;
             }

@@ -1,4 +1,4 @@
-//! `read` of a stream, here a whole line: it ends at the stop, and what is written then still goes out.
+//! Reads lines from a stream until the stop. Writes still work after the stop, so the peer gets a goodbye.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, measure};
@@ -19,9 +19,9 @@ fn main() -> Result {
             // recipe
             let read = BufReader::new(ctx.interruptible(&stream))
                 .lines()
-                .try_for_each(|line| writeln!(&stream, "you said {}", line?)); // ends at the stop
-            let goodbye = writeln!(&stream, "bye"); // writes go on
-            read.and(goodbye)?; // the error of a stop is a clean end
+                .try_for_each(|line| writeln!(&stream, "you said {}", line?)); // returns at the stop
+            let goodbye = writeln!(&stream, "bye"); // writes still work
+            read.and(goodbye)?; // through `?`, the error of a stop is a clean exit
             // end
             Ok(())
         })

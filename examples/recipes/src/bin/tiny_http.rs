@@ -1,4 +1,4 @@
-//! An HTTP server with `tiny_http`, which waits for requests: the stop unblocks it.
+//! Serves HTTP with `tiny_http`. The stop callback unblocks the thread that waits for requests.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, measure};
@@ -17,7 +17,7 @@ fn main() -> Result {
         worker(move |ctx| {
             // recipe
             let waker = server.clone();
-            let _wake = ctx.on_stop(move || waker.unblock()); // as many calls as threads that receive
+            let _wake = ctx.on_stop(move || waker.unblock()); // one call for each receiving thread
             for request in server.incoming_requests() {
                 request.respond(Response::from_string("hello"))?;
             }

@@ -1,4 +1,4 @@
-//! A WebSocket with `tungstenite`: the read ends at the stop, and the peer is told.
+//! Reads from a WebSocket with `tungstenite` until the stop, then sends the peer a close frame.
 
 use hosted::{Interruptible, Result, worker};
 use recipes::{PROMPT, measure};
@@ -16,12 +16,12 @@ fn main() -> Result {
         worker(move |ctx| {
             let tcp = ctx.connect(address, None)?;
             let connected = tungstenite::client("ws://localhost/", ctx.interruptible(tcp));
-            ctx.check()?; // an error of the handshake hides the stop
+            ctx.check()?; // the handshake's error hides the stop
             let (mut socket, _) = connected?;
             // recipe
-            let outcome = echo(&mut socket); // its reads end at the stop
+            let outcome = echo(&mut socket); // reads return at the stop
             if ctx.stop_requested() {
-                _ = socket.close(None); // writes go on: who is still there hears that we leave
+                _ = socket.close(None); // writes still work: the peer gets a close frame
             }
             // end
             outcome
@@ -33,19 +33,19 @@ fn main() -> Result {
     Ok(())
 }
 
-/// Gives back what the peer says, until it leaves.
+/// Sends each message back until the peer closes the connection.
 fn echo(socket: &mut WebSocket<Interruptible<TcpStream>>) -> Result {
     loop {
         match socket.read() {
             Ok(message @ (Message::Text(_) | Message::Binary(_))) => socket.send(message)?,
-            Ok(_) => {} // pings and the peer's `Close` are answered by the library
+            Ok(_) => {} // the library answers pings and the peer's `Close`
             Err(Error::ConnectionClosed) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// A server that says one thing, and gives back what the client had to say.
+/// Accepts one client, sends it a message, and returns the two messages that the client sends.
 fn greet(listener: &TcpListener) -> Result<[Message; 2]> {
     let mut client = tungstenite::accept(listener.accept()?.0)?;
     client.send(Message::from("hello"))?;

@@ -1,4 +1,4 @@
-//! `recv` of a datagram socket: waits for the next one, or the stop.
+//! Receives datagrams until the stop.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, ROUNDS, measure};
@@ -14,10 +14,10 @@ fn main() -> Result {
         worker(move |ctx| {
             let mut bytes = [0; 1500];
             // recipe
-            socket.set_nonblocking(true)?; // a datagram with a bad checksum is announced, then dropped
+            socket.set_nonblocking(true)?; // the kernel may announce a datagram and then drop it
             while ctx.wait_readable(&socket, None)? {
                 if let Ok((length, from)) = socket.recv_from(&mut bytes) {
-                    _ = socket.send_to(&bytes[..length], from).map_err(|error| ctx.report(error));
+                    _ = socket.send_to(&bytes[..length], from).map_err(|error| ctx.report_error(error));
                 }
             }
             // end

@@ -1,4 +1,4 @@
-//! An HTTP request with `ureq` whose answer does not come: the stop shuts the agent down.
+//! Waits for an HTTP response with `ureq`. The stop callback shuts the agent down.
 
 use hosted::{Result, worker};
 use recipes::{PROMPT, measure};
@@ -14,19 +14,19 @@ fn main() -> Result {
         let url = url.clone();
         worker(move |ctx| {
             // recipe
-            let agent = ureq::agent(); // of this run: once shut down, it stays so
+            let agent = ureq::agent(); // one for each run: `shutdown` is final
             let closer = agent.clone();
             let _close = ctx.on_stop(move || closer.shutdown());
             let text = agent.get(&url).call().and_then(|mut answer| answer.body_mut().read_to_string());
-            ctx.check()?; // the error of a stop is a clean end
+            ctx.check()?; // a clean exit if the stop caused the error
             let text = text?;
             // end
-            Err(format!("it was answered: {text}").into())
+            Err(format!("the server answered: {text}").into())
         })
     })
 }
 
-/// A server that sends the half of its answer and then no more.
+/// Sends the first half of each response and nothing more.
 fn answer_in_part(listener: &TcpListener) -> Result {
     let mut clients = Vec::new();
     for client in listener.incoming() {

@@ -1,4 +1,4 @@
-//! A subscriber of ZeroMQ: `zmq::poll` takes the token's descriptor beside the socket.
+//! Subscribes with ZeroMQ. `zmq::poll` waits for the socket and for the token's descriptor.
 
 use hosted::{Context, Result, worker};
 use recipes::{PROMPT, measure};
@@ -30,7 +30,7 @@ fn listen(ctx: &Context) -> Result {
 
 fn receive_all(news: &zmq::Socket) -> Result {
     while news.get_events()?.contains(POLLIN) {
-        assert_eq!(news.recv_bytes(0)?, b"the first"); // there is no other
+        assert_eq!(news.recv_bytes(0)?, b"the first"); // the only message
     }
     Ok(())
 }
