@@ -1,7 +1,8 @@
-//! Prints `listening on 127.0.0.1:` with a port, and tells the time to whoever connects, until ctrl-c.
+//! Prints `listening on 127.0.0.1:` with a port, and sends the time to each client, until ctrl-c.
 //!
-//! A `TcpListener` that blocks in `accept` knows nothing of the stop. With the feature `io` the `Context` accepts, and that
-//! ends at the stop; without it (so also on Windows) `on_stop` connects to the listener, and so wakes it.
+//! `TcpListener::accept` does not notice a stop request. With the feature `io`, the `Context` accepts the
+//! connections and returns when a stop is requested. Without the feature, for example on Windows, a stop callback
+//! connects to the listener and so wakes it.
 
 use hosted::{Context, Host, Result, worker};
 use std::io::Write;
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn main() -> Result {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let listener = TcpListener::bind("127.0.0.1:0")?; // a port that is taken is said before anything starts
+    let listener = TcpListener::bind("127.0.0.1:0")?; // fails here, before any service starts, if the port is in use
     let mut host = Host::new();
     host.add("clock", worker(move |ctx| serve(&listener, ctx)));
     let report = host.run()?;
@@ -23,7 +24,7 @@ fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     println!("listening on {}", listener.local_addr()?);
     for client in ctx.incoming(listener) {
         if let Err(error) = tell_time(client?) {
-            ctx.report(error); // a client who has gone is no reason to end
+            ctx.report(error); // a client that has disconnected must not stop the service
         }
     }
     Ok(())
@@ -31,11 +32,11 @@ fn serve(listener: &TcpListener, ctx: &Context) -> Result {
 
 #[cfg(not(feature = "io"))]
 fn serve(listener: &TcpListener, ctx: &Context) -> Result {
-    let address = listener.local_addr()?; // of one bound to 0.0.0.0, connect to 127.0.0.1 and its port
+    let address = listener.local_addr()?; // if it is 0.0.0.0, connect to 127.0.0.1 instead
     let _wake = ctx.on_stop(move || drop(TcpStream::connect_timeout(&address, Duration::from_secs(1))));
     println!("listening on {address}");
     for client in listener.incoming() {
-        ctx.check()?; // asked to stop: the client is we ourselves
+        ctx.check()?; // if a stop is requested, the client is our own callback
         if let Err(error) = tell_time(client?) {
             ctx.report(error);
         }

@@ -1,7 +1,7 @@
 //! Prints `frame 1` to `frame 10` from the program's own main loop, with the mails that a service has found.
 //!
-//! A program that keeps its main thread (a window, a game, a console) starts the host, does its own work, and stops
-//! it. No signal handler is installed.
+//! A game, a window or a console needs the main thread for itself. Such a program starts the host, runs its own
+//! loop, and stops the host. It installs no signal handler.
 
 use hosted::{Host, Restart, worker};
 use std::sync::Arc;
@@ -24,9 +24,9 @@ fn main() -> Result<(), hosted::HostError> {
         }),
     )
     .restart(Restart::on_failure());
-    host.start()?; // every service is ready, or none is left running
+    host.start()?; // every service is ready, or no service is left running
 
-    let stopping = host.handle().stopping(); // a service that fails for good asks this loop to end
+    let stopping = host.handle().stopping(); // stops when a service fails for good
     for frame in 1..=10 {
         if stopping.sleep(Duration::from_millis(100)).is_err() {
             break;
@@ -34,12 +34,12 @@ fn main() -> Result<(), hosted::HostError> {
         println!("frame {frame}, unread mails: {}", unread.load(Ordering::Relaxed));
     }
 
-    let report = host.stop(Duration::from_secs(10))?; // every thread is joined, or named
+    let report = host.stop(Duration::from_secs(10))?; // joins every thread, or names it in the error
     println!("{report}");
     Ok(())
 }
 
-/// Asks the mail server.
+/// Stands for a request to the mail server.
 fn new_mails() -> hosted::Result<u32> {
     Ok(1)
 }

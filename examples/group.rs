@@ -1,14 +1,14 @@
-//! Prints `session 1: 21.5 degrees`, meets a garbled line, and goes on with `session 2: 22.5 degrees` on a new channel.
+//! Prints `session 1: 21.5 degrees`, reads a garbled line, and continues with `session 2: 22.5 degrees`.
 //!
-//! Services that stand and fall together: when the decoder fails, the reader is stopped too, and the restart makes
-//! both anew, with all that they share.
+//! A group restarts its services together. When the decoder fails, the group stops the reader too. The restart then
+//! makes a new decoder, a new reader and a new channel between them.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use hosted::{Context, Host, RecvError, Restart, Result, group, worker};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Somebody else's device, which knows nothing of sessions.
+/// Stands for a device outside the program. It does not know about sessions.
 type SerialPort = Arc<Mutex<std::vec::IntoIter<&'static str>>>;
 
 fn main() -> Result {
@@ -29,18 +29,18 @@ fn main() -> Result {
         }),
     )
     .restart(Restart::on_failure());
-    let report = host.run()?; // ends when both have completed
+    let report = host.run()?; // returns when both services have completed
     println!("{report}");
     Ok(())
 }
 
 fn read(port: &SerialPort, sender: &Sender<&'static str>, ctx: &Context) -> Result {
     loop {
-        ctx.sleep(Duration::from_millis(200))?; // the device's time
+        ctx.sleep(Duration::from_millis(200))?; // stands for the time that the device takes
         let line = port.lock().map_err(|_| "a reader panicked at the port")?.next();
         match line {
             Some(line) => sender.send(line)?,
-            None => return Ok(()), // unplugged. The sender goes with this service, and so the decoder completes too
+            None => return Ok(()), // unplugged; dropping the sender completes the decoder too
         }
     }
 }

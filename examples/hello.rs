@@ -20,6 +20,6 @@ fn main() -> Result<(), hosted::HostError> {
             Ok(())
         }),
     );
-    host.run()?; // until ctrl-c: the greeter stops first, then the mailer empties its queue
+    host.run()?; // at ctrl-c, the greeter stops first; then the mailer handles the rest of its queue
     Ok(())
 }

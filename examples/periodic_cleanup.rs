@@ -1,6 +1,7 @@
-//! Prints `removed upload-1.part` and so on when abandoned uploads are a second old, and ends when none is left.
+//! Prints `removed upload-1.part` and so on when abandoned uploads are a second old, and exits when no upload is left.
 //!
-//! `every` calls a function at a fixed rate. A call that fails is logged and counted, and the next one comes.
+//! `every` calls a function at a fixed rate. If a call fails, the host logs and counts the error, and the next call
+//! comes on schedule.
 
 use hosted::{Context, Host, every};
 use std::fs;
@@ -29,19 +30,19 @@ fn main() -> hosted::Result {
 fn clean_up(uploads: &Path, ctx: &Context) -> hosted::Result {
     let mut kept = 0;
     for entry in fs::read_dir(uploads)? {
-        ctx.check()?; // a directory of a million files does not hold up a stop
+        ctx.check()?; // a directory with a million files does not delay the stop
         let entry = entry?;
         let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
         if age < MAX_AGE {
             kept += 1;
         } else if let Err(error) = fs::remove_file(entry.path()) {
-            ctx.report(error); // logged and counted: no reason to leave the other files alone
+            ctx.report(error); // logs and counts the error; the other files are still removed
         } else {
             println!("removed {}", entry.file_name().to_string_lossy());
         }
     }
     if kept == 0 {
-        ctx.host().request_stop(); // a real clean-up would go on
+        ctx.host().request_stop(); // a real clean-up would continue
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Prints `EUR/USD 1.0842 after 3 restarts`: the first three connections are closed by the server, the fourth holds.
 //!
-//! Each failure is logged with the time until the next attempt, which doubles. A service that has failed ten times
-//! in a row has failed for good, and ends the host.
+//! The host logs each failure with the time until the next attempt. This time doubles with each restart. If the
+//! service still fails after ten restarts in a row, it has failed for good, and the host stops.
 
 use hosted::{Context, Host, Restart, Result, worker};
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +17,7 @@ fn main() -> Result {
         Restart::on_failure()
             .backoff(Duration::from_millis(200)..=Duration::from_secs(5))
             .give_up_after(10)
-            .stable_after(Duration::from_secs(60)), // a run this long forgets the failures before it
+            .stable_after(Duration::from_secs(60)), // a run of this length resets the count
     );
     let report = host.run()?;
     println!("{report}");
@@ -32,16 +32,16 @@ fn follow_rates(server: SocketAddr, ctx: &Context) -> Result {
         return Err("the server closed the connection".into());
     }
     println!("{} after {} restarts", line.trim_end(), ctx.restarts());
-    Ok(()) // one rate is enough here
+    Ok(()) // this example needs only one rate
 }
 
-/// Somebody else's program: it closes its first three connections without a word.
+/// Stands for a server outside the program. It closes its first three connections without an answer.
 fn start_flaky_server() -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
         for mut client in listener.incoming().flatten().skip(3) {
-            writeln!(client, "EUR/USD 1.0842").ok(); // a client that has gone is no loss
+            writeln!(client, "EUR/USD 1.0842").ok(); // the client may have disconnected
         }
     });
     Ok(address)

@@ -1,6 +1,7 @@
 //! Prints `loaded 0 readings`, then `saved 5 readings`; in a second run `loaded 5 readings`, then `saved 10 readings`.
 //!
-//! A service with state: `start` makes ready, `run` does the work, `stop` cleans up, however `run` ended.
+//! A service with state: `start` prepares it, `run` does the work, and `stop` cleans up. The host calls `stop` even
+//! if `run` failed.
 
 use hosted::{Context, Host, Result, Service};
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ struct Logbook {
 }
 
 impl Service for Logbook {
-    /// Ready when it returns: only then does the next service start. An error here keeps the host from starting.
+    /// The service is ready when `start` returns `Ok`. The services after it start then. An error keeps the host from
+    /// starting.
     fn start(&mut self, _: &Context) -> Result {
         self.readings = match fs::read_to_string(&self.file) {
             Ok(text) => text.lines().map(str::parse).collect::<std::result::Result<_, _>>()?,
@@ -24,7 +26,7 @@ impl Service for Logbook {
         Ok(())
     }
 
-    /// Ends by itself after five readings, and before when a stop is asked for.
+    /// Returns after five readings, or earlier if a stop is requested.
     fn run(&mut self, ctx: &Context) -> Result {
         for _ in ctx.ticks(Duration::from_millis(200)).take(5) {
             self.readings.push(read_thermometer());
@@ -32,7 +34,7 @@ impl Service for Logbook {
         Ok(())
     }
 
-    /// Called once for every `start` that succeeded, also after an error or a panic in `run`.
+    /// The host calls `stop` once for each `start` that returned `Ok`, even after an error or a panic in `run`.
     fn stop(&mut self, _: &Context) -> Result {
         let lines: Vec<String> = self.readings.iter().map(f32::to_string).collect();
         fs::write(&self.file, lines.join("\n"))?;
@@ -47,7 +49,7 @@ fn main() -> Result {
     for _ in 0..2 {
         let mut host = Host::new();
         host.add("logbook", Logbook { file: file.clone(), readings: Vec::new() });
-        host.run()?; // until ctrl-c, or until every service has completed
+        host.run()?; // returns after ctrl-c, or when every service has completed
     }
     fs::remove_file(file)?;
     Ok(())

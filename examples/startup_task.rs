@@ -1,6 +1,7 @@
 //! Prints `the schema is at version 3`, then `the cache holds 3 prices`, and only then `tea costs 3.20`.
 //!
-//! A task is start-up work: what is added after it waits until it is done, and does not start when it fails.
+//! A task is start-up work. The services added after it start when the task has completed. If the task fails, they
+//! do not start.
 
 use hosted::{Context, Host, Result, task, worker};
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ fn main() -> Result {
 
 fn migrate(ctx: &Context) -> Result {
     for version in 1..=3 {
-        ctx.sleep(Duration::from_millis(300))?; // the database's time: a ctrl-c ends it between two steps
+        ctx.sleep(Duration::from_millis(300))?; // stands for the database; ctrl-c stops the migration between two steps
         println!("the schema is at version {version}");
     }
     Ok(())
@@ -44,7 +45,7 @@ fn load_prices() -> Prices {
 fn serve(cache: &OnceLock<Prices>, ctx: &Context) -> Result {
     let prices = cache.get().ok_or("the shop was started before its prices were there")?;
     for article in ["tea", "cake"] {
-        ctx.sleep(Duration::from_millis(200))?; // until the next customer comes
+        ctx.sleep(Duration::from_millis(200))?; // stands for the time until the next customer comes
         println!("{article} costs {:.2}", prices[article]);
     }
     Ok(())

@@ -1,6 +1,7 @@
-//! Prints `saved 3 readings` for each full batch, whatever is there every half second, and at the end `8 saved in all`.
+//! Prints `saved 3 readings` for each full batch, smaller batches every half second, and at the end `8 saved in all`.
 //!
-//! A service that waits for several things at once: messages, a timer, and the stop, which is one more channel.
+//! The service waits for messages, a timer and the stop request at the same time. The stop request is one more
+//! channel of the `select!`.
 
 use crossbeam_channel::{Receiver, bounded, select, tick};
 use hosted::{Context, Host, Result, worker};
@@ -32,19 +33,19 @@ fn record(readings: &Receiver<f64>, ctx: &Context) -> Result {
         select! {
             recv(readings) -> reading => batch.push(reading?),
             recv(flush) -> _ => saved += save(&mut batch),
-            recv(ctx.done()) -> _ => break, // never has a message: it disconnects at the stop
+            recv(ctx.done()) -> _ => break, // receives no message; disconnects when a stop is requested
         }
         if batch.len() == FULL {
             saved += save(&mut batch);
         }
     }
-    batch.extend(readings.try_iter()); // what was published before the stop
+    batch.extend(readings.try_iter()); // the readings that were sent before the stop
     saved += save(&mut batch);
     println!("{saved} saved in all");
     Ok(())
 }
 
-/// Empties the batch into the database.
+/// Moves the batch into the database. Returns the number of readings.
 fn save(batch: &mut Vec<f64>) -> usize {
     let count = batch.drain(..).count();
     if count > 0 {

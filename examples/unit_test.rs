@@ -1,7 +1,7 @@
-//! Prints `a week makes 7 backups`, after milliseconds, and `a stop ends the wait: Err(Stopped)`.
+//! Prints `a week makes 7 backups` after a few milliseconds, and `a stop ends the wait: Err(Stopped)`.
 //!
-//! A service is tested without a host and without sleeping: a context of one's own, and a clock that the test moves.
-//! The test at the end: `cargo test --example unit_test`.
+//! The test needs no host and does not sleep. It makes a context itself and moves a manual clock. Run the test at
+//! the end of this file with `cargo test --example unit_test`.
 
 use hosted::testing::ManualClock;
 use hosted::{Context, Result, Service, StopSource};
@@ -18,12 +18,12 @@ impl Service for NightlyBackup {
     fn run(&mut self, ctx: &Context) -> Result {
         loop {
             ctx.sleep(DAY)?;
-            self.made += 1; // the backup
+            self.made += 1; // stands for the backup
         }
     }
 }
 
-/// How many backups there are after `days`, and how the service ended when it was asked to stop.
+/// Returns the number of backups after `days`, and the result of the service after a stop request.
 fn backups_after(days: u32) -> (u32, Result) {
     let (time, stop) = (ManualClock::new(), StopSource::new());
     let ctx = Context::new("backup", stop.token()).with_clock(time.clock());
@@ -34,7 +34,7 @@ fn backups_after(days: u32) -> (u32, Result) {
             time.wait_for_sleepers(1);
             time.advance(DAY);
         }
-        time.wait_for_sleepers(1); // the last night's backup is made
+        time.wait_for_sleepers(1); // the service sleeps again, so the last backup is made
         stop.request_stop();
         running.join()
     });

@@ -1,6 +1,6 @@
-//! Prints `http://127.0.0.1:` with a port, and serves a page there that names the services, until ctrl-c.
+//! Prints `http://127.0.0.1:` with a port, and serves a page that lists the services, until ctrl-c.
 //!
-//! The server's `recv` blocks and knows nothing of the stop: `on_stop` unblocks it.
+//! The server's `recv` does not notice a stop request. A stop callback unblocks it.
 
 use hosted::{Context, Host, Result, every, worker};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tiny_http::{Response, Server};
 
 fn main() -> Result {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let server = Arc::new(Server::http("127.0.0.1:0")?); // a port that is taken is said before anything starts
+    let server = Arc::new(Server::http("127.0.0.1:0")?); // fails here, before any service starts, if the port is in use
     let visits = Arc::new(AtomicU64::new(0));
     let counted = visits.clone();
 
@@ -22,7 +22,7 @@ fn main() -> Result {
             Ok(())
         }),
     );
-    host.add("web", worker(move |ctx| serve(&server, &visits, ctx))); // added last: it stops first
+    host.add("web", worker(move |ctx| serve(&server, &visits, ctx))); // the last service stops first
     let report = host.run()?;
     println!("{report}");
     Ok(())
@@ -35,14 +35,14 @@ fn serve(server: &Arc<Server>, visits: &AtomicU64, ctx: &Context) -> Result {
     loop {
         let request = match server.recv() {
             Ok(request) => request,
-            Err(_) if ctx.stop_requested() => return Ok(()), // unblocked
+            Err(_) if ctx.stop_requested() => return Ok(()), // the stop callback unblocked `recv`
             Err(error) => return Err(error.into()),
         };
         visits.fetch_add(1, Ordering::Relaxed);
         let rows = ctx.host().services().into_iter();
         let page: String = rows.map(|service| format!("{:12} {}\n", service.name, service.state)).collect();
         if let Err(error) = request.respond(Response::from_string(page)) {
-            ctx.report(error); // a visitor who has gone is no reason to end
+            ctx.report(error); // a visitor who has disconnected must not stop the service
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Prints `printed invoice-1001.txt` and so on, for each file that it finds in a spool directory, until ctrl-c.
 //!
-//! A worker is a loop on a thread of its own, with a context that says when to stop. Put more files into the
-//! directory while it runs.
+//! A worker is a loop on its own thread. Its context tells the loop when to stop. Put more files into the directory
+//! while the program runs.
 
 use hosted::{Context, Host, worker};
 use std::fs;
@@ -20,7 +20,7 @@ fn main() -> hosted::Result {
     let mut host = Host::new();
     let watched = spool.clone();
     host.add("printer", worker(move |ctx| print_files(&watched, ctx)));
-    let report = host.run()?; // until ctrl-c
+    let report = host.run()?; // returns after ctrl-c
     println!("{report}");
 
     fs::remove_dir_all(spool)?;
@@ -32,9 +32,9 @@ fn print_files(spool: &Path, ctx: &Context) -> hosted::Result {
         match next_file(spool)? {
             Some(file) => {
                 print_file(&file);
-                fs::remove_file(&file)?; // an error that gets out is the service's failure, and ends the host
+                fs::remove_file(&file)?; // an error fails the service and stops the host
             }
-            None => ctx.sleep(Duration::from_millis(500))?, // ends at once when a stop is asked for
+            None => ctx.sleep(Duration::from_millis(500))?, // returns at once when a stop is requested
         }
     }
     Ok(())
@@ -47,6 +47,6 @@ fn next_file(spool: &Path) -> hosted::Result<Option<PathBuf>> {
 }
 
 fn print_file(file: &Path) {
-    std::thread::sleep(Duration::from_millis(200)); // the printer's time: a sheet under way is finished
+    std::thread::sleep(Duration::from_millis(200)); // stands for the printer; a stop does not interrupt a sheet
     println!("printed {}", file.file_name().unwrap_or_default().to_string_lossy());
 }

@@ -215,7 +215,30 @@ pub mod testing {
     pub use crate::clock::ManualClock;
 }
 
-/// The README's examples, compiled.
+/// The pages whose programs `cargo test --doc` compiles and runs. The pages are not in the published package.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    macro_rules! pages {
+        ($($(#[$only_with:meta])? $page:ident = $file:literal;)*) => {
+            $($(#[$only_with])? #[doc = include_str!(concat!("../", $file))] struct $page;)*
+        };
+    }
+
+    pages! {
+        Readme = "README.md";
+        GuideFirstService = "docs/guide/first-service.md";
+        GuideState = "docs/guide/state.md";
+        GuideStartupWork = "docs/guide/startup-work.md";
+        GuidePeriodicWork = "docs/guide/periodic-work.md";
+        GuideQueues = "docs/guide/queues.md";
+        GuideRestart = "docs/guide/restart.md";
+        GuideGroups = "docs/guide/groups.md";
+        GuideEmbedding = "docs/guide/embedding.md";
+        GuideTesting = "docs/guide/testing.md";
+        #[cfg(all(feature = "io", target_os = "linux"))]
+        GuideBlockingCalls = "docs/guide/blocking-calls.md";
+        #[cfg(feature = "disconnect")]
+        GuideHungServices = "docs/guide/hung-services.md";
+        GuideOperations = "docs/guide/operations.md";
+    }
+}
