@@ -100,8 +100,10 @@ impl ServiceReport {
         if self.errors > 0 {
             text += &format!("  errors: {}", self.errors);
         }
-        if let Outcome::Hung(hung) = &self.outcome {
-            text += &format!("  {hung}");
+        match &self.outcome {
+            Outcome::Hung(hung) => text += &format!("  {hung}"),
+            Outcome::NotRestarted(error) => text += &format!("  was waiting to be restarted after: {error}"),
+            _ => {}
         }
         text
     }

@@ -56,7 +56,9 @@ where
         let mut host = Host::inside(ctx);
         (self.fill)(&mut host)?;
         let board = host.board.clone();
-        let link = ctx.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere(CALLBACKS));
+        // In a life that is there to finish what the group holds, the stop was requested before: its deadline ends the start.
+        let stop = if ctx.is_finishing() { ctx.time_up().token() } else { ctx.stop_token().clone() };
+        let link = stop.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere(CALLBACKS));
         let started = host.start();
         drop(link);
         match started {
