@@ -5,3 +5,5 @@ mod common;
 
 #[path = "host_faults/finish.rs"]
 mod finish;
+#[path = "host_faults/setup.rs"]
+mod setup;

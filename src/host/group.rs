@@ -161,12 +161,8 @@ impl Host {
     fn inside(ctx: &Context) -> Self {
         let board = Board::new(ctx.index().map(|_| (ctx.board(), ctx.shared_name())));
         if let Some(index) = ctx.index() {
-            // The old children's board is dropped once the lock is let go: their errors are foreign code.
-            drop(ctx.board().update(|inner| {
-                let slot = &mut inner.slots[index];
-                board.stop_by(slot.stop_deadline);
-                slot.children.replace(board.clone())
-            }));
+            // The old children's board is dropped once the locks are let go: their errors are foreign code.
+            drop(ctx.board().adopt(index, board.clone()));
         }
         Host::on(board, ctx.clock().clone(), Some(ctx.shared_name()))
     }

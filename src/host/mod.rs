@@ -70,7 +70,7 @@ pub struct Host {
     stop_timeout: Duration,
     entries: Vec<Entry>,
     reapers: Reapers,
-    /// A service was added after the start: an error of the next one.
+    /// The first service that was added after the start, and never runs: an error of `start`, `stop` and `run`.
     added_late: Option<Arc<str>>,
 }
 
@@ -96,6 +96,9 @@ impl Host {
     ///
     /// The name is its thread's name too. (`a/b` is also how child `b` of a group `a` is shown.) An empty one, one with a NUL, one that is taken: an error of
     /// [`start`](Self::start).
+    ///
+    /// A service that is added after the start never runs. That is logged at once, and is an error of [`stop`](Self::stop),
+    /// [`run`](Self::run) and another `start`.
     #[doc(alias = "AddHostedService")]
     pub fn add(&mut self, name: impl Into<Arc<str>>, service: impl Service) -> &mut ServiceOptions {
         let name = name.into();
@@ -137,7 +140,9 @@ impl Host {
 
     /// What happens from now on, also in groups. Each call is a subscription of its own.
     ///
-    /// It holds 1,024 events. A listener that falls further behind holds nobody up: it is told how many it missed.
+    /// It holds 1,024 events. A listener that falls further behind holds nobody up: it is told how many it missed. Memory is
+    /// used only by the events that wait to be received, and is freed when the receiver is dropped. The host forgets a
+    /// dropped subscription, which is a few hundred bytes, with its next event.
     pub fn events(&self) -> Receiver<Event> {
         self.board.bus.subscribe()
     }

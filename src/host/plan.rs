@@ -71,7 +71,7 @@ impl fmt::Display for SetupError {
                 f.write_str("a host runs once, and this one has been started or stopped before: make a new one")
             }
             SetupError::AddedLate(_) => {
-                write!(f, "service `{name}` was added after the start: a host runs once, make a new one")
+                write!(f, "service `{name}` was added after the start, and never runs; add services before the start")
             }
             SetupError::NoThread { error, .. } => write!(f, "no thread is to be had for service `{name}`: {error}"),
             SetupError::NoSignals(error) => {

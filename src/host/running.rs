@@ -68,7 +68,8 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When a service failed, at whatever time, or its thread is still alive. The report is in it.
+    /// When a service failed, at whatever time, or its thread is still alive, or when a service was added after the start.
+    /// The report is in it.
     #[doc(alias = "StopAsync")]
     pub fn stop(&mut self, timeout: Duration) -> Result<Report, HostError> {
         self.stop_within(timeout, false)
@@ -123,7 +124,7 @@ impl Host {
     }
 
     fn check(&mut self) -> Result<(), SetupError> {
-        if let Some(name) = self.added_late.take() {
+        if let Some(name) = self.added_late.clone() {
             return Err(SetupError::AddedLate(name));
         }
         if self.board.read(|inner| inner.host) != HostState::New {
