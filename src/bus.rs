@@ -42,6 +42,10 @@ impl Bus {
     pub(crate) fn tell(&self, event: &Event) {
         let mut listeners = self.listeners.lock();
         listeners.retain_mut(|listener| listener.tell(event));
+        let room = listeners.capacity();
+        if listeners.len() < room / 4 {
+            listeners.shrink_to(room / 2); // many have gone: their room goes too
+        }
         self.count.store(listeners.len(), Ordering::Relaxed);
     }
 }
