@@ -8,7 +8,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
-#[path = "../harness/heap.rs"]
+#[path = "../../tests/common/heap.rs"]
 mod heap;
 
 #[path = "../../examples/ingest/job.rs"]
