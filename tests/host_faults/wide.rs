@@ -2,7 +2,7 @@
 
 use crate::common::LIMIT;
 use crate::heap::{counted, live_bytes};
-use hosted::{Host, HostHandle, ServiceOptions, State, group, task};
+use hosted::{Context, Host, HostHandle, ServiceOptions, State, group, task};
 use std::thread;
 
 /// Services side by side that have all completed, so that nobody looks at a thread.
@@ -14,6 +14,11 @@ fn completed(services: usize) -> Host {
     host.start().unwrap();
     host.wait();
     host
+}
+
+fn waits(ctx: &Context) -> hosted::Result {
+    ctx.wait();
+    Ok(())
 }
 
 /// Runs `f` on a thread with so small a stack that nothing on it can be as deep as a host is wide.
@@ -145,7 +150,7 @@ fn options_made_alone_or_for_another_host_name_services_by_their_names() {
         assert!(format!("{options:?}").contains(r#"after: ["b"]"#), "{options:?}");
         let mut host = Host::new();
         host.add("a", task(|_| Ok(()))); // so that `b` has another place here
-        host.add("b", task(|ctx| Ok(ctx.wait()))).after::<&str>([]).start_timeout(LIMIT);
+        host.add("b", task(waits)).after::<&str>([]).start_timeout(LIMIT);
         *host.add("c", task(|_| Err("it has started".into()))) = options.clone();
         let starting = host.handle();
         let stopper = thread::spawn(move || {

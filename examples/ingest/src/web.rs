@@ -83,7 +83,7 @@ impl Service for Web {
 /// The same address at each start, if nobody else has it.
 fn first_free() -> io::Result<TcpListener> {
     let ports = FIRST_PORT..FIRST_PORT + PORTS;
-    let bound = ports.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    let mut bound = ports.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     let taken = |bound: &io::Result<_>| matches!(bound, Err(error) if error.kind() == ErrorKind::AddrInUse);
-    bound.skip_while(taken).next().unwrap_or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+    bound.find(|bound| !taken(bound)).unwrap_or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
 }
