@@ -1,7 +1,7 @@
 //! What a token, a callback and a service take: by an allocator that counts, and by what Linux says is resident.
 
 mod harness;
-#[path = "harness/heap.rs"]
+#[path = "../tests/common/heap.rs"]
 mod heap;
 
 use harness::table::verdict;

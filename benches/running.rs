@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, bounded};
 use harness::fleet::{idle, wait};
 use harness::table::{duration, quartiles};
 use harness::{Bench, Contender, each, sampled};
-use hosted::{BoxError, Context, Host, Queue, StopSource, worker};
+use hosted::{BoxError, Context, Host, Queue, StopSource, group, worker};
 use parking_lot::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -136,11 +136,25 @@ fn snapshots(bench: &Bench) {
     });
     let table = bench.growth("How that grows");
     table.grow("snapshot, per service", None, &[100, 1_000, 10_000], snapshot);
+    table.grow("snapshot, per group of one service", None, &[10, 100, 1_000], snapshot_of_groups);
 }
 
 fn snapshot(services: usize) -> Contender<'static> {
     let host = idle(services);
     each("", move || host.handle().services()).per(services)
+}
+
+fn snapshot_of_groups(groups: usize) -> Contender<'static> {
+    let mut host = Host::new();
+    for n in 0..groups {
+        let fill = |group: &mut Host| {
+            group.add("child", worker(wait));
+            Ok(())
+        };
+        host.add(format!("g{n}"), group(fill)).after::<&str>([]);
+    }
+    host.start().unwrap();
+    each("", move || host.handle().services()).per(groups)
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

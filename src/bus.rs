@@ -1,8 +1,11 @@
-//! Who listens to a host's events: bounded channels, which never hold the teller up.
+//! Who listens to a host's events: channels that hold so many events, and never hold the teller up.
+//!
+//! The channels are unbounded, and the bus bounds them: a bounded channel of crossbeam's allocates all its room when it is
+//! made, which is 133 KiB here. An unbounded channel allocates as it fills, and frees what is in it with its receiver.
 
 use crate::event::Event;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 /// How many events a listener may be behind.
 const ROOM: usize = 1_024;
@@ -23,7 +26,7 @@ struct Listener {
 impl Bus {
     /// A subscription to everything from now on.
     pub(crate) fn subscribe(&self) -> Receiver<Event> {
-        let (sender, receiver) = bounded(ROOM);
+        let (sender, receiver) = unbounded();
         let mut listeners = self.listeners.lock();
         listeners.push(Listener { sender, missed: 0 });
         self.count.store(listeners.len(), Ordering::Relaxed);
@@ -39,6 +42,10 @@ impl Bus {
     pub(crate) fn tell(&self, event: &Event) {
         let mut listeners = self.listeners.lock();
         listeners.retain_mut(|listener| listener.tell(event));
+        let room = listeners.capacity();
+        if listeners.len() < room / 4 {
+            listeners.shrink_to(room / 2); // many have gone: their room goes too
+        }
         self.count.store(listeners.len(), Ordering::Relaxed);
     }
 }
@@ -48,14 +55,16 @@ impl Listener {
     fn tell(&mut self, event: &Event) -> bool {
         let missed = (self.missed > 0).then(|| event.missed(self.missed));
         for event in missed.into_iter().chain([event.clone()]) {
-            match self.sender.try_send(event) {
-                Ok(()) => self.missed = 0,
-                Err(TrySendError::Full(_)) => {
-                    self.missed += 1;
-                    break; // nothing may overtake the word about what is missing
-                }
-                Err(TrySendError::Disconnected(_)) => return false,
+            // Nobody else sends, so the room that is there now is there until the event is sent. A channel without a
+            // receiver is empty: that it is gone is seen below.
+            if self.sender.len() >= ROOM {
+                self.missed += 1;
+                break; // nothing may overtake the word about what is missing
             }
+            if self.sender.send(event).is_err() {
+                return false;
+            }
+            self.missed = 0;
         }
         true
     }

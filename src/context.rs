@@ -207,6 +207,11 @@ impl Context {
         time_up
     }
 
+    /// Whether a stop was requested before this life of the service, which is there to finish what the service holds.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.seat.index.is_some_and(|index| self.board().read(|inner| inner.slots[index].finishing))
+    }
+
     /// Waits until every service of the host has started. .NET: `ApplicationStarted`.
     ///
     /// For `run`: a `start` that waits for it waits for itself.

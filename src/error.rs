@@ -239,19 +239,22 @@ pub enum Cause {
     TimedOut(Duration),
 }
 
-/// An error and its sources on one line, plain. A source that the line ends with already is not said twice.
+/// An error and its sources on one line, plain. Text that the line has already is not repeated: see [`news`].
 ///
 /// Calls foreign code: never under a lock.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let told = guarded(|| {
-        text += &error.to_string();
+        let mut last = error.to_string();
+        text += &last;
         let mut links = links(error);
-        for error in links.by_ref().take(DEEP).skip(1) {
+        for error in links.by_ref().take(DEEP).skip(1).filter(|error| !error.is::<StopMarker>()) {
             let more = error.to_string();
-            if !error.is::<StopMarker>() && !text.ends_with(&more) {
-                text += &format!(": {more}");
+            if let Some(news) = news(&text, &last, &more) {
+                let lead = if text.is_empty() { "" } else { ": " };
+                text += &format!("{lead}{news}");
             }
+            last = more;
         }
         if links.next().is_some() {
             text += ": and so on";
@@ -264,9 +267,77 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     Plain(&text).to_string()
 }
 
+/// The part of `more`, the text of a source, that a line which ends with the text `last` of the error above does not
+/// have yet. Many errors print their source themselves (`anyhow`, `io::Error`), and `rusqlite`'s source prints the
+/// error: "database is locked" comes from "Error code 5: database is locked".
+fn news<'m>(line: &str, last: &str, more: &'m str) -> Option<&'m str> {
+    if has_words(line, more) {
+        return None;
+    }
+    let before = more.strip_suffix(last).and_then(|rest| rest.strip_suffix(": "));
+    let after = more.strip_prefix(last).and_then(|rest| rest.strip_prefix(": "));
+    Some(before.or(after).filter(|_| !last.is_empty()).unwrap_or(more))
+}
+
+/// Whether `words` stand in `line`, and not only as a part of longer words: "io" is not in "ratio".
+fn has_words(line: &str, words: &str) -> bool {
+    let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    line.match_indices(words).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + words.len()..]);
+        let begins_inside = joins(before.chars().next_back()) && joins(words.chars().next());
+        let ends_inside = joins(words.chars().next_back()) && joins(after.chars().next());
+        !begins_inside && !ends_inside
+    })
+}
+
 /// Drops an error. Its `Drop` is foreign code: a panic of it is logged, and ends nothing.
 pub(crate) fn discard<E>(error: E) {
     if let Err(text) = drop_quietly(error) {
         line::log(Level::Error, "hosted::service", format_args!("dropping an error panicked: {text}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error with these texts, from the outermost to its last source.
+    #[derive(Debug)]
+    struct Link(&'static [&'static str], Option<Box<Link>>);
+
+    impl Link {
+        fn of(texts: &'static [&'static str]) -> Link {
+            Link(texts, (texts.len() > 1).then(|| Box::new(Link::of(&texts[1..]))))
+        }
+    }
+
+    impl fmt::Display for Link {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0[0])
+        }
+    }
+
+    impl Error for Link {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|source| source as &(dyn Error + 'static))
+        }
+    }
+
+    #[test]
+    fn a_source_adds_only_what_the_line_does_not_say_already() {
+        let cases: [(&[&str], &str); 9] = [
+            (&["cannot store", "disk full"], "cannot store: disk full"),
+            (&["cannot store: disk full", "disk full"], "cannot store: disk full"),
+            (&["disk full while storing", "disk full"], "disk full while storing"),
+            (&["cannot store", "disk full (no room)", "no room"], "cannot store: disk full (no room)"),
+            (&["database is locked", "Error code 5: database is locked"], "database is locked: Error code 5"),
+            (&["database is locked", "database is locked: by 7"], "database is locked: by 7"),
+            (&["the ratio is wrong", "io"], "the ratio is wrong: io"),
+            (&["no answer", "", "timeout"], "no answer: timeout"),
+            (&["", "timeout"], "timeout"),
+        ];
+        for (texts, line) in cases {
+            assert_eq!(chain(&Link::of(texts)), line, "{texts:?}");
+        }
     }
 }

@@ -71,6 +71,8 @@ pub enum EventKind {
     Stopping,
     /// The service has ended on request.
     Stopped,
+    /// The service had failed with this error, and has ended on request before a restart was ready.
+    NotRestarted(ServiceError),
     /// The service has ended by itself, well.
     Completed,
     /// The service has failed for good.
@@ -124,6 +126,7 @@ impl EventKind {
             EventKind::StillStarting { .. }
             | EventKind::StillStopping { .. }
             | EventKind::Restarting { .. }
+            | EventKind::NotRestarted(_)
             | EventKind::Reported { .. }
             | EventKind::MissedTicks { .. }
             | EventKind::LeftInQueue { .. }
@@ -210,6 +213,9 @@ impl EventKind {
             EventKind::Started => write!(f, "service `{name}` has started"),
             EventKind::Stopping => write!(f, "service `{name}` is stopping"),
             EventKind::Stopped => write!(f, "service `{name}` has stopped"),
+            EventKind::NotRestarted(error) => {
+                write!(f, "service `{name}` has stopped; it was waiting to be restarted after: {error}")
+            }
             EventKind::Completed => write!(f, "service `{name}` has completed"),
             EventKind::Failed(error) => write!(f, "{error}"),
             EventKind::Restarting { error, restart, after } => {

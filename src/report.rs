@@ -100,8 +100,10 @@ impl ServiceReport {
         if self.errors > 0 {
             text += &format!("  errors: {}", self.errors);
         }
-        if let Outcome::Hung(hung) = &self.outcome {
-            text += &format!("  {hung}");
+        match &self.outcome {
+            Outcome::Hung(hung) => text += &format!("  {hung}"),
+            Outcome::NotRestarted(error) => text += &format!("  was waiting to be restarted after: {error}"),
+            _ => {}
         }
         text
     }
@@ -136,18 +138,25 @@ pub struct HostError(Box<Inner>);
 
 struct Inner {
     setup: Option<BoxError>,
+    /// The host has run, whatever is wrong with its set-up: there is a report to show.
+    has_run: bool,
     failures: Vec<ServiceError>,
     report: Report,
 }
 
 impl HostError {
     pub(crate) fn new(setup: Option<BoxError>, failures: Vec<ServiceError>, report: Report) -> Self {
-        HostError(Box::new(Inner { setup, failures, report }))
+        HostError(Box::new(Inner { setup, has_run: false, failures, report }))
+    }
+
+    /// The error of a host that has run although `setup` is wrong.
+    pub(crate) fn of_run(setup: Option<BoxError>, failures: Vec<ServiceError>, report: Report) -> Self {
+        HostError(Box::new(Inner { setup, has_run: true, failures, report }))
     }
 
     /// What went wrong in the services, the root cause first.
     ///
-    /// Empty when it was the set-up (a bad name, no thread to be had, the signal handler taken: then
+    /// Empty when it was the set-up (a bad name, a service that was added after the start, no thread to be had, the signal handler taken: then
     /// [`source`](Error::source) says it), and when the host was asked to stop while it was starting (then the
     /// [`report`](Self::report) has the reason). A service whose thread is still alive is in it as
     /// [`TimedOut`](crate::Cause::TimedOut). Failures of services that say `on_failure(Ignore)` are not: they are
@@ -175,11 +184,14 @@ impl HostError {
 
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has_run = self.0.has_run;
         if let Some(setup) = &self.0.setup {
-            write!(f, "the host did not start: {setup}")?;
+            let lead = if has_run { "" } else { "the host did not start: " };
+            write!(f, "{lead}{setup}")?;
         }
         match (&self.0.setup, self.failures()) {
-            (Some(_), []) => return Ok(()),
+            (Some(_), []) if !has_run => return Ok(()),
+            (Some(_), []) => {}
             (None, []) => write!(f, "the host was stopped while it was starting")?,
             (_, failures) => {
                 for (n, failure) in failures.iter().enumerate() {

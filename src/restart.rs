@@ -11,6 +11,9 @@ use std::time::Duration;
 /// of the new one. Between the two it waits: first the shortest time, then twice that, up to the longest, each
 /// shortened by up to a quarter at random so that many services do not come back in one moment.
 ///
+/// A stop request ends the wait, and the service is not started again. If the service may then hold work that it has
+/// accepted, such as items in a channel, use [`finish_on_stop`](Self::finish_on_stop).
+///
 /// ```
 /// use hosted::Restart;
 /// use std::time::Duration;
@@ -30,6 +33,7 @@ pub struct Restart {
     limit: u32,
     stable_after: Duration,
     first_start: bool,
+    finish: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +90,62 @@ impl Restart {
         self
     }
 
+    /// After a stop request, gives a service that has failed one last life, so that it can finish what it holds.
+    ///
+    /// Without this policy, a stop request during a backoff ends the service: `run` is not called again, work that the
+    /// service had accepted stays undone, and the report says [`Outcome::NotRestarted`](crate::Outcome::NotRestarted). With
+    /// this policy:
+    ///
+    /// - A stop request during a backoff ends the backoff at once. `start`, `run` and `stop` are called once more. The stop
+    ///   token is stopped already: `start` and `run` must not wait on it, or they return `Stopped` at once.
+    /// - If that life fails, or if `run` fails after the stop request, the service tries again. The backoff goes on, and is
+    ///   never longer than half of the time until [`stop_deadline`](crate::Context::stop_deadline).
+    /// - If there is no time left, or after [`give_up_after`](Self::give_up_after) restarts, the failure is final, and is a
+    ///   failure of the host.
+    ///
+    /// A service that was never ready has nothing to finish, and is not started again. On [`never`](Self::never) this
+    /// changes nothing. A [`group`](crate::group) with this policy starts its services afresh, and then stops them.
+    ///
+    /// ```
+    /// use hosted::{Host, Outcome, Restart, worker};
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// let (orders, accepted) = channel();
+    /// let (store, stored) = channel();
+    /// let mut locked = true;
+    /// let mut host = Host::new();
+    /// host.add("store", worker(move |ctx| {
+    ///     if std::mem::take(&mut locked) {
+    ///         return Err("database is locked".into());
+    ///     }
+    ///     loop {
+    ///         for order in accepted.try_iter() {
+    ///             store.send(order)?; // also after the stop request: every order that was accepted
+    ///         }
+    ///         ctx.sleep(Duration::from_millis(10))?;
+    ///     }
+    /// }))
+    /// .restart(Restart::on_failure().backoff(Duration::from_secs(60)..=Duration::from_secs(60)).finish_on_stop());
+    /// host.start().unwrap();
+    /// orders.send("three apples").unwrap();
+    /// while host.handle().services()[0].errors == 0 {
+    ///     std::thread::yield_now(); // until it has failed, and waits to be restarted
+    /// }
+    /// let report = host.stop(Duration::from_secs(10)).unwrap();
+    /// assert!(matches!(report.services[0].outcome, Outcome::Stopped));
+    /// assert_eq!(stored.try_recv(), Ok("three apples"));
+    /// ```
+    #[doc(alias("drain", "flush", "graceful"))]
+    pub fn finish_on_stop(mut self) -> Self {
+        self.finish = true;
+        self
+    }
+
     fn when(when: When) -> Self {
         let backoff = Duration::from_millis(100)..=Duration::from_secs(30);
-        Restart { when, backoff, limit: 10, stable_after: Duration::from_secs(60), first_start: false }
+        let stable_after = Duration::from_secs(60);
+        Restart { when, backoff, limit: 10, stable_after, first_start: false, finish: false }
     }
 
     /// What is wrong with this policy, for the error of `start`.
@@ -105,6 +162,10 @@ impl Restart {
 
     pub(crate) fn retries_failure(&self) -> bool {
         self.when != When::Never
+    }
+
+    pub(crate) fn finishes_on_stop(&self) -> bool {
+        self.finish && self.retries_failure()
     }
 
     pub(crate) fn retries_completion(&self) -> bool {

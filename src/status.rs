@@ -41,6 +41,8 @@ pub enum State {
     Completed,
     /// Ended on request.
     Stopped,
+    /// Ended on request, after a failure and before a restart was ready.
+    NotRestarted,
     /// Failed for good.
     Failed,
     /// Its thread did not end in time, and is alive.
@@ -57,6 +59,7 @@ impl fmt::Display for State {
             State::Stopping => "stopping",
             State::Completed => "completed",
             State::Stopped => "stopped",
+            State::NotRestarted => "not restarted",
             State::Failed => "failed",
             State::Hung => "hung",
         })
@@ -142,6 +145,11 @@ pub enum Outcome {
     Completed,
     /// It ended on request.
     Stopped,
+    /// It had failed with this error and was waiting to be restarted, or was starting again, when the stop was requested.
+    ///
+    /// `run` was not called again, so the service may still hold work that it had accepted. By itself this is not a failure of
+    /// the host. With [`Restart::finish_on_stop`](crate::Restart::finish_on_stop) the service has one last run.
+    NotRestarted(ServiceError),
     /// It failed for good. This is its first failure; the host's error has all of them.
     Failed(ServiceError),
     /// Its thread is still alive.
@@ -156,6 +164,7 @@ impl Outcome {
             Outcome::Running => "running",
             Outcome::Completed => "completed",
             Outcome::Stopped => "stopped",
+            Outcome::NotRestarted(_) => "not restarted",
             Outcome::Failed(_) => "failed",
             Outcome::Hung(_) => "hung",
         }

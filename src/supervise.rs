@@ -8,6 +8,7 @@ use crate::line::Plain;
 use crate::panic::{drop_quietly, guarded};
 use crate::restart::{Restart, Streak};
 use crate::service::Service;
+use crate::sync::left;
 use std::error::Error;
 use std::time::Duration;
 
@@ -57,9 +58,14 @@ enum Next {
     End { completed: bool },
     /// It has failed for good; the board knows.
     Failed,
-    /// It will be started again, after this time.
+    /// The service starts again after this time, or when a stop is requested.
     Again(Duration),
+    /// A stop was requested, and the service has failed to finish what it holds. It tries again after this time.
+    Finish(Duration),
 }
+
+/// With less time than this left, a service that failed to finish what it holds does not try again.
+const SHORTEST_TRY: Duration = Duration::from_millis(10);
 
 /// How a call of the service's own code ended, if not by an error.
 enum Called {
@@ -83,14 +89,26 @@ impl Life<'_> {
             match self.one_life() {
                 Next::End { completed } => return completed,
                 Next::Failed => return false,
-                // Asked to stop meanwhile, it is not started again.
+                // A stop request ends the sleep. The registry then decides whether a last life follows.
                 Next::Again(after) => _ = self.ctx.sleep(after),
+                Next::Finish(after) if self.sleep_before_deadline(after) => {}
+                Next::Finish(_) => {
+                    self.ctx.board().not_finished(self.index);
+                    return false;
+                }
             }
         }
     }
 
+    /// Sleeps although a stop was requested. Returns `false` if the stop deadline has come.
+    fn sleep_before_deadline(&self, time: Duration) -> bool {
+        // The deadline may come to be sooner meanwhile: a token hears of that.
+        let time_up = self.ctx.time_up().token();
+        self.ctx.clock().sleep(time, &time_up).is_ok()
+    }
+
     fn one_life(&mut self) -> Next {
-        if !self.ctx.board().starting(self.index, self.thread.clone()) {
+        if !self.ctx.board().starting(self.index, self.thread.clone(), self.restart.finishes_on_stop()) {
             return Next::End { completed: false };
         }
         match self.call(Phase::Start, |service, ctx| service.start(ctx)) {
@@ -103,16 +121,16 @@ impl Life<'_> {
         self.ctx.board().closing(self.index);
         match (self.call(Phase::Stop, |service, ctx| service.stop(ctx)), next) {
             (Ok(_), next) => next,
-            (Err(error), Next::Again(after)) => {
+            (Err(error), next @ (Next::Again(_) | Next::Finish(_))) => {
                 self.ctx.report(error);
-                Next::Again(after)
+                next
             }
-            (Err(error), _) => self.fail(error),
+            (Err(error), Next::End { .. } | Next::Failed) => self.fail(error),
         }
     }
 
     fn after_failed_start(&mut self, error: ServiceError) -> Next {
-        let is_first = self.ctx.board().read(|inner| inner.slots[self.index].start_took.is_none());
+        let is_first = !self.was_ready();
         let retries = if is_first { self.restart.retries_first_start() } else { self.restart.retries_failure() };
         self.again_or_fail(retries, Duration::ZERO, error)
     }
@@ -142,19 +160,47 @@ impl Life<'_> {
         if is_final && error.source().is_some_and(means_stopped) && !self.ctx.stop_requested() {
             return Next::Failed; // which this is the end of
         }
-        if is_final || !retries || self.ctx.stop_requested() {
+        let stop_requested = self.ctx.stop_requested();
+        if is_final || !retries || stop_requested && !self.can_finish() {
             return self.fail(error);
         }
         match self.streak.next(ran_for) {
+            Some(after) if stop_requested => self.finish(error, after),
             Some(after) => self.again(Some(error), after),
             None => self.fail(error),
         }
     }
 
+    /// Whether a service that was asked to stop may start again. A service that was never ready holds nothing to finish.
+    fn can_finish(&self) -> bool {
+        self.restart.finishes_on_stop() && self.was_ready()
+    }
+
+    /// The service failed to finish what it holds: it tries again, if there is time for it. A long backoff is cut to
+    /// half of the time left, so that there is always time for one more try.
+    fn finish(&self, error: ServiceError, after: Duration) -> Next {
+        let left = left(self.ctx.stop_deadline());
+        if left < SHORTEST_TRY {
+            return self.fail(error);
+        }
+        let after = after.min(left / 2);
+        self.announce_restart(Some(error), after);
+        Next::Finish(after)
+    }
+
     fn again(&self, error: Option<ServiceError>, after: Duration) -> Next {
+        self.announce_restart(error, after);
+        Next::Again(after)
+    }
+
+    fn announce_restart(&self, error: Option<ServiceError>, after: Duration) {
         self.ctx.board().restarting(self.index, error.as_ref(), after);
         discard(error);
-        Next::Again(after)
+    }
+
+    /// Whether a `start` of this service has ever returned `Ok`, in time.
+    fn was_ready(&self) -> bool {
+        self.ctx.board().read(|inner| inner.slots[self.index].start_took.is_some())
     }
 
     /// Whether it has been called failed while it was still alive: too late a start, a group with a hung child.

@@ -20,7 +20,7 @@ mod actor;
 mod dice;
 #[path = "chaos/drive.rs"]
 mod drive;
-#[path = "../benches/harness/heap.rs"]
+#[path = "common/heap.rs"]
 mod heap;
 #[path = "chaos/laws.rs"]
 mod laws;

@@ -5,6 +5,7 @@ use hosted::{
     Cause, Context, Host, HostError, Phase, Queue, RecvError, Result, Service, ServiceError, StopToken, Stopped, worker,
 };
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::process::ExitCode;
 use std::thread;
@@ -62,9 +63,20 @@ fn error_of(service: impl Service) -> HostError {
 }
 
 /// A service's own error, with a source.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read the feed")]
-struct FeedError(#[source] io::Error);
+#[derive(Debug)]
+struct FeedError(io::Error);
+
+impl fmt::Display for FeedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot read the feed")
+    }
+}
+
+impl Error for FeedError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
 
 fn feed_error() -> FeedError {
     FeedError(io::Error::new(io::ErrorKind::NotFound, "no such host"))

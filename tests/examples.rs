@@ -206,12 +206,12 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-/// The examples that are one file ("rs"), or a folder with a `main.rs` ("").
+/// The examples that are one file ("rs"), or a package with a `src/main.rs` ("").
 fn names(extension: &str) -> Vec<String> {
     let entries = fs::read_dir(examples()).expect("examples");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let wanted = paths.filter(|path| match extension {
-        "" => path.join("main.rs").exists(),
+        "" => path.join("src/main.rs").exists(),
         _ => path.extension().is_some_and(|found| found == extension),
     });
     wanted.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()

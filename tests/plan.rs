@@ -191,7 +191,9 @@ fn an_add_after_the_start_is_an_error_of_the_next_start_that_names_it_and_never_
         let error = host.start().unwrap_err();
         assert!(error.failures().is_empty() && source(&error).contains("`newcomer`"), "{error}");
         assert!(source(&error).contains("a host runs once"), "{error}");
-        let report = host.stop(PATIENCE).unwrap();
+        let error = host.stop(PATIENCE).unwrap_err();
+        assert!(error.failures().is_empty() && source(&error).contains("`newcomer`"), "{error}");
+        let report = error.report();
         assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
         assert!(matches!(report.services[1].outcome, Outcome::NeverStarted), "{report}");
         drop(host);

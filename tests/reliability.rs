@@ -20,7 +20,9 @@ fn files() -> BTreeMap<String, String> {
         let (inside, files): (Vec<PathBuf>, Vec<_>) = paths.partition(|path| path.is_dir());
         folders.extend(inside);
         for path in files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")) {
-            let name = path.strip_prefix(&tests).unwrap().with_extension("");
+            // The tests in a package of their own are named as if they were here.
+            let path_in = path.strip_prefix(&tests).unwrap();
+            let name = path_in.strip_prefix("other_crates").unwrap_or(path_in).with_extension("");
             found.insert(name.to_str().unwrap().replace('\\', "/"), read(path));
         }
     }

@@ -212,7 +212,7 @@ fn a_stop_ends_a_backoff_at_once_and_the_service_is_stopped_and_not_called_again
     time.wait_for_sleepers(1);
     assert_eq!(host.handle().services()[0].state, State::Restarting);
     let report = host.stop(LIMIT).unwrap();
-    assert!(matches!(report.services[0].outcome, Outcome::Stopped));
+    assert!(matches!(report.services[0].outcome, Outcome::NotRestarted(_)));
     assert_eq!((report.services[0].errors, report.services[0].restarts), (1, 0));
     assert_eq!(steps.try_iter().collect::<Vec<_>>(), ["start", "run", "stop"]);
 }

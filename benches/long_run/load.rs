@@ -106,7 +106,7 @@ fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> R
     host.add("lock", lock(&db, chance));
     host.add("churn", churn(dir, chance)).restart(again());
     let sources = Sources { dir: dir.to_owned(), db, jobs, claims };
-    host.add("web", Web::new(port, sources)).restart(again());
+    host.add("web", Web::new(Some(port), sources)).restart(again());
     host.add("client", client(port, chance, tally));
     Ok(())
 }

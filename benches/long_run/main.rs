@@ -8,29 +8,29 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
-#[path = "../harness/heap.rs"]
+#[path = "../../tests/common/heap.rs"]
 mod heap;
 
-#[path = "../../examples/ingest/job.rs"]
+#[path = "../../examples/ingest/src/job.rs"]
 mod job;
-#[path = "../../examples/ingest/tree.rs"]
+#[path = "../../examples/ingest/src/tree.rs"]
 mod tree;
-#[path = "../../examples/ingest/catalogue.rs"]
+#[path = "../../examples/ingest/src/catalogue.rs"]
 mod catalogue;
-#[path = "../../examples/ingest/store.rs"]
+#[path = "../../examples/ingest/src/store.rs"]
 mod store;
-#[path = "../../examples/ingest/digest.rs"]
+#[path = "../../examples/ingest/src/digest.rs"]
 mod digest;
-#[path = "../../examples/ingest/retention.rs"]
+#[path = "../../examples/ingest/src/retention.rs"]
 #[allow(dead_code)] // who asks whether it is done is ingest's `--once`
 mod retention;
-#[path = "../../examples/ingest/scan.rs"]
+#[path = "../../examples/ingest/src/scan.rs"]
 mod scan;
-#[path = "../../examples/ingest/status.rs"]
+#[path = "../../examples/ingest/src/status.rs"]
 mod status;
-#[path = "../../examples/ingest/page.rs"]
+#[path = "../../examples/ingest/src/page.rs"]
 mod page;
-#[path = "../../examples/ingest/web.rs"]
+#[path = "../../examples/ingest/src/web.rs"]
 mod web;
 
 mod resources;

@@ -3,6 +3,12 @@
 use crate::stop::StopToken;
 use std::io;
 
+pub(crate) struct Watched;
+
+pub(crate) fn watch(_: impl Fn() -> Option<String> + Send + Sync + 'static) -> Watched {
+    Watched
+}
+
 pub(crate) fn ctrl_c() -> io::Result<StopToken> {
     Err(io::ErrorKind::Unsupported.into())
 }

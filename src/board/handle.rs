@@ -1,6 +1,6 @@
 //! `HostHandle`: a host as everyone but its owner sees it.
 
-use super::{Board, Part, snapshot};
+use super::Board;
 use crate::blocked::View;
 use crate::status::{HostState, ServiceStatus, State, StopReason};
 use crate::stop::StopToken;
@@ -57,7 +57,7 @@ impl HostHandle {
     /// Never waits for a service, however slow its start or stop.
     #[doc(alias = "which_children")]
     pub fn services(&self) -> Vec<ServiceStatus> {
-        let mut rows = snapshot(vec![Part::Group(self.board.clone())], Vec::new());
+        let mut rows = self.board.statuses();
         let view = View::new();
         for row in &mut rows {
             if matches!(row.state, State::Starting | State::Stopping | State::Hung) {

@@ -2,7 +2,7 @@
 
 use super::{Board, Inner, Policy, Remains, StartLimit};
 use crate::blocked::{Thread, View};
-use crate::error::{Cause, Phase, ServiceError, chain};
+use crate::error::{Cause, Phase, ServiceError, chain, discard};
 use crate::event::EventKind;
 use crate::line;
 use crate::panic::guarded;
@@ -40,13 +40,16 @@ impl Board {
         });
     }
 
-    /// `start` is about to be called. False: it is not to be restarted, it was asked to stop or called late meanwhile.
-    pub(crate) fn starting(&self, index: usize, thread: Option<Thread>) -> bool {
+    /// `start` is about to be called. Returns `false` if the service is not to be restarted, because it was asked to
+    /// stop or called late meanwhile. A service that `finishes` and was ready once has a last life after a stop request.
+    pub(crate) fn starting(&self, index: usize, thread: Option<Thread>, finishes: bool) -> bool {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
-            if slot.restarting && (slot.asked.is_some() || slot.late) {
+            let asked = slot.asked.is_some();
+            if slot.restarting && (slot.late || asked && !(finishes && slot.start_took.is_some())) {
                 return false;
             }
+            slot.finishing = slot.restarting && asked;
             slot.thread = thread;
             slot.phase = Phase::Start;
             if std::mem::take(&mut slot.restarting) {
@@ -64,15 +67,17 @@ impl Board {
             let late = inner.fail_if_late(index);
             let slot = &mut inner.slots[index];
             if slot.late {
-                return (false, late);
+                return (false, late, None);
             }
+            let failed_before = slot.failed_before.take();
             slot.phase = Phase::Run;
             slot.enter(State::Running);
             slot.start_took = slot.start_took.or_else(|| slot.launched.map(since));
             inner.say_of(index, EventKind::Started);
-            (true, inner.settle(index))
+            (true, inner.settle(index), failed_before)
         };
-        let (in_time, callbacks) = self.update(ready);
+        let (in_time, callbacks, failed_before) = self.update(ready);
+        discard(failed_before);
         callbacks.run_elsewhere(CALLBACKS);
         in_time
     }
@@ -91,16 +96,33 @@ impl Board {
 
     /// The run is over and there will be another.
     pub(crate) fn restarting(&self, index: usize, error: Option<&ServiceError>, after: Duration) {
-        self.update(|inner| {
+        let before = self.update(|inner| {
             let slot = &mut inner.slots[index];
             if let Some(error) = error {
                 slot.count_error(error.to_string());
             }
+            let before = std::mem::replace(&mut slot.failed_before, error.cloned());
             slot.restarting = true;
             slot.enter(State::Restarting);
             let restart = slot.restarts + 1;
             inner.say_of(index, EventKind::Restarting { error: error.cloned(), restart, after });
+            before
         });
+        discard(before);
+    }
+
+    /// The stop deadline has come before the service could try again to finish what it holds: its last failure, which
+    /// was counted when the restart was announced, is final.
+    pub(crate) fn not_finished(&self, index: usize) {
+        let (callbacks, error) = self.update(|inner| {
+            let slot = &mut inner.slots[index];
+            let error = slot.failed_before.take();
+            slot.errors -= u64::from(error.is_some());
+            let callbacks = error.as_ref().map(|error| inner.fail(index, error)).unwrap_or_default();
+            (callbacks, error)
+        });
+        callbacks.run_elsewhere(CALLBACKS);
+        discard(error);
     }
 
     /// The service has failed for good.
@@ -126,10 +148,11 @@ impl Board {
     pub(crate) fn ended(&self, index: usize, completed: bool) {
         let end = |inner: &mut Inner| {
             let slot = &mut inner.slots[index];
-            let (state, event) = match &slot.failure {
-                Some(_) => (State::Failed, None), // which was said when it happened
-                None if completed => (State::Completed, Some(EventKind::Completed)),
-                None => (State::Stopped, Some(EventKind::Stopped)),
+            let (state, event) = match (&slot.failure, &slot.failed_before) {
+                (Some(_), _) => (State::Failed, None), // which was said when it happened
+                (None, Some(error)) => (State::NotRestarted, Some(EventKind::NotRestarted(error.clone()))),
+                (None, None) if completed => (State::Completed, Some(EventKind::Completed)),
+                (None, None) => (State::Stopped, Some(EventKind::Stopped)),
             };
             slot.end(state);
             let stops_host = state == State::Completed && slot.policy.completion_stops_host;

@@ -7,6 +7,7 @@
 
 mod slot;
 mod life;
+mod snapshot;
 mod handle;
 mod repeated;
 #[cfg(feature = "disconnect")]
@@ -19,10 +20,10 @@ pub(crate) use slot::{CallbackThread, Policy, Remains, Slot, StartLimit};
 use crate::bus::Bus;
 use crate::error::ServiceError;
 use crate::event::{Event, EventKind};
-use crate::report::ServiceReport;
-use crate::status::{HostState, ServiceStatus, State, StopReason};
+use crate::status::{HostState, State, StopReason};
 use crate::stop::{Callbacks, StopSource};
 use crate::sync::{Arc, Condvar, Mutex, now, since, wait};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 pub(crate) struct Board {
@@ -35,6 +36,8 @@ pub(crate) struct Board {
     started: StopSource,
     /// One for a host and all the groups in it.
     pub(crate) bus: Arc<Bus>,
+    /// Held while a group gets another registry. One for a host and all the groups in it; locked before any registry.
+    tree: Arc<Mutex<()>>,
 }
 
 pub(crate) struct Inner {
@@ -43,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) host: HostState,
     pub(crate) reason: Option<StopReason>,
     pub(crate) slots: Vec<Slot>,
+    /// The places of the groups that have a registry of their own.
+    groups: BTreeSet<usize>,
     /// The final failures that are not ignored, the first one first.
     pub(crate) failures: Vec<ServiceError>,
     /// Services that settled since the owner last looked: what a start waits for.
@@ -79,8 +84,8 @@ impl Board {
     /// A board; of a group in `host`, if there is one: it shares that one's events and its start.
     pub(crate) fn new(host: Option<(&Board, Arc<str>)>) -> Arc<Self> {
         let stopping = StopSource::new();
-        let (bus, started) = match &host {
-            Some((host, _)) => (host.bus.clone(), host.started.clone()),
+        let (bus, started, tree) = match &host {
+            Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone()),
             None => Default::default(),
         };
         let inner = Inner {
@@ -88,6 +93,7 @@ impl Board {
             host: HostState::New,
             reason: None,
             slots: Vec::new(),
+            groups: BTreeSet::new(),
             failures: Vec::new(),
             settled: Vec::new(),
             ended: Vec::new(),
@@ -108,7 +114,7 @@ impl Board {
             ring: false,
         };
         let (inner, changed) = (Mutex::new(inner), Condvar::new());
-        Arc::new(Board { inner, changed, stopping, started, bus })
+        Arc::new(Board { inner, changed, stopping, started, bus, tree })
     }
 
     /// Changes something; then, with the lock let go, logs what was said and wakes who waits for it.
@@ -163,17 +169,6 @@ impl Board {
             inner.stop_by = at;
             inner.ring = true;
         });
-    }
-
-    /// A line for every service and those of groups, in order of registration.
-    pub(crate) fn reports(&self, stop_began: Option<Instant>, into: &mut Vec<ServiceReport>) {
-        let inner = self.inner.lock();
-        for slot in &inner.slots {
-            into.push(slot.report(stop_began));
-            if let Some(children) = &slot.children {
-                children.reports(stop_began, into);
-            }
-        }
     }
 }
 
@@ -257,28 +252,4 @@ impl Inner {
     pub(crate) fn hung(&self) -> usize {
         self.slots.iter().filter(|slot| slot.state == State::Hung).count()
     }
-}
-
-enum Part {
-    Row(ServiceStatus),
-    /// The services of a group, still to be looked at.
-    Group(Arc<Board>),
-}
-
-/// All services and those of groups, as they are at one moment: every board stays locked until the last is read.
-fn snapshot(mut parts: Vec<Part>, mut rows: Vec<ServiceStatus>) -> Vec<ServiceStatus> {
-    while let Some(part) = parts.pop() {
-        match part {
-            Part::Row(row) => rows.push(row),
-            Part::Group(board) => {
-                let inner = board.inner.lock();
-                for slot in inner.slots.iter().rev() {
-                    parts.extend(slot.children.clone().map(Part::Group));
-                    parts.push(Part::Row(slot.status()));
-                }
-                return snapshot(parts, rows);
-            }
-        }
-    }
-    rows
 }

@@ -28,6 +28,10 @@ pub(crate) struct Slot {
     pub(crate) restarts: u32,
     /// Its next start is a restart.
     pub(crate) restarting: bool,
+    /// What the service failed with, until a restart of it is ready.
+    pub(crate) failed_before: Option<ServiceError>,
+    /// A stop was requested, and the service was started once more to finish what it holds.
+    pub(crate) finishing: bool,
     pub(crate) errors: u64,
     pub(crate) last_error: Option<String>,
     /// The first final failure.
@@ -90,6 +94,8 @@ impl Slot {
             phase: Phase::Start,
             restarts: 0,
             restarting: false,
+            failed_before: None,
+            finishing: false,
             errors: 0,
             last_error: None,
             failure: None,
@@ -196,7 +202,10 @@ impl Slot {
             (None, None, None) => Outcome::NeverStarted,
             (None, None, Some(_)) if self.ended.is_none() => Outcome::Running,
             (None, None, Some(_)) if self.state == State::Completed => Outcome::Completed,
-            (None, None, Some(_)) => Outcome::Stopped,
+            (None, None, Some(_)) => match &self.failed_before {
+                Some(error) => Outcome::NotRestarted(error.clone()),
+                None => Outcome::Stopped,
+            },
         };
         let until = self.ended.filter(|_| self.hung.is_none()).map_or_else(now, |(at, _)| at);
         let since = |from: Instant, to: Instant| to.saturating_duration_since(from);

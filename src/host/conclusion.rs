@@ -11,7 +11,11 @@ impl Host {
     /// How it ended, with everything that went wrong.
     pub(super) fn result(&self) -> Result<Report, HostError> {
         let (failures, report) = (self.failures(), self.report());
-        if failures.is_empty() { Ok(report) } else { Err(HostError::new(None, failures, report)) }
+        let late = self.added_late.clone().map(SetupError::AddedLate);
+        if failures.is_empty() && late.is_none() {
+            return Ok(report);
+        }
+        Err(HostError::of_run(late.map(BoxError::from), failures, report))
     }
 
     pub(super) fn error(&self, setup: Option<BoxError>) -> HostError {
@@ -29,8 +33,7 @@ impl Host {
         let (reason, began, ended) =
             self.board.read(|inner| (inner.reason.clone(), inner.stop_began, inner.stop_ended));
         let took = began.zip(ended).map_or(Duration::ZERO, |(began, ended)| ended - began);
-        let mut services = Vec::new();
-        self.board.reports(began, &mut services);
+        let services = self.board.reports(began);
         Report { reason: reason.unwrap_or(StopReason::Requested), services, took }
     }
 

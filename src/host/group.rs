@@ -56,7 +56,9 @@ where
         let mut host = Host::inside(ctx);
         (self.fill)(&mut host)?;
         let board = host.board.clone();
-        let link = ctx.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere(CALLBACKS));
+        // In a life that is there to finish what the group holds, the stop was requested before: its deadline ends the start.
+        let stop = if ctx.is_finishing() { ctx.time_up().token() } else { ctx.stop_token().clone() };
+        let link = stop.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere(CALLBACKS));
         let started = host.start();
         drop(link);
         match started {
@@ -159,12 +161,8 @@ impl Host {
     fn inside(ctx: &Context) -> Self {
         let board = Board::new(ctx.index().map(|_| (ctx.board(), ctx.shared_name())));
         if let Some(index) = ctx.index() {
-            // The old children's board is dropped once the lock is let go: their errors are foreign code.
-            drop(ctx.board().update(|inner| {
-                let slot = &mut inner.slots[index];
-                board.stop_by(slot.stop_deadline);
-                slot.children.replace(board.clone())
-            }));
+            // The old children's board is dropped once the locks are let go: their errors are foreign code.
+            drop(ctx.board().adopt(index, board.clone()));
         }
         Host::on(board, ctx.clock().clone(), Some(ctx.shared_name()))
     }

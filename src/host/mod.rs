@@ -1,6 +1,7 @@
 //! `Host`: owns services, starts them in order, waits, stops them in reverse. Each file imports only from those
 //! before it.
 
+mod names;
 mod options;
 mod plan;
 mod reaper;
@@ -21,11 +22,13 @@ use crate::event::Event;
 use crate::line;
 use crate::panic::{drop_quietly, guarded};
 use crate::service::Service;
+use crate::signal::Watched;
 use crate::status::HostState;
 use crate::stop::StopSource;
 use crate::sync::Arc;
 use crossbeam_channel::Receiver;
 use log::Level;
+use names::Names;
 use plan::{Entry, SetupError};
 use reaper::Reapers;
 use std::fmt;
@@ -69,9 +72,12 @@ pub struct Host {
     start_timeout: Option<Duration>,
     stop_timeout: Duration,
     entries: Vec<Entry>,
+    names: Names,
     reapers: Reapers,
-    /// A service was added after the start: an error of the next one.
+    /// The first service that was added after the start, and never runs: an error of `start`, `stop` and `run`.
     added_late: Option<Arc<str>>,
+    /// From the start on: a second ctrl-c logs which of the services are left.
+    watched: Option<Watched>,
 }
 
 impl Host {
@@ -89,13 +95,17 @@ impl Host {
     fn on(board: Arc<Board>, clock: Clock, prefix: Option<Arc<str>>) -> Self {
         let reapers = Reapers::new(board.clone());
         let (start_timeout, stop_timeout, added_late) = (None, STOP_TIMEOUT, None);
-        Host { board, clock, prefix, start_timeout, stop_timeout, entries: Vec::new(), reapers, added_late }
+        let (entries, names) = (Vec::new(), Names::default());
+        Host { board, clock, prefix, start_timeout, stop_timeout, entries, names, reapers, added_late, watched: None }
     }
 
     /// Adds a service. It starts after all those added before it, unless the options say otherwise.
     ///
     /// The name is its thread's name too. (`a/b` is also how child `b` of a group `a` is shown.) An empty one, one with a NUL, one that is taken: an error of
     /// [`start`](Self::start).
+    ///
+    /// A service that is added after the start never runs. That is logged at once, and is an error of [`stop`](Self::stop),
+    /// [`run`](Self::run) and another `start`.
     #[doc(alias = "AddHostedService")]
     pub fn add(&mut self, name: impl Into<Arc<str>>, service: impl Service) -> &mut ServiceOptions {
         let name = name.into();
@@ -109,7 +119,8 @@ impl Host {
             line::log(Level::Error, "hosted::host", format_args!("{error}"));
             self.added_late.get_or_insert(name.clone());
         }
-        let (options, source) = (ServiceOptions::default(), StopSource::new());
+        self.names.add(name.clone());
+        let (options, source) = (ServiceOptions::among(self.names.clone()), StopSource::new());
         let service: Option<Box<dyn Service>> = Some(Box::new(service));
         let place = self.entries.len();
         self.entries.push(Entry { name, options, service, thread: None, source, after: Vec::new() });
@@ -137,7 +148,9 @@ impl Host {
 
     /// What happens from now on, also in groups. Each call is a subscription of its own.
     ///
-    /// It holds 1,024 events. A listener that falls further behind holds nobody up: it is told how many it missed.
+    /// It holds 1,024 events. A listener that falls further behind holds nobody up: it is told how many it missed. Memory is
+    /// used only by the events that wait to be received, and is freed when the receiver is dropped. The host forgets a
+    /// dropped subscription, which is a few hundred bytes, with its next event.
     pub fn events(&self) -> Receiver<Event> {
         self.board.bus.subscribe()
     }

@@ -1,5 +1,6 @@
 //! What can be said about one service of a host.
 
+use super::names::{After, Names};
 use crate::board::Policy;
 use crate::restart::Restart;
 use std::time::Duration;
@@ -21,8 +22,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ServiceOptions {
-    /// `None`: after all those added before.
-    pub(super) after: Option<Vec<String>>,
+    pub(super) after: After,
     pub(super) start_timeout: Option<Duration>,
     pub(super) stop_timeout: Option<Duration>,
     pub(super) restart: Restart,
@@ -56,6 +56,11 @@ pub enum OnCompletion {
 }
 
 impl ServiceOptions {
+    /// The options of a service that is added to a host with these `names`.
+    pub(super) fn among(names: Names) -> Self {
+        ServiceOptions { after: After::of(names), ..Self::default() }
+    }
+
     /// Starts this service after those named only, and stops it before them.
     ///
     /// Without this it comes after all those added before it. So independent services start side by side:
@@ -63,8 +68,7 @@ impl ServiceOptions {
     /// Called again, it adds names. An unknown name is an error of [`Host::start`](crate::Host::start).
     #[doc(alias("Requires", "After"))]
     pub fn after<N: AsRef<str>>(&mut self, names: impl IntoIterator<Item = N>) -> &mut Self {
-        let names = names.into_iter().map(|name| name.as_ref().to_owned());
-        self.after.get_or_insert_default().extend(names);
+        self.after.add(names.into_iter());
         self
     }
 

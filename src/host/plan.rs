@@ -1,12 +1,12 @@
 //! What is checked before any thread exists, and who comes after whom.
 
+use super::names::Names;
 use super::options::ServiceOptions;
 use crate::line::Plain;
 use crate::service::Service;
 use crate::stop::StopSource;
 use crate::sync::Arc;
 use crate::sync::thread::JoinHandle;
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) enum SetupError {
     EmptyName(usize),
     NulInName(Arc<str>),
     DuplicateName(Arc<str>),
-    UnknownName { service: Arc<str>, after: String },
+    UnknownName { service: Arc<str>, after: Arc<str> },
     Flaw { service: Arc<str>, flaw: String },
     RanBefore,
     AddedLate(Arc<str>),
@@ -71,7 +71,10 @@ impl fmt::Display for SetupError {
                 f.write_str("a host runs once, and this one has been started or stopped before: make a new one")
             }
             SetupError::AddedLate(_) => {
-                write!(f, "service `{name}` was added after the start: a host runs once, make a new one")
+                write!(
+                    f,
+                    "service `{name}` was added after the start and never runs: a host runs once; create a new `Host`"
+                )
             }
             SetupError::NoThread { error, .. } => write!(f, "no thread is to be had for service `{name}`: {error}"),
             SetupError::NoSignals(error) => {
@@ -90,24 +93,25 @@ impl Error for SetupError {
     }
 }
 
-/// Checks every service and fills in whom it comes after.
-pub(super) fn plan(entries: &mut [Entry]) -> Result<(), SetupError> {
-    let mut places = HashMap::new();
+/// Checks every service and fills in whom it comes after. `names` are those of all entries.
+pub(super) fn plan(entries: &mut [Entry], names: &Names) -> Result<(), SetupError> {
     // The last service that comes after all before it: who comes after it comes after those too.
     let mut barrier = 0;
     for (place, entry) in entries.iter_mut().enumerate() {
         check(place, entry)?;
-        entry.after = match &entry.options.after {
-            Some(names) => named(&entry.name, names, &places)?,
-            None => (barrier..place).collect(),
-        };
-        if entry.options.after.is_none() {
+        if entry.options.after.is_given() {
+            let unknown = |after| SetupError::UnknownName { service: entry.name.clone(), after };
+            entry.after = entry.options.after.places_before(place, names).map_err(unknown)?;
+        } else {
+            entry.after = (barrier..place).collect();
             barrier = place;
         }
-        if places.insert(entry.name.clone(), place).is_some() {
+        if names.place(&entry.name).is_some_and(|first| (first as usize) < place) {
             return Err(SetupError::DuplicateName(entry.name.clone()));
         }
     }
+    // A host starts once: what the options say of the order is not needed any more, and may be large.
+    entries.iter_mut().for_each(|entry| entry.options.after = Default::default());
     Ok(())
 }
 
@@ -124,15 +128,4 @@ fn check(place: usize, entry: &Entry) -> Result<(), SetupError> {
         Some(flaw) => Err(SetupError::Flaw { service, flaw }),
         None => Ok(()),
     }
-}
-
-fn named(service: &Arc<str>, names: &[String], places: &HashMap<Arc<str>, usize>) -> Result<Vec<usize>, SetupError> {
-    let place = |after: &String| {
-        let unknown = || SetupError::UnknownName { service: service.clone(), after: after.clone() };
-        places.get(after.as_str()).copied().ok_or_else(unknown)
-    };
-    let mut after = names.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-    after.sort_unstable();
-    after.dedup(); // a name said twice is one service to wait for
-    Ok(after)
 }

@@ -2,14 +2,16 @@
 
 use super::Host;
 use super::plan::{SetupError, plan};
-use super::starting::{Aborted, start_all};
+use super::starting::{Aborted, start_all, who};
 use super::stopping::stop_all;
+use crate::blocked::View;
 use crate::board::CALLBACKS;
 use crate::error::BoxError;
 use crate::report::{HostError, Report};
-use crate::signal::ctrl_c;
+use crate::signal::{ctrl_c, watch};
 use crate::status::{HostState, StopReason};
 use crate::stop::StopToken;
+use crate::sync::Arc;
 use std::time::Duration;
 
 impl Host {
@@ -31,6 +33,7 @@ impl Host {
         if !self.begin() {
             return Err(self.error(None));
         }
+        self.watch();
         #[cfg(feature = "disconnect")]
         super::last_resort::check(&self.entries);
         let setup = match start_all(self) {
@@ -68,7 +71,8 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When a service failed, at whatever time, or its thread is still alive. The report is in it.
+    /// When a service failed, at whatever time, or its thread is still alive, or when a service was added after the start.
+    /// The report is in it.
     #[doc(alias = "StopAsync")]
     pub fn stop(&mut self, timeout: Duration) -> Result<Report, HostError> {
         self.stop_within(timeout, false)
@@ -76,7 +80,7 @@ impl Host {
 
     /// Starts, waits, and stops: until ctrl-c, SIGTERM or SIGHUP, a request, a failure, or until all have completed.
     ///
-    /// A second signal ends the process at once, with exit code 130.
+    /// A second signal ends the process at once, with exit code 130; a warning in the log names the services that are left.
     ///
     /// # Errors
     ///
@@ -123,13 +127,13 @@ impl Host {
     }
 
     fn check(&mut self) -> Result<(), SetupError> {
-        if let Some(name) = self.added_late.take() {
+        if let Some(name) = self.added_late.clone() {
             return Err(SetupError::AddedLate(name));
         }
         if self.board.read(|inner| inner.host) != HostState::New {
             return Err(SetupError::RanBefore);
         }
-        plan(&mut self.entries)
+        plan(&mut self.entries, &self.names)
     }
 
     /// False: a stop had been requested before, and nothing is to start.
@@ -149,6 +153,18 @@ impl Host {
                 false
             }
         }
+    }
+
+    /// From now on a second ctrl-c logs which services are left. A group is named by the host that it is in.
+    fn watch(&mut self) {
+        if self.prefix.is_some() {
+            return;
+        }
+        let board = Arc::downgrade(&self.board);
+        self.watched = Some(watch(move || {
+            let left = who(&board.upgrade()?, &mut View::new(), |slot| !slot.gone());
+            (!left.is_empty()).then_some(left)
+        }));
     }
 
     fn never_started(&self, reason: StopReason) {

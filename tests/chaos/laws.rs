@@ -4,7 +4,7 @@
 //! services also their order, ends and outcomes.
 
 use super::drive::Played;
-use super::schedule::{AMPLE, Drive, Plan, Schedule};
+use super::schedule::{AMPLE, Again, Drive, Plan, Schedule};
 use super::world::{Note, Step, World};
 use hosted::{Cause, Event, EventKind, Outcome, Phase, Report, ServiceError, ServiceReport, StopReason};
 use std::collections::BTreeMap;
@@ -113,7 +113,9 @@ impl Case<'_> {
         let count = |is: fn(&EventKind) -> bool| self.events_of(&plan.name).filter(|event| is(&event.kind)).count();
         let starts = self.count(&plan.name, &Step::Start);
         assert_eq!(count(|kind| matches!(kind, EventKind::Starting)), starts, "`{}` starts", plan.name);
-        let ends = count(|kind| matches!(kind, EventKind::Stopped | EventKind::Completed));
+        let is_end =
+            |kind: &EventKind| matches!(kind, EventKind::Stopped | EventKind::NotRestarted(_) | EventKind::Completed);
+        let ends = count(is_end);
         let own_failures = self.failed(&plan.name).filter(|error| error.phase() != Phase::Callback).count();
         let failures = self.failed(&plan.name).count();
         match (starts, ends) {
@@ -131,7 +133,8 @@ impl Case<'_> {
         let again = self.events_of(&plan.name).skip_while(|event| !matches!(event.kind, EventKind::Restarting { .. }));
         let mut asked = again.skip_while(|event| !matches!(event.kind, EventKind::Stopping));
         let restarted = asked.any(|event| matches!(event.kind, EventKind::Starting));
-        assert!(!restarted, "`{}` is started again after it was asked to stop", plan.name);
+        let may_finish = matches!(plan.restart, Some((Again::Finish, _))) && self.count(&plan.name, &Step::Ready) > 0;
+        assert!(!restarted || may_finish, "`{}` is started again after it was asked to stop", plan.name);
     }
 
     /// With all the time it wants, no service that comes to its end is called hung.
@@ -212,12 +215,29 @@ impl Case<'_> {
         let agrees = match &row.outcome {
             Outcome::NeverStarted => starts == 0,
             Outcome::Completed => first.is_none() && completed && self.count(&row.name, &Step::Run) > 0,
-            Outcome::Stopped => first.is_none() && stopped && starts > 0,
+            Outcome::Stopped => first.is_none() && stopped && starts > 0 && !self.ends_before_a_restart(&row.name),
+            Outcome::NotRestarted(error) => first.is_none() && starts > 0 && self.is_not_restarted(&row.name, error),
             Outcome::Failed(error) => first == Some(error.to_string()),
             _ => false,
         };
         assert!(agrees, "`{}` is {:?}", row.name, row.outcome);
         assert_eq!(starts.saturating_sub(1), row.restarts as usize, "restarts of `{}`", row.name);
+    }
+
+    /// Whether the last failure that a restart was announced for is not followed by a start that was ready.
+    fn ends_before_a_restart(&self, name: &str) -> bool {
+        let marks = self.events_of(name).filter_map(|event| match &event.kind {
+            EventKind::Restarting { error, .. } => Some(error.is_some()),
+            EventKind::Started => Some(false),
+            _ => None,
+        });
+        marks.last().unwrap_or(false)
+    }
+
+    /// Whether the last event of the service says that it was not restarted after `error`.
+    fn is_not_restarted(&self, name: &str, error: &ServiceError) -> bool {
+        let told = |event: &Event| matches!(&event.kind, EventKind::NotRestarted(told) if told.to_string() == error.to_string());
+        self.ends_before_a_restart(name) && self.events_of(name).any(told)
     }
 
     /// All failures but those of services that may fail, in the order in which they happened.

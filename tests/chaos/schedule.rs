@@ -98,6 +98,7 @@ pub enum Again {
     OnFailure,
     Always,
     AlsoFirst,
+    Finish,
 }
 
 impl Again {
@@ -106,6 +107,7 @@ impl Again {
             Again::OnFailure => Restart::on_failure(),
             Again::Always => Restart::always(),
             Again::AlsoFirst => Restart::on_failure().also_first_start(),
+            Again::Finish => Restart::on_failure().finish_on_stop(),
         }
     }
 }
@@ -238,7 +240,7 @@ impl Chance {
     }
 
     fn restart(&mut self) -> Option<(Again, u32)> {
-        let again = self.dice.pick(&[Again::OnFailure, Again::Always, Again::AlsoFirst]);
+        let again = self.dice.pick(&[Again::OnFailure, Again::Always, Again::AlsoFirst, Again::Finish]);
         let limit = self.dice.below(4) as u32;
         self.dice.one_in(3).then_some((again, limit))
     }

@@ -34,7 +34,8 @@ impl Totals {
 
     /// That every act was done, every drive was taken, and services came to every end.
     pub fn are_worth_it(&self) {
-        let ends = ["restarts", "hung", "overtaken", "failed for good", "stopped", "completed", "drained"];
+        let ends =
+            ["restarts", "hung", "overtaken", "failed for good", "stopped", "not restarted", "completed", "drained"];
         let missing: Vec<_> = ends.into_iter().filter(|what| !self.counts.contains_key(what)).collect();
         assert!(missing.is_empty(), "never seen: {missing:?}");
         let (acts, drives) = (ACTS.map(|act| format!("{act:?}")), DRIVES.map(|drive| format!("{drive:?}")));
@@ -67,6 +68,7 @@ fn of_event(kind: &EventKind) -> Option<&'static str> {
         EventKind::Overtaken { .. } => "overtaken",
         EventKind::Failed(_) => "failed for good",
         EventKind::Stopped => "stopped",
+        EventKind::NotRestarted(_) => "not restarted",
         EventKind::Completed => "completed",
         EventKind::StillStarting { .. } | EventKind::StillStopping { .. } => "waited for",
         _ => return None,

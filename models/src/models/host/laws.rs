@@ -74,13 +74,13 @@ pub(super) fn of_the_end(stage: &Stage, result: &Result<Report, HostError>) {
     assert_eq!(own.iter().map(|service| &*service.name).collect::<Vec<_>>(), stage.names);
     own.into_iter().for_each(|service| outcome_is_true(service, &stage.journal.of(&service.name)));
     let names: BTreeSet<_> = stage.journal.all().into_iter().map(|(name, _)| name).collect();
-    names.into_iter().for_each(|name| lives_are_whole(name, &stage.journal.of(name)));
+    names.into_iter().for_each(|name| lives_are_whole(name, &stage.journal.of(name), stage.finishes.contains(&name)));
     edges_were_kept(stage, report);
     failures_are_told(stage, result, report);
 }
 
 /// A `start` that returned `Ok` has one `stop`, what was never started has none, and the value is dropped last.
-fn lives_are_whole(name: &str, steps: &[Step]) {
+fn lives_are_whole(name: &str, steps: &[Step], finishes: bool) {
     let mut last = None;
     // A group has fresh ones at each start.
     let in_group = name.contains('/');
@@ -97,7 +97,7 @@ fn lives_are_whole(name: &str, steps: &[Step]) {
         last = Some(step);
     }
     let asked = steps.iter().position(|&step| step == Step::Asked).unwrap_or(steps.len());
-    assert!(in_group || !steps[asked..].contains(&Step::Start), "`{name}` was started after its stop: {steps:?}");
+    assert!(in_group || finishes || !steps[asked..].contains(&Step::Start), "`{name}` was started after its stop: {steps:?}");
     // What was never started is dropped with the host, which is still there.
     assert!(matches!(last, None | Some(Step::Dropped)), "`{name}` was not dropped: {steps:?}");
 }
@@ -109,6 +109,7 @@ fn outcome_is_true(service: &ServiceReport, steps: &[Step]) {
         Outcome::NeverStarted => steps.is_empty(),
         Outcome::Completed => steps.contains(&Step::Run),
         Outcome::Stopped => steps.contains(&Step::Start),
+        Outcome::NotRestarted(_) => failed && !matches!(ready_after_failure(steps), Some(true)),
         // Others are failures outside of the service's own calls, or of one that ran too often.
         Outcome::Failed(error) => {
             let beside = matches!(error.phase(), Phase::Callback | Phase::Drop);
@@ -120,6 +121,12 @@ fn outcome_is_true(service: &ServiceReport, steps: &[Step]) {
     };
     assert!(agrees, "`{name}` is {outcome:?}, and did {steps:?}");
     assert_eq!(steps.is_empty(), matches!(outcome, Outcome::NeverStarted), "`{name}`");
+}
+
+/// Whether the service was ready after its last failure in `start` or `run`. Returns `None` if there was no such failure.
+fn ready_after_failure(steps: &[Step]) -> Option<bool> {
+    let failed = steps.iter().rposition(|step| matches!(step, Step::Failed(Phase::Start | Phase::Run)))?;
+    Some(steps[failed..].contains(&Step::Ready))
 }
 
 /// Who saw that it was asked to stop saw it when all that came after it were gone.
@@ -182,7 +189,8 @@ pub(super) fn of_the_events(stage: &Stage) {
     let count = |name: Option<&str>, is: fn(&EventKind) -> bool| {
         events.iter().filter(|event| event.service.as_deref() == name && is(&event.kind)).count()
     };
-    let ended = |kind: &EventKind| matches!(kind, EventKind::Stopped | EventKind::Completed);
+    let ended =
+        |kind: &EventKind| matches!(kind, EventKind::Stopped | EventKind::NotRestarted(_) | EventKind::Completed);
     for (place, &name) in stage.names.iter().enumerate() {
         let name = Some(name);
         let launched = count(name, |kind| matches!(kind, EventKind::Starting)) > 0;
@@ -195,7 +203,8 @@ pub(super) fn of_the_events(stage: &Stage) {
             let last = events.iter().rposition(|event| event.service.as_deref() == name && alive(&event.kind));
             assert_eq!(Some(end), last, "{name:?} is over when its end is told:{}", text());
         }
-        assert!(!starts_when_asked(&events, name), "{name:?} is started after it was asked to stop:{}", text());
+        let finishes = name.is_some_and(|name| stage.finishes.contains(&name));
+        assert!(finishes || !starts_when_asked(&events, name), "{name:?} is started after it was asked to stop:{}", text());
         for &before in &stage.after[place] {
             let started =
                 at(Some(stage.names[before]), |kind| matches!(kind, EventKind::Started | EventKind::Failed(_)));

@@ -150,3 +150,43 @@ fn a_failure_after_the_request_is_told_and_not_tried_again() {
         stage.check(&result);
     });
 }
+
+#[test]
+fn a_stop_in_a_backoff_is_followed_by_one_last_life_that_finishes() {
+    explore(|| {
+        let mut stage = Stage::running();
+        (stage.restarts, stage.finishes) = (true, vec!["b"]);
+        let fails_once = |ctx: &crate::Context| {
+            if ctx.restarts() == 0 {
+                return Err("once".into());
+            }
+            Ok(ctx.wait())
+        };
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::calling(fails_once))).restart(restart().finish_on_stop());
+        stage.host.start().unwrap();
+        let watcher = stage.watched(3);
+        let result = stage.stop();
+        watcher.join().unwrap();
+        let report = result.as_ref().unwrap();
+        assert!(matches!(report.services[1].outcome, Outcome::Stopped), "{report}");
+        assert_eq!(stage.journal.count("b", Step::Run), 2);
+        stage.check(&result);
+    });
+}
+
+#[test]
+fn a_service_that_fails_to_finish_tries_again_and_then_fails_for_good() {
+    explore(|| {
+        let mut stage = Stage::running();
+        (stage.restarts, stage.finishes) = (true, vec!["b"]);
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new().run(Act::Fail)).restart(restart().finish_on_stop());
+        stage.host.start().unwrap();
+        let result = stage.stop();
+        // The first run, three restarts, and a last life if the stop request ended a backoff.
+        assert!((4..=5).contains(&stage.journal.count("b", Step::Run)), "{:?}", stage.journal.all());
+        assert_eq!(result.as_ref().unwrap_err().failures().len(), 1);
+        stage.check(&result);
+    });
+}

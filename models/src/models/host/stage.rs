@@ -18,6 +18,8 @@ pub(super) struct Stage {
     pub(super) events: Receiver<Event>,
     /// A service may be started again, so that not every failure is final.
     pub(super) restarts: bool,
+    /// Services that may start once more after their stop request, to finish what they hold.
+    pub(super) finishes: Vec<&'static str>,
 }
 
 impl Stage {
@@ -36,7 +38,7 @@ impl Stage {
     fn new() -> Self {
         let host = Host::new();
         let (journal, events) = (Journal::default(), host.events());
-        Stage { host, journal, names: Vec::new(), after: Vec::new(), events, restarts: false }
+        Stage { host, journal, names: Vec::new(), after: Vec::new(), events, restarts: false, finishes: Vec::new() }
     }
 
     pub(super) fn add(

@@ -40,7 +40,7 @@ use crate::store::Store;
 use crate::tree::Tree;
 use crate::web::Web;
 use crossbeam_channel::bounded;
-use hosted::{Host, Queue, Restart, every, task};
+use hosted::{Context, Host, Queue, Restart, every, task};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -72,7 +72,11 @@ fn pipeline(options: Options) -> Host {
 
     let mut host = Host::new();
     let at = db.clone();
-    host.add("schema", task(move |_| Ok(Catalogue::create(&at)?)));
+    let schema = move |_: &Context| {
+        log::info!("the catalogue: {}", at.display());
+        Ok(Catalogue::create(&at)?)
+    };
+    host.add("schema", task(schema));
     host.add("store", Store::new(&db, accepted)).restart(Restart::on_failure());
     for n in 1..=digesters {
         let mut digester = Digester::new(&tree, &changes);

@@ -3,7 +3,8 @@
 use crate::page::page;
 use crate::status::Sources;
 use hosted::{Context, Result, Service};
-use std::net::Ipv4Addr;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use tiny_http::{Header, Method, Request, Response, Server};
 
@@ -11,15 +12,20 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// The first port that is tried if none is asked for, and how many after it.
+const FIRST_PORT: u16 = 8080;
+const PORTS: u16 = 100;
+
 pub struct Web {
-    port: u16,
+    /// After the first start it is the one that was found: after a restart the page is where it was.
+    port: Option<u16>,
     sources: Sources,
     /// The listening server, from `start` until `run` takes it.
     server: Option<Arc<Server>>,
 }
 
 impl Web {
-    pub fn new(port: u16, sources: Sources) -> Self {
+    pub fn new(port: Option<u16>, sources: Sources) -> Self {
         Web { port, sources, server: None }
     }
 
@@ -47,9 +53,14 @@ impl Web {
 }
 
 impl Service for Web {
-    /// Binds the port, so that a port that is in use fails the start.
+    /// Binds the port, so that a port that was asked for and is in use fails the start.
     fn start(&mut self, _: &Context) -> Result {
-        let server = Server::http((Ipv4Addr::LOCALHOST, self.port))?;
+        let listener = match self.port {
+            Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port))?,
+            None => first_free()?,
+        };
+        self.port = Some(listener.local_addr()?.port());
+        let server = Server::from_listener(listener, None)?;
         log::info!("how it goes: http://{}/", server.server_addr());
         self.server = Some(Arc::new(server));
         Ok(())
@@ -67,4 +78,12 @@ impl Service for Web {
             }
         }
     }
+}
+
+/// The same address at each start, if nobody else has it.
+fn first_free() -> io::Result<TcpListener> {
+    let ports = FIRST_PORT..FIRST_PORT + PORTS;
+    let mut bound = ports.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    let taken = |bound: &io::Result<_>| matches!(bound, Err(error) if error.kind() == ErrorKind::AddrInUse);
+    bound.find(|bound| !taken(bound)).unwrap_or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
 }

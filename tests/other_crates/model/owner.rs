@@ -73,6 +73,7 @@ fn fate(service: &ServiceReport) -> Fate {
         Outcome::Running => End::Running,
         Outcome::Completed => End::Completed,
         Outcome::Stopped => End::Stopped,
+        Outcome::NotRestarted(error) => End::NotRestarted(failure(error)),
         Outcome::Failed(error) => End::Failed(failure(error)),
         Outcome::Hung(hung) => End::Hung(hung.phase),
         other => panic!("an outcome that the model has no word for: {other:?}"),

@@ -36,6 +36,21 @@ const HEAD: &str = r#"<!doctype html>
   td { border-top: 1px solid var(--line); }
   section { overflow-x: auto; }
   .n { text-align: right; }
+  /* On a phone each row is a card: the name and the state, then the figures with their names, then the error. */
+  @media (max-width: 40rem) {
+    body { padding: 1.25rem .75rem; }
+    table, tbody { display: block; }
+    tr { display: flex; flex-wrap: wrap; padding: .5rem .4rem; border-top: 1px solid var(--line); }
+    tr.head { display: none; }
+    tr.head + tr { border-top: 0; }
+    td { flex: 1 1 25%; min-width: 0; padding: .1rem .5rem; border: 0; white-space: normal; overflow-wrap: anywhere; }
+    td:first-child { flex: 1 1 50%; font-weight: 600; }
+    td.state { flex: 0 1 auto; }
+    td.n { text-align: left; color: var(--dim); }
+    td.n::before { content: attr(data-name) " "; }
+    td.text { flex-basis: 100%; min-width: 0; }
+    td.text:empty { display: none; }
+  }
   .text { width: 99%; min-width: 14rem; white-space: normal; overflow-wrap: anywhere; }
   .state::before { content: ""; display: inline-block; width: .55em; height: .55em; margin-right: .5em;
     border-radius: 50%; background: currentColor; }
@@ -48,7 +63,7 @@ pub fn page(status: &Status) -> String {
     let services: String = status.services.iter().map(service).collect();
     format!(
         "{HEAD}<h1>ingest</h1>\n<p>{dir}</p>\n<dl>\n{}</dl>\n\
-         <h2>Services</h2>\n<section><table>\n<tr><th>Service<th>State<th class=n>For<th class=n>Restarts\
+         <h2>Services</h2>\n<section><table>\n<tr class=head><th>Service<th>State<th class=n>For<th class=n>Restarts\
          <th class=n>Errors<th class=text>Last error\n{services}</table></section>\n{}</html>\n",
         totals(status),
         unreadable(&status.unreadable),
@@ -72,11 +87,12 @@ fn service(service: &ServiceStatus) -> String {
     let class = match service.state {
         State::Running => "good",
         State::Completed | State::Stopped => "idle",
-        State::Failed | State::Hung => "bad",
+        State::Failed | State::NotRestarted | State::Hung => "bad",
         _ => "busy",
     };
     format!(
-        "<tr><td>{}<td class='state {class}'>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=text>{}\n",
+        "<tr><td>{}<td class='state {class}'>{}<td class=n data-name=For>{}<td class=n data-name=Restarts>{}\
+         <td class=n data-name=Errors>{}<td class=text>{}</td>\n",
         Text(&service.name),
         service.state,
         age(service.since.elapsed()),
@@ -92,7 +108,9 @@ fn unreadable(files: &[(String, String)]) -> String {
     }
     let row = |(path, error): &(String, String)| format!("<tr><td class=text>{}<td>{}\n", Text(path), Text(error));
     let rows: String = files.iter().map(row).collect();
-    format!("<h2>Could not be read</h2>\n<section><table>\n<tr><th class=text>File<th>Why\n{rows}</table></section>\n")
+    format!(
+        "<h2>Could not be read</h2>\n<section><table>\n<tr class=head><th class=text>File<th>Why\n{rows}</table></section>\n"
+    )
 }
 
 /// Text from outside: none of it is markup.

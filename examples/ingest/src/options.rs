@@ -1,5 +1,6 @@
 //! The command line.
 
+use sha2::{Digest, Sha256};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
@@ -15,8 +16,9 @@ usage: ingest DIR [options]
 
 Keeps an SQLite catalogue of the files below DIR, until ctrl-c.
 
-  --db PATH        where the catalogue is (default: DIR/.ingest.db)
-  --port N         where its page is, on 127.0.0.1 (default: any free port, which is logged)
+  --db PATH        where the catalogue is (default: a file of its own for DIR, in $XDG_STATE_HOME/ingest or
+                   ~/.local/state/ingest; it is logged)
+  --port N         where its page is, on 127.0.0.1 (default: 8080, or the next port that is free; 0: any free port)
   --digesters N    how many files are read side by side (default: one for each core)
   --every SECONDS  the time between two scans (default: 2)
   --once           stop when there is nothing new
@@ -28,7 +30,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The database, likewise: so it is recognised when a scan comes upon it.
     pub db: PathBuf,
-    pub port: u16,
+    /// `None`: the first free port from 8080 on.
+    pub port: Option<u16>,
     pub digesters: usize,
     pub period: Duration,
     pub once: bool,
@@ -59,13 +62,13 @@ impl No {
 impl Options {
     pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, No> {
         let (mut dir, mut db): (Option<PathBuf>, Option<PathBuf>) = (None, None);
-        let (mut port, mut digesters, mut seconds, mut once) = (0, cores(), 2.0, false);
+        let (mut port, mut digesters, mut seconds, mut once) = (None, cores(), 2.0, false);
         while let Some(arg) = args.next() {
             match arg.to_str() {
                 Some("--help" | "-h") => return Err(No::Help),
                 Some("--once") => once = true,
                 Some("--db") => db = Some(value("--db", args.next())?.into()),
-                Some("--port") => port = number("--port", args.next(), 0..=u16::MAX)?,
+                Some("--port") => port = Some(number("--port", args.next(), 0..=u16::MAX)?),
                 Some("--digesters") => digesters = number("--digesters", args.next(), 1..=256)?,
                 Some("--every") => seconds = number("--every", args.next(), 0.01..=1e6)?,
                 Some(option) if option.starts_with('-') => return mistake(format!("there is no option {option}")),
@@ -75,7 +78,7 @@ impl Options {
         }
         let Some(dir) = dir else { return mistake("which directory?".to_owned()) };
         let dir = directory(&dir)?;
-        let db = database(db.unwrap_or_else(|| dir.join(".ingest.db")))?;
+        let db = database(db.map_or_else(|| default_database(&dir), Ok)?)?;
         Ok(Options { dir, db, port, digesters, period: Duration::from_secs_f64(seconds), once })
     }
 }
@@ -111,6 +114,30 @@ fn directory(dir: &Path) -> Result<PathBuf, No> {
         }
         Err(error) => mistake(format!("{}: {error}", dir.display())),
     }
+}
+
+/// The catalogue of `dir` among the user's state files: nothing is left in a directory that is only looked at. Directories
+/// of the same name are told apart by a digest of the whole path.
+fn default_database(dir: &Path) -> Result<PathBuf, No> {
+    let Some(state) = state_directory() else {
+        return mistake("there is no home directory for the catalogue: --db PATH tells where it is".to_owned());
+    };
+    let folder = state.join("ingest");
+    if let Err(error) = fs::create_dir_all(&folder) {
+        return mistake(format!("{}: {error}; --db PATH tells another place for the catalogue", folder.display()));
+    }
+    // A name in the file system has 255 bytes at most, and a character up to four.
+    let name: String = dir.file_name().unwrap_or_default().to_string_lossy().chars().take(48).collect();
+    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Ok(folder.join(format!("{name}-{digest}.db")))
+}
+
+/// Where the user's programs keep what they can do without, by the rules of freedesktop.org; on Windows by its own.
+fn state_directory() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let of_home = || absolute("HOME").map(|home| home.join(".local/state"));
+    absolute("XDG_STATE_HOME").or_else(of_home).or_else(|| absolute("LOCALAPPDATA"))
 }
 
 /// SQLite follows symlinks and puts its journals beside the real file: so the real one is meant here too.

@@ -10,7 +10,7 @@ pub struct Model {
     pub reason: Option<StopReason>,
     /// Those that count, the first one first.
     pub failures: Vec<Failure>,
-    /// Who was added too late, until a start has said so.
+    /// Who was added too late: every start and stop says so.
     pub late: Option<usize>,
     /// What the owner is busy with.
     pub call: Option<Call>,
@@ -33,6 +33,8 @@ pub struct Service {
     pub completed: bool,
     /// It has failed, and will be started again.
     pub again: bool,
+    /// The failure that it will be started again after, until it runs again.
+    pub failed_before: Option<Failure>,
     pub overtaken: bool,
     /// Its first final one.
     pub failure: Option<Failure>,
@@ -50,7 +52,7 @@ impl Service {
             (Some(_), ..) => End::Running,
             _ if !self.over => End::NeverStarted,
             _ if self.completed => End::Completed,
-            _ => End::Stopped,
+            _ => self.failed_before.map_or(End::Stopped, End::NotRestarted),
         };
         Fate { outcome, restarts: self.restarts, errors: self.errors, overtaken: self.overtaken }
     }
@@ -66,6 +68,7 @@ impl Service {
             (None, End::NeverStarted) => State::Waiting,
             (None, End::Failed(_)) => State::Failed,
             (None, End::Completed) => State::Completed,
+            (None, End::NotRestarted(_)) => State::NotRestarted,
             (None, _) => State::Stopped,
         }
     }

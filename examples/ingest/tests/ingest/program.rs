@@ -4,7 +4,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,8 @@ impl Ingest {
 
     pub fn command(dir: &Path, args: &[&str]) -> Command {
         let mut command = Ingest::bare(&["--every", "0.05"]);
-        command.arg(dir).args(args);
+        // In the tree, and not in the catalogue: what the example says of its own files is tested everywhere.
+        command.arg(dir).args(args).env("XDG_STATE_HOME", dir.join(".state"));
         command
     }
 
@@ -117,6 +118,14 @@ impl Drop for Ingest {
 pub fn once(dir: &Path) {
     let (code, _, log) = Ingest::start(dir, &["--once"]).end();
     assert_eq!(code, Some(0), "{log}");
+}
+
+/// Where the catalogue of `dir` is, when nobody says another place.
+pub fn database(dir: &Path) -> PathBuf {
+    let folder = std::fs::read_dir(dir.join(".state/ingest")).unwrap().map(|entry| entry.unwrap().path());
+    let databases: Vec<PathBuf> = folder.filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
+    let [database] = &databases[..] else { panic!("one catalogue: {databases:?}") };
+    database.clone()
 }
 
 pub fn files(status: &Value) -> i64 {

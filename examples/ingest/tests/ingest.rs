@@ -8,7 +8,7 @@ mod program;
 #[path = "ingest/tree.rs"]
 mod tree;
 
-use program::{Ingest, PATIENCE, files, once};
+use program::{Ingest, PATIENCE, database, files, once};
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -36,7 +36,7 @@ fn interrupted_and_killed_at_any_point_it_ends_with_the_same_catalogue() {
     }
     change(dir.path(), 5);
     once(dir.path());
-    assert_same(rows(&dir.path().join(".ingest.db")), truth(dir.path()));
+    assert_same(rows(&database(dir.path())), truth(dir.path()));
     compare_with_sha256sum(dir.path());
 }
 
@@ -73,7 +73,7 @@ fn a_file_that_changes_while_it_is_read_ends_as_it_is() {
     }
     drop(ingest);
     once(dir.path());
-    assert_same(rows(&dir.path().join(".ingest.db")), truth(dir.path()));
+    assert_same(rows(&database(dir.path())), truth(dir.path()));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_file_that_cannot_be_read_is_a_row_with_its_error() {
     assert!(log.contains("nested/secret: Permission denied"), "{log}");
     assert!(report.contains("errors: 1"), "{report}");
 
-    let rows = rows(&dir.path().join(".ingest.db"));
+    let rows = rows(&database(dir.path()));
     let (size, content) = &rows[b"nested/secret".as_slice()];
     assert_eq!(*size, 6);
     assert!(content.as_ref().unwrap_err().contains("Permission denied"));
@@ -168,5 +168,62 @@ fn sigterm_stops_who_produces_before_who_consumes() {
     for digester in ["digest 1", "digest 2"] {
         let order = [asked("web"), asked("scan"), asked(digester), asked("store")];
         assert!(order.is_sorted(), "{log}");
+    }
+}
+
+#[test]
+fn it_leaves_nothing_in_the_directory_that_it_watches() {
+    let (dir, state) = (tree(5), tempfile::tempdir().unwrap());
+    let before = paths(dir.path());
+    let mut command = Ingest::command(dir.path(), &["--once"]);
+    command.env("XDG_STATE_HOME", state.path());
+    assert_eq!(Ingest::spawn(command).end().0, Some(0));
+    assert_eq!(paths(dir.path()), before);
+    assert!(fs::read_dir(dir.path()).unwrap().all(|entry| !entry.unwrap().path().to_string_lossy().contains(".db")));
+    let left = fs::read_dir(state.path().join("ingest")).unwrap().map(|entry| entry.unwrap().file_name());
+    let name = dir.path().file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(
+        left.into_iter().any(|file| file.to_str().is_some_and(|file| file.starts_with(&name) && file.ends_with(".db")))
+    );
+}
+
+#[test]
+fn each_directory_has_a_catalogue_of_its_own() {
+    let (top, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for folder in ["a/data", "b/data"] {
+        let dir = top.path().join(folder);
+        fs::create_dir_all(&dir).unwrap();
+        let mut command = Ingest::command(&dir, &["--once"]);
+        command.env("XDG_STATE_HOME", state.path());
+        assert_eq!(Ingest::spawn(command).end().0, Some(0));
+    }
+    let files = fs::read_dir(state.path().join("ingest")).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(files.filter(|path| path.extension().is_some_and(|end| end == "db")).count(), 2);
+}
+
+#[test]
+fn without_a_port_the_page_is_at_the_first_free_one_from_8080_on() {
+    let dirs = [tree(1), tree(1)];
+    let ports = dirs.each_ref().map(|dir| {
+        let mut ingest = Ingest::start(dir.path(), &[]);
+        let line = ingest.wait_for("http://127.0.0.1:");
+        let port = line.split("127.0.0.1:").nth(1).unwrap().trim_end_matches('/').parse::<u16>().unwrap();
+        (ingest, port)
+    });
+    assert!(ports.iter().all(|(_, port)| (8080..8180).contains(port)), "{:?}", ports.each_ref().map(|port| port.1));
+    assert_ne!(ports[0].1, ports[1].1);
+}
+
+#[test]
+fn on_a_phone_each_figure_has_its_name_and_the_table_no_scroll_bar() {
+    let dir = tree(1);
+    let page = Ingest::start(dir.path(), &[]).get("/").unwrap();
+    let phone = page.split("@media (max-width: 40rem)").nth(1).unwrap();
+    assert!(phone.contains("tr { display: flex; flex-wrap: wrap;") && phone.contains("content: attr(data-name)"));
+    for name in ["For", "Restarts", "Errors"] {
+        assert_eq!(
+            page.matches(&format!("<td class=n data-name={name}>")).count(),
+            page.matches("<td class='state").count()
+        );
     }
 }

@@ -80,7 +80,7 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     pub ok: bool,
-    /// It was the set-up: nothing has been called.
+    /// It was the set-up: a start that called nothing, or a service that was added too late.
     pub refused: bool,
     pub reason: StopReason,
     pub failures: Vec<Failure>,
@@ -105,6 +105,8 @@ pub enum End {
     Running,
     Completed,
     Stopped,
+    /// Stopped after this failure, before it ran again.
+    NotRestarted(Failure),
     Failed(Failure),
     Hung(Phase),
 }

@@ -25,7 +25,7 @@ impl Model {
         self.call = Some(call);
         if call == Call::Start {
             let flawed = || self.services.iter().position(|service| service.spec.flawed);
-            let culprit = match self.late.take() {
+            let culprit = match self.late {
                 None if self.host != HostState::New => Some("host".to_owned()),
                 late => late.or_else(flawed).map(name),
             };
@@ -75,6 +75,7 @@ impl Model {
         service.again = service.ready && phase != Phase::Stop && !service.asked && service.spec.restarts > 0;
         if service.again {
             service.spec.restarts -= 1;
+            service.failed_before = Some(failure);
             return;
         }
         service.failure.get_or_insert(failure);
@@ -89,6 +90,7 @@ impl Model {
         let service = &mut self.services[place];
         (service.phase, service.over) = (next, next.is_none());
         service.ready |= next == Some(Phase::Run);
+        service.failed_before = service.failed_before.filter(|_| next != Some(Phase::Run));
         service.restarts += u32::from(next == Some(Phase::Start) && take(&mut service.again));
         self.told.push(next.map_or(Notice::Gone(place), |phase| Notice::Called(place, phase)));
     }
@@ -153,9 +155,10 @@ impl Model {
             self.services.iter_mut().filter(|service| service.over).for_each(|service| service.hung = None);
             self.host = HostState::Stopped;
             let ending = self.ending();
-            let ok = self.call != Some(Call::Start) && ending.failures.is_empty();
+            let well = self.call != Some(Call::Start) && ending.failures.is_empty();
+            let (ok, refused) = (well && self.late.is_none(), well && self.late.is_some());
             let dropped = matches!(self.call, Some(Call::Drop(_)));
-            self.answer(if dropped { Answer::Dropped } else { Answer::Ended(Ending { ok, ..ending }) });
+            self.answer(if dropped { Answer::Dropped } else { Answer::Ended(Ending { ok, refused, ..ending }) });
         }
     }
 }

@@ -106,7 +106,7 @@ pub fn assert_same(rows: Rows, truth: Rows) {
 
 /// Compares the digests with those of GNU `sha256sum`, if it is installed.
 pub fn compare_with_sha256sum(dir: &Path) {
-    let (rows, paths) = (rows(&dir.join(".ingest.db")), paths(dir));
+    let (rows, paths) = (rows(&crate::program::database(dir)), paths(dir));
     let Ok(output) = Command::new("sha256sum").arg("-z").args(paths.values()).output() else { return };
     if output.status.success() {
         let theirs =

@@ -1,0 +1,45 @@
+//! An allocator that counts what each thread allocates and frees.
+
+#![allow(unsafe_code)] // an allocator cannot be written without; the crate itself forbids it
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+// SAFETY: it is `System` that allocates and frees; counting in a thread-local that needs no initialisation and no
+// destructor neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        LIVE_BYTES.set(LIVE_BYTES.get() + layout.size() as isize);
+        // SAFETY: the caller keeps the same promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        LIVE_BYTES.set(LIVE_BYTES.get() - layout.size() as isize);
+        // SAFETY: the caller keeps the same promises.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The bytes that this thread has allocated, less those that it has freed.
+pub(crate) fn live_bytes() -> isize {
+    LIVE_BYTES.get()
+}
+
+/// What `f` returns, how often it allocated on this thread, and how many bytes it left allocated.
+pub(crate) fn counted<R>(f: impl FnOnce() -> R) -> (R, usize, isize) {
+    let (allocations, bytes) = (ALLOCATIONS.get(), live_bytes());
+    let result = f();
+    (result, ALLOCATIONS.get() - allocations, live_bytes() - bytes)
+}

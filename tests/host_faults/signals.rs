@@ -1,0 +1,215 @@
+//! Signals: what is logged before a second one ends the process, and handlers that fail or replace another.
+
+use crate::child::programs::{deaf, for_ever};
+use crate::child::{Child, leave, say};
+use hosted::ctrl_c;
+use std::sync::Mutex;
+use std::thread;
+
+pub(crate) const PROGRAMS: [(&str, fn()); 7] = [
+    ("deaf with a log", deaf_with_a_log),
+    ("deaf with a logger that blocks", deaf_with_a_logger_that_blocks),
+    ("no host", no_host),
+    ("own handler", own_handler),
+    ("no handler", no_handler),
+    ("one thread", || with_threads(1)),
+    ("two threads", || with_threads(2)),
+];
+
+/// Says each warning to the parent.
+struct Says;
+
+impl log::Log for Says {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        say(&line.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Keeps each warning.
+struct Keeps(&'static Mutex<Vec<String>>);
+
+impl log::Log for Keeps {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        self.0.lock().unwrap().push(line.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Blocks for ever in the line that comes before the exit.
+struct Blocks;
+
+impl log::Log for Blocks {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        if line.args().to_string().starts_with("exiting at once") {
+            for_ever();
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn log_warnings(logger: &'static dyn log::Log) {
+    log::set_logger(logger).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+}
+
+fn deaf_with_a_log() {
+    log_warnings(&Says);
+    deaf();
+}
+
+fn deaf_with_a_logger_that_blocks() {
+    log_warnings(&Blocks);
+    deaf();
+}
+
+/// The line among those that the child has said which begins like that: the host logs each second who it waits for, too.
+fn says_line_that_begins(more: &[String], begin: &str) -> String {
+    more.iter().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("no {begin} in {more:?}")).clone()
+}
+
+#[test]
+fn a_second_signal_logs_which_services_are_left_before_the_process_exits() {
+    let child = Child::play("deaf with a log");
+    child.signal("INT");
+    child.says("asked");
+    child.signal("INT");
+    let (code, more, _) = child.ends_saying();
+    assert_eq!(code, 130);
+    let line = says_line_that_begins(&more, "exiting at once with code 130");
+    assert!(line.contains("another ctrl-c or termination signal; still running: `deaf` (in its run"), "{line}");
+}
+
+#[test]
+fn a_logger_that_blocks_cannot_keep_a_second_signal_from_ending_the_process() {
+    let child = Child::play("deaf with a logger that blocks");
+    child.signal("INT");
+    child.says("asked");
+    child.signal("INT");
+    assert_eq!(child.ends().0, 130);
+}
+
+fn no_host() {
+    log_warnings(&Says);
+    drop(ctrl_c().unwrap());
+    say("ready");
+    for_ever()
+}
+
+#[test]
+fn a_signal_that_nothing_waits_for_logs_that_no_service_is_left() {
+    let child = Child::play("no host");
+    child.signal("TERM");
+    let (code, more, _) = child.ends_saying();
+    let line = says_line_that_begins(&more, "exiting at once with code 130");
+    assert!(code == 130 && line.ends_with("still running: no service"), "{code}, {line}");
+}
+
+#[allow(unsafe_code)] // a handler that is not installed through `ctrlc` cannot be had without
+fn handle_interrupts() {
+    extern "C" fn handler(_: i32) {}
+    unsafe extern "C" {
+        fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+    }
+    const SIGINT: i32 = 2;
+    // SAFETY: the function is that of the C library, and the handler does nothing.
+    unsafe { signal(SIGINT, handler) };
+}
+
+fn own_handler() {
+    static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    static KEEPS: Keeps = Keeps(&LINES);
+    log_warnings(&KEEPS);
+    handle_interrupts();
+    let token = ctrl_c().unwrap();
+    drop(ctrl_c().unwrap());
+    let warning = "the program's own handler of SIGINT is replaced; \
+                   to keep it, use `run_until` or `HostHandle::request_stop`";
+    assert_eq!(*LINES.lock().unwrap(), [warning]);
+    say("ready");
+    token.wait();
+    leave(())
+}
+
+fn no_handler() {
+    log_warnings(&Says);
+    let token = ctrl_c().unwrap();
+    say("ready");
+    token.wait();
+    leave(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_handler_of_the_programs_own_that_is_replaced_is_a_warning_with_its_signal() {
+    let child = Child::play("own handler");
+    child.signal("INT");
+    assert_eq!(child.ends(), (0, String::new()));
+}
+
+#[test]
+fn without_a_handler_of_the_programs_own_nothing_is_warned_of() {
+    let child = Child::play("no handler");
+    child.signal("INT");
+    assert_eq!(child.ends(), (0, String::new()));
+}
+
+/// Fills the address space with threads, so that room for `threads` more is left. Then asks for ctrl-c.
+fn with_threads(threads: usize) {
+    let mut parked = Vec::new();
+    while let Ok(thread) = thread::Builder::new().spawn(thread::park) {
+        parked.push(thread);
+    }
+    for thread in parked.drain(..threads) {
+        thread.thread().unpark();
+        thread.join().unwrap();
+    }
+    let token = ctrl_c();
+    say("ready");
+    match token {
+        Ok(token) => {
+            token.wait();
+            leave(())
+        }
+        Err(_) => for_ever(),
+    }
+}
+
+/// A child that has little address space, for threads above all.
+#[cfg(target_os = "linux")]
+fn with_little_room(program: &str) -> Child {
+    // One arena: else each thread reserves 64 MiB of address space beside its stack.
+    let script = r#"export MALLOC_ARENA_MAX=1; ulimit -c 0; ulimit -v 400000; exec "$0" "$@""#;
+    Child::script(script, program)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_thread_for_the_handler_signals_do_what_they_did_before() {
+    let child = with_little_room("one thread");
+    child.signal("INT");
+    assert_eq!(child.ends_saying().0, -2, "killed by SIGINT, which nobody handles");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn with_just_enough_threads_for_the_handler_signals_are_heard() {
+    let child = with_little_room("two threads");
+    child.signal("INT");
+    assert_eq!(child.ends_saying().0, 0);
+}
