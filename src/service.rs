@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::stop::StopToken;
 
 /// Something with a `start`, a `run` and a `stop`, called on an OS thread of its own.
 ///
@@ -85,6 +86,22 @@ pub trait Service: Send + 'static {
         Ok(())
     }
 
+    /// Receives a token that is stopped once the service will not be started again.
+    ///
+    /// [`Host::add`](crate::Host::add) calls it once, before anything else. The token is stopped
+    ///
+    /// - when the outermost host requests the service's stop: of a service in a [`group`](crate::group), the group's stop;
+    /// - when the service has completed or failed for good, just before its host is told of the end;
+    /// - when the host has stopped, or is dropped, without starting the service.
+    ///
+    /// The restart of a service, or of a group around it, does not stop the token. A service that others wait for uses
+    /// it to let them go: a queue closes itself by it. Stop callbacks on this token must not block.
+    ///
+    /// A service that wraps another one passes the call on. The default does nothing.
+    fn attach(&mut self, retired: &StopToken) {
+        let _ = retired;
+    }
+
     /// What is wrong with how the service was made: an error of the host's `start`, before any thread exists.
     #[doc(hidden)]
     fn flaw(&self) -> Option<String> {
@@ -103,6 +120,10 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn stop(&mut self, ctx: &Context) -> Result {
         (**self).stop(ctx)
+    }
+
+    fn attach(&mut self, retired: &StopToken) {
+        (**self).attach(retired);
     }
 
     fn flaw(&self) -> Option<String> {
