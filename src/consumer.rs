@@ -90,6 +90,7 @@ where
     fn join(&self, ctx: &Context) {
         let (retired, hosted) = ctx.retired();
         self.queue.attach(self.id, &retired, hosted);
+        self.queue.begin(self.id);
     }
 }
 
@@ -103,13 +104,13 @@ where
     }
 
     fn start(&mut self, ctx: &Context) -> Result {
-        self.join(ctx); // again after a restart; and where the service around this one does not pass `attach` on
+        // From here on, not from `run`: a stop may come before `run` does, and producers stop before this consumer then too.
+        self.join(ctx);
         Ok(())
     }
 
     fn run(&mut self, ctx: &Context) -> Result {
         self.join(ctx); // where a test calls it without a start
-        self.queue.run(self.id);
         let time_up = ctx.time_up();
         let job = ctx.with_token(time_up.token());
         let _leaves = self.leave_when_asked(ctx);

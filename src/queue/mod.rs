@@ -191,9 +191,9 @@ impl<T> Queue<T> {
         self.shared.state.lock().new_member()
     }
 
-    /// The consumer `id` runs from here on.
-    pub(crate) fn run(&self, id: MemberId) {
-        self.shared.state.lock().run(id);
+    /// The consumer `id` has started.
+    pub(crate) fn begin(&self, id: MemberId) {
+        self.shared.state.lock().begin(id);
     }
 
     /// The consumer `id` was asked to stop. With the last one that may run, the queue closes.

@@ -57,9 +57,9 @@ struct Scope {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// It does not run yet.
+    /// It has not started.
     Waiting,
-    /// It runs and has not been asked to stop.
+    /// It runs, or will do so at once, and has not been asked to stop.
     Running,
     /// It was asked to stop, and finishes what is there.
     Asked,
@@ -187,9 +187,9 @@ impl<T> State<T> {
         }
     }
 
-    /// The member runs from here on.
-    pub(super) fn run(&mut self, id: MemberId) {
-        if let Some(stage) = self.stage(id) {
+    /// The member has started.
+    pub(super) fn begin(&mut self, id: MemberId) {
+        if let Some(stage) = self.stage(id).filter(|stage| **stage == Stage::Waiting) {
             *stage = Stage::Running;
         }
     }
