@@ -145,7 +145,7 @@ fn jobs_for_which_a_restarting_group_has_no_time_are_left_to_its_next_run_withou
                 }
                 Ok(())
             };
-            host.stop_timeout(MS * 50).add("handler", consumed.consumer(job));
+            host.add("handler", consumed.consumer(job)).stop_timeout(MS * 30);
             host.add("flaky", worker(fails_on(failing.clone())));
             Ok(())
         };

@@ -13,8 +13,9 @@
 //!    stop. The step that finds that no scope keeps the queue open any more closes it, before it lets the lock go. So
 //!    leaving and closing are one step: if a member leaves a queue that stays open, another member takes what comes
 //!    later, now or in its next life.
-//! 4. A `retired` token is stopped before its callback calls `retire`, and the token is read under the lock. Of "the scope
-//!    is retired" and "its last member was asked to stop", whichever comes second under the lock sees both, and closes.
+//! 4. A `retired` token is stopped before its callback calls `retire`. Each step reads the token once, under the lock. Of
+//!    "the scope is retired" and "its last member was asked to stop", whichever comes second under the lock sees both,
+//!    and closes. The callback is unregistered only after a step has seen that the token is stopped.
 //! 5. A scope is listed once. It leaves the list when it has no members and is retired (without a host: when it has no
 //!    members). So a group that is restarted forever leaves nothing behind.
 //! 6. Whoever lets the lock go while there is an item and a consumer sleeps, or while there is room and a producer
@@ -47,7 +48,10 @@ pub(super) struct State<T> {
 }
 
 struct Scope {
-    retired: StopToken,
+    token: StopToken,
+    /// What the token said at the last look. Each step looks once: a token that is stopped in the middle of a step counts
+    /// for the next one, which its callback makes.
+    retired: bool,
     /// Its members are services of a host.
     hosted: bool,
     members: Vec<(MemberId, Stage)>,
@@ -68,12 +72,12 @@ enum Stage {
 impl Scope {
     /// Invariant 3.
     fn keeps_open(&self) -> bool {
-        !self.retired.stop_requested() || self.members.iter().any(|member| member.1 == Stage::Running)
+        !self.retired || self.members.iter().any(|member| member.1 == Stage::Running)
     }
 
     /// Invariant 5.
     fn is_over(&self) -> bool {
-        self.members.is_empty() && (!self.hosted || self.retired.stop_requested())
+        self.members.is_empty() && (!self.hosted || self.retired)
     }
 }
 
@@ -165,7 +169,7 @@ impl<T> State<T> {
     /// The member `id` belongs to the scope of `retired`. Returns `true` if the scope is new and needs its callback.
     pub(super) fn attach(&mut self, id: MemberId, retired: &StopToken, hosted: bool) -> bool {
         // A service may have been handed from one host to another before either started it.
-        for other in self.scopes.iter_mut().filter(|scope| !scope.retired.is_same_as(retired)) {
+        for other in self.scopes.iter_mut().filter(|scope| !scope.token.is_same_as(retired)) {
             other.members.retain(|member| member.0 != id);
         }
         if let Some(scope) = self.scope(retired) {
@@ -175,7 +179,7 @@ impl<T> State<T> {
             return false;
         }
         let members = vec![(id, Stage::Waiting)];
-        self.scopes.push(Scope { retired: retired.clone(), hosted, members, callback: None });
+        self.scopes.push(Scope { token: retired.clone(), retired: false, hosted, members, callback: None });
         true
     }
 
@@ -228,6 +232,9 @@ impl<T> State<T> {
 
     /// Closes the queue if nothing keeps it open any more (invariant 3), and forgets the scopes that are over.
     fn settle(&mut self) -> Aftermath {
+        for scope in &mut self.scopes {
+            scope.retired = scope.token.stop_requested();
+        }
         let kept_open = self.scopes.iter().any(Scope::keeps_open);
         let mut after = if self.scopes.is_empty() || kept_open { Aftermath::default() } else { self.close() };
         let (over, left) = std::mem::take(&mut self.scopes).into_iter().partition::<Vec<_>, _>(Scope::is_over);
@@ -240,7 +247,7 @@ impl<T> State<T> {
     }
 
     fn scope(&mut self, retired: &StopToken) -> Option<&mut Scope> {
-        self.scopes.iter_mut().find(|scope| scope.retired.is_same_as(retired))
+        self.scopes.iter_mut().find(|scope| scope.token.is_same_as(retired))
     }
 
     fn stage(&mut self, id: MemberId) -> Option<&mut Stage> {
