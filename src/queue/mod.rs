@@ -198,7 +198,7 @@ impl<T> Queue<T> {
 
     /// The consumer `id` was asked to stop. With the last one that may run, the queue closes.
     pub(crate) fn asked(&self, id: MemberId) {
-        self.finish_and_warn(|state| state.asked(id));
+        self.finish_and_warn(|state| if state.mark_asked(id) { state.settle() } else { Aftermath::default() });
     }
 
     /// The consumer `id` takes nothing more. Returns how many items are left that no consumer will take.
@@ -237,7 +237,7 @@ impl<T: Send + 'static> Queue<T> {
         let shared = Arc::downgrade(&self.shared);
         let retire = move || {
             if let Some(shared) = shared.upgrade() {
-                Queue { shared }.finish_and_warn(State::retire);
+                Queue { shared }.finish_and_warn(State::settle);
             }
         };
         // Without the lock: if the token is stopped already, the callback runs here.

@@ -13,7 +13,7 @@
 //!    stop. The step that finds that no scope keeps the queue open any more closes it, before it lets the lock go. So
 //!    leaving and closing are one step: if a member leaves a queue that stays open, another member takes what comes
 //!    later, now or in its next life.
-//! 4. A `retired` token is stopped before its callback calls `retire`. Each step reads the token once, under the lock. Of
+//! 4. A `retired` token is stopped before its callback calls `settle`. Each step reads the token once, under the lock. Of
 //!    "the scope is retired" and "its last member was asked to stop", whichever comes second under the lock sees both,
 //!    and closes. The callback is unregistered only after a step has seen that the token is stopped.
 //! 5. A scope is listed once. It leaves the list when it has no members and is retired (without a host: when it has no
@@ -55,7 +55,7 @@ struct Scope {
     /// Its members are services of a host.
     hosted: bool,
     members: Vec<(MemberId, Stage)>,
-    /// Calls `retire`. It holds the queue weakly.
+    /// Calls `settle`. It holds the queue weakly.
     callback: Option<StopCallback>,
 }
 
@@ -198,13 +198,10 @@ impl<T> State<T> {
         }
     }
 
-    /// The member was asked to stop: it no longer keeps the queue open.
-    pub(super) fn asked(&mut self, id: MemberId) -> Aftermath {
-        match self.stage(id) {
-            Some(stage) if *stage == Stage::Running => *stage = Stage::Asked,
-            _ => return Aftermath::default(),
-        }
-        self.settle()
+    /// The member was asked to stop: it no longer keeps the queue open. Returns `false` if it did not before.
+    pub(super) fn mark_asked(&mut self, id: MemberId) -> bool {
+        let running = self.stage(id).filter(|stage| **stage == Stage::Running);
+        running.map(|stage| *stage = Stage::Asked).is_some()
     }
 
     /// The member takes nothing more in this life.
@@ -212,11 +209,6 @@ impl<T> State<T> {
         for scope in &mut self.scopes {
             scope.members.retain(|member| member.0 != id);
         }
-        self.settle()
-    }
-
-    /// A scope may have been retired.
-    pub(super) fn retire(&mut self) -> Aftermath {
         self.settle()
     }
 
@@ -231,7 +223,9 @@ impl<T> State<T> {
     }
 
     /// Closes the queue if nothing keeps it open any more (invariant 3), and forgets the scopes that are over.
-    fn settle(&mut self) -> Aftermath {
+    ///
+    /// To be called after each change of a scope, before the lock is let go.
+    pub(super) fn settle(&mut self) -> Aftermath {
         for scope in &mut self.scopes {
             scope.retired = scope.token.stop_requested();
         }
