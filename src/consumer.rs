@@ -5,10 +5,9 @@ use crate::error::{RecvError, Result};
 use crate::event::EventKind;
 use crate::line;
 use crate::panic::guarded;
-use crate::queue::Queue;
+use crate::queue::{MemberId, Queue};
 use crate::service::Service;
-use crate::stop::StopCallback;
-use crate::sync::{Arc, Mutex};
+use crate::stop::{StopCallback, StopToken};
 use log::Level;
 
 impl<T: Send + 'static> Queue<T> {
@@ -19,47 +18,24 @@ impl<T: Send + 'static> Queue<T> {
     /// consumer's time is up ([`stop_deadline`](Context::stop_deadline)). From then on no further item is taken; what
     /// is left is for [`drain`](Self::drain). Dropping all other clones of the queue does not close it: the consumer waits
     /// for the stop.
+    ///
+    /// When the queue is closed and empty, the consumer has [completed for good](Context::mark_complete): no
+    /// [`Restart`](crate::Restart) policy starts it again. A consumer that is never added to a host closes nothing.
     pub fn consumer<F>(&self, f: F) -> Consumer<T, F>
     where
         F: FnMut(T, &Context) -> Result + Send + 'static,
     {
-        let member = Arc::new(Member { queue: self.clone(), joined: Mutex::new(false) });
-        Consumer { member, f }
+        Consumer { queue: self.clone(), id: self.new_member(), f }
     }
 }
 
 /// The service that [`Queue::consumer`] makes.
 #[must_use = "a service does nothing until a host runs it"]
 pub struct Consumer<T, F> {
-    member: Arc<Member<T>>,
-    f: F,
-}
-
-/// One consumer among those of its queue.
-struct Member<T> {
     queue: Queue<T>,
-    /// Counted among the queue's consumers: from the start until it is asked to stop.
-    joined: Mutex<bool>,
-}
-
-impl<T> Member<T> {
-    fn join(&self) {
-        if !std::mem::replace(&mut *self.joined.lock(), true) {
-            self.queue.join();
-        }
-    }
-
-    /// No longer counted. True: it was, and it was the last.
-    fn leave(&self) -> bool {
-        std::mem::take(&mut *self.joined.lock()) && self.queue.leave() == 0
-    }
-
-    /// It was asked to stop: with the last of them the queue closes.
-    fn asked(&self) {
-        if self.leave() {
-            self.queue.close();
-        }
-    }
+    /// Which of the queue's consumers this is.
+    id: MemberId,
+    f: F,
 }
 
 impl<T, F> Consumer<T, F>
@@ -70,7 +46,7 @@ where
     /// Handles what comes until the service is asked to stop (true), or the queue is closed and empty (false).
     fn until_asked(&mut self, ctx: &Context, job: &Context) -> bool {
         loop {
-            match ctx.recv(self.member.queue.receiver()) {
+            match self.queue.take(ctx.stop_token()) {
                 Ok(item) => self.handle(item, ctx, job),
                 Err(error) => return error == RecvError::Stopped,
             }
@@ -78,25 +54,14 @@ where
     }
 
     /// Handles what is left, until the time is up.
+    ///
+    /// Until empty is enough. If this consumer has just closed the queue, nothing comes any more. If the queue is still
+    /// open, another consumer, or the next run of this one, takes what comes later.
     fn finish(&mut self, ctx: &Context, job: &Context) {
-        self.member.asked(); // if the callback has not come to it yet
+        self.queue.asked(self.id); // if the callback has not come to it yet
         while !job.stop_requested() {
-            let queue = &self.member.queue;
-            let next = if queue.is_closed() {
-                // Until disconnected, not until empty: a push that had got in before the closing is under way.
-                job.recv(queue.receiver()).ok()
-            } else {
-                // Others go on, and close the queue: this one helps only with what is there.
-                queue.receiver().try_recv().ok()
-            };
-            match next {
-                Some(item) => self.handle(item, ctx, job),
-                None => break,
-            }
-        }
-        let (queue, out_of_time) = (&self.member.queue, job.stop_requested());
-        if out_of_time && queue.is_closed() && !queue.is_empty() {
-            ctx.say(EventKind::LeftInQueue { items: queue.len() });
+            let Some(item) = self.queue.try_take() else { break };
+            self.handle(item, ctx, job);
         }
     }
 
@@ -109,10 +74,23 @@ where
         }
     }
 
-    /// What is to happen at the asking, also while a job is under way: the queue closes, and the time begins to run.
-    fn at_the_asking(&self, ctx: &Context) -> StopCallback {
-        let member = self.member.clone();
-        ctx.on_stop(move || member.asked())
+    /// Leaves the queue as soon as the service is asked to stop, also while a job is under way.
+    fn leave_when_asked(&self, ctx: &Context) -> StopCallback {
+        let (queue, id) = (self.queue.clone(), self.id);
+        ctx.on_stop(move || queue.asked(id))
+    }
+
+    fn leave(&self, ctx: &Context) {
+        let items = self.queue.leave(self.id);
+        if items > 0 {
+            ctx.say(EventKind::LeftInQueue { items });
+        }
+    }
+
+    fn join(&self, ctx: &Context) {
+        let (retired, hosted) = ctx.retired();
+        self.queue.attach(self.id, &retired, hosted);
+        self.queue.begin(self.id);
     }
 }
 
@@ -121,30 +99,43 @@ where
     T: Send + 'static,
     F: FnMut(T, &Context) -> Result + Send + 'static,
 {
-    fn start(&mut self, _: &Context) -> Result {
-        self.member.join();
+    fn attach(&mut self, retired: &StopToken) {
+        self.queue.attach(self.id, retired, true);
+    }
+
+    fn start(&mut self, ctx: &Context) -> Result {
+        // From here on, not from `run`: a stop may come before `run` does, and producers stop before this consumer then too.
+        self.join(ctx);
         Ok(())
     }
 
     fn run(&mut self, ctx: &Context) -> Result {
-        self.member.join(); // where a test calls it without a start
+        self.join(ctx); // where a test calls it without a start
         let time_up = ctx.time_up();
         let job = ctx.with_token(time_up.token());
-        let _asked = self.at_the_asking(ctx);
+        let _leaves = self.leave_when_asked(ctx);
         if self.until_asked(ctx, &job) {
             self.finish(ctx, &job);
+        } else {
+            ctx.mark_complete();
         }
+        self.leave(ctx);
         Ok(())
     }
 
-    fn stop(&mut self, _: &Context) -> Result {
-        // A run that was not asked to stop leaves the queue open: others, or its next run, go on.
-        self.member.leave();
+    fn stop(&mut self, ctx: &Context) -> Result {
+        self.leave(ctx); // where `run` did not come to it
         Ok(())
     }
 
     fn flaw(&self) -> Option<String> {
-        let no_room = self.member.queue.receiver().capacity() == Some(0);
-        no_room.then(|| "its queue has no room: Queue::bounded(0)".to_owned())
+        (self.queue.room() == 0).then(|| "its queue has no room: Queue::bounded(0)".to_owned())
+    }
+}
+
+impl<T, F> Drop for Consumer<T, F> {
+    fn drop(&mut self) {
+        // Where it was added and never ran.
+        self.queue.leave_and_warn(self.id);
     }
 }

@@ -181,6 +181,38 @@ impl Context {
         discard(error);
     }
 
+    /// Marks the service as complete for good: another run would find nothing to do.
+    ///
+    /// If the current `run` returns `Ok`, the service has completed, and even [`Restart::always`](crate::Restart::always)
+    /// does not start it again. If `run` fails, the mark has no effect, and the next start removes it. A consumer does this
+    /// when its queue is closed and empty; a [`group`](crate::group) does it when all its services have.
+    ///
+    /// ```
+    /// use hosted::{Host, Restart, StopReason, worker};
+    ///
+    /// let mut pages = vec!["a", "b", "c"];
+    /// let mut host = Host::new();
+    /// host.add("export", worker(move |ctx| {
+    ///     let Some(page) = pages.pop() else {
+    ///         ctx.mark_complete(); // everything is exported
+    ///         return Ok(());
+    ///     };
+    ///     println!("exported {page}");
+    ///     Ok(()) // started again for the next page
+    /// }))
+    /// .restart(Restart::always().backoff(std::time::Duration::ZERO..=std::time::Duration::ZERO));
+    /// let report = host.run().unwrap();
+    /// assert_eq!(report.reason, StopReason::AllCompleted);
+    /// assert_eq!(report.services[0].restarts, 3);
+    /// ```
+    ///
+    /// Without a host it does nothing.
+    pub fn mark_complete(&self) {
+        if let Some(index) = self.seat.index {
+            self.board().update(|inner| inner.slots[index].complete = true);
+        }
+    }
+
     /// By when this service should have ended. `None` until it is asked to, and where there is no deadline.
     ///
     /// That is its own `stop_timeout` after it was asked, or 5 % (at least 20 ms) of the time that was left then
@@ -238,6 +270,15 @@ impl Context {
     /// The host: to look at its services, or to ask it to stop.
     pub fn host(&self) -> &HostHandle {
         &self.seat.host
+    }
+
+    /// A token that is stopped once this service will not be started again, and whether a host says so. Without a host it
+    /// is the service's own: what is asked to stop there is not started again.
+    pub(crate) fn retired(&self) -> (StopToken, bool) {
+        match self.seat.index {
+            Some(index) => (self.board().read(|inner| inner.slots[index].retired.token()), true),
+            None => (self.token.clone(), false),
+        }
     }
 
     pub(crate) fn board(&self) -> &Board {

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::stop::StopToken;
 
 /// A background service: `start`, `run` and `stop`, called on a dedicated OS thread.
 ///
@@ -92,6 +93,22 @@ pub trait Service: Send + 'static {
         Ok(())
     }
 
+    /// Receives a token that is stopped once the service will not be started again.
+    ///
+    /// [`Host::add`](crate::Host::add) calls it once, before anything else. The token is stopped
+    ///
+    /// - when the outermost host requests the service's stop: of a service in a [`group`](crate::group), the group's stop;
+    /// - when the service has completed or failed for good, just before its host is told of the end;
+    /// - when the host has stopped, or is dropped, without starting the service.
+    ///
+    /// The restart of a service, or of a group around it, does not stop the token. A service that others wait for uses
+    /// it to let them go: a queue closes itself by it. Stop callbacks on this token must not block.
+    ///
+    /// A service that wraps another one passes the call on. The default does nothing.
+    fn attach(&mut self, retired: &StopToken) {
+        let _ = retired;
+    }
+
     /// Returns what is wrong with the configuration of the service: an error of the host's `start`, before any thread
     /// exists.
     #[doc(hidden)]
@@ -111,6 +128,10 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn stop(&mut self, ctx: &Context) -> Result {
         (**self).stop(ctx)
+    }
+
+    fn attach(&mut self, retired: &StopToken) {
+        (**self).attach(retired);
     }
 
     fn flaw(&self) -> Option<String> {

@@ -143,7 +143,7 @@ impl Life<'_> {
             Err(error) => self.again_or_fail(self.restart.retries_failure(), ran_for, error),
             Ok(_) if self.ctx.stop_requested() => Next::End { completed: false },
             Ok(_) if self.is_final() => Next::Failed,
-            Ok(_) if !self.restart.retries_completion() => Next::End { completed: true },
+            Ok(_) if !self.restart.retries_completion() || self.is_complete() => Next::End { completed: true },
             Ok(_) => match self.streak.next(ran_for) {
                 Some(after) => self.again(None, after),
                 None => {
@@ -206,6 +206,11 @@ impl Life<'_> {
     /// Whether it has been called failed while it was still alive: too late a start, a group with a hung child.
     fn is_final(&self) -> bool {
         self.ctx.board().read(|inner| inner.slots[self.index].failure.is_some())
+    }
+
+    /// Whether it has said that another run would find nothing to do.
+    fn is_complete(&self) -> bool {
+        self.ctx.board().read(|inner| inner.slots[self.index].complete)
     }
 
     fn fail(&self, error: ServiceError) -> Next {

@@ -26,6 +26,8 @@ mod heap;
 mod laws;
 #[path = "chaos/leaks.rs"]
 mod leaks;
+#[path = "chaos/left.rs"]
+mod left;
 #[path = "chaos/schedule.rs"]
 mod schedule;
 #[path = "chaos/totals.rs"]
@@ -119,6 +121,7 @@ fn whatever_happens_every_law_holds_and_nothing_is_left_behind() {
     let step = if number("CHAOS_SAME").is_some() { 0 } else { 1 };
     let (outer, mut totals) = (StopSource::new(), Totals::default());
     // What is made once and kept is there from here on: the timer's thread, tables.
+    left::listen();
     crowd();
     (0..WARM_UP).for_each(|n| play(first + step * n, &outer.token(), &mut totals));
     let before = Held::when_still();

@@ -8,7 +8,7 @@ use hosted::{Context, Host, Outcome, Phase, PushError, Queue, StopReason, StopTo
 use std::time::Duration;
 
 #[test]
-#[should_panic = "capacity is too large"]
+#[should_panic = "capacity overflow"]
 fn a_queue_for_more_than_memory_can_number_panics_where_it_is_made() {
     drop(Queue::<u8>::bounded(usize::MAX));
 }

@@ -39,7 +39,7 @@ mod context;
 mod service;
 #[path = "../../src/every.rs"]
 mod every;
-#[path = "../../src/queue.rs"]
+#[path = "../../src/queue/mod.rs"]
 mod queue;
 #[path = "../../src/supervise.rs"]
 mod supervise;

@@ -23,4 +23,4 @@ pub use token::{StopCallback, StopToken};
 #[path = "models/token/mod.rs"]
 mod models;
 #[cfg(test)]
-pub(crate) use timer::begin;
+pub(crate) use timer::{begin, run_out};

@@ -13,7 +13,7 @@ pub(crate) mod once;
 pub(crate) mod time;
 
 pub(crate) use checker::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-pub(crate) use lock::{Condvar, Mutex, MutexGuard, RwLock, wait};
+pub(crate) use lock::{Condvar, Mutex, MutexGuard, wait};
 pub(crate) use once::OnceLock;
 pub(crate) use std::sync::{Arc, Weak};
 pub(crate) use time::{deadline, left, now, since};

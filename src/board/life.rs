@@ -52,6 +52,7 @@ impl Board {
             slot.finishing = slot.restarting && asked;
             slot.thread = thread;
             slot.phase = Phase::Start;
+            slot.complete = false;
             if std::mem::take(&mut slot.restarting) {
                 slot.restarts += 1;
             }
@@ -67,18 +68,21 @@ impl Board {
             let late = inner.fail_if_late(index);
             let slot = &mut inner.slots[index];
             if slot.late {
-                return (false, late, None);
+                return (false, late, Callbacks::default(), None);
             }
+            // Asked while it waited for its restart, it is in its last life.
+            let retired = if slot.asked.is_some() { slot.retired.retire() } else { Callbacks::default() };
             let failed_before = slot.failed_before.take();
             slot.phase = Phase::Run;
             slot.enter(State::Running);
             slot.start_took = slot.start_took.or_else(|| slot.launched.map(since));
             inner.say_of(index, EventKind::Started);
-            (true, inner.settle(index), failed_before)
+            (true, inner.settle(index), retired, failed_before)
         };
-        let (in_time, callbacks, failed_before) = self.update(ready);
+        let (in_time, callbacks, retired, failed_before) = self.update(ready);
         discard(failed_before);
         callbacks.run_elsewhere(CALLBACKS);
+        retired.run_and_log();
         in_time
     }
 
@@ -144,8 +148,14 @@ impl Board {
         self.update(|inner| inner.slots[index].phase = Phase::Drop);
     }
 
+    /// The service has ended, or will never start: it will not be started again.
+    pub(crate) fn retire(&self, index: usize) {
+        self.update(|inner| inner.slots[index].retired.retire()).run_and_log();
+    }
+
     /// The end: the service's thread has nothing more to do.
     pub(crate) fn ended(&self, index: usize, completed: bool) {
+        self.retire(index); // first: whoever hears of the end finds that its queues are closed
         let end = |inner: &mut Inner| {
             let slot = &mut inner.slots[index];
             let (state, event) = match (&slot.failure, &slot.failed_before) {
@@ -185,24 +195,29 @@ impl Board {
         });
     }
 
-    /// The service is asked to stop, and should have ended by `deadline`.
-    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) {
-        let time_up = self.update(|inner| {
+    /// The service is asked to stop, and should have ended by `deadline`. The callbacks are those of its retirement.
+    #[must_use = "the callbacks run only when told to"]
+    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) -> Callbacks {
+        let (time_up, retired) = self.update(|inner| {
             let slot = &mut inner.slots[index];
             slot.stop_deadline = deadline;
             if let Some(children) = &slot.children {
                 children.stop_by(deadline);
             }
+            // It is not retired while it waits for a restart: it may have a last life, which says so itself.
+            let is_last_life = slot.asked.is_none() && !slot.restarting;
+            let retired = if is_last_life { slot.retired.retire() } else { Callbacks::default() };
             slot.asked.get_or_insert_with(now);
             // One that has begun to stop by itself has said so.
             if !matches!(slot.state, State::Stopping | State::Hung) && slot.ended.is_none() {
                 slot.put(State::Stopping);
                 inner.say_of(index, EventKind::Stopping);
             }
-            inner.slots[index].time_up.clone()
+            (inner.slots[index].time_up.clone(), retired)
         });
         // With the lock let go: the timer has one of its own.
         time_up.iter().for_each(|time_up| arm(time_up, deadline));
+        retired
     }
 
     /// Whether the service's first start has taken too long. If so that is on the books now.

@@ -15,7 +15,7 @@ mod disconnect;
 
 pub use handle::HostHandle;
 pub(crate) use life::{CALLBACKS, arm};
-pub(crate) use slot::{CallbackThread, Policy, Remains, Slot, StartLimit};
+pub(crate) use slot::{CallbackThread, Policy, Remains, Retired, Slot, StartLimit};
 
 use crate::bus::Bus;
 use crate::error::ServiceError;

@@ -8,7 +8,7 @@ use crate::error::{Phase, ServiceError};
 use crate::line::{self, Plain};
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
-use crate::stop::StopSource;
+use crate::stop::{Callbacks, StopSource, StopToken};
 use crate::sync::{Arc, Caller, now, since};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,10 @@ pub(crate) struct Slot {
     pub(crate) ended: Option<(Instant, State)>,
     /// Its thread has been joined: thread-local destructors have run too.
     pub(crate) joined: bool,
+    /// Stopped once the service will not be started again.
+    pub(crate) retired: Retired,
+    /// The service has said in this life that another run would find nothing to do.
+    pub(crate) complete: bool,
     /// The thread that runs its stop callbacks.
     pub(crate) callbacks: Option<CallbackThread>,
     /// The calls of its repeated stop callbacks that are under way.
@@ -79,13 +83,39 @@ pub(crate) struct StartLimit {
     pub(crate) of_host: bool,
 }
 
+/// Whether a service will be started again, as a token that others can wait for.
+pub(crate) enum Retired {
+    /// A service of the outermost host.
+    Own(StopSource),
+    /// A child of a group. A group that restarts makes new children, so a child's last life is the group's last life.
+    WithGroup(StopToken),
+}
+
+impl Retired {
+    pub(crate) fn token(&self) -> StopToken {
+        match self {
+            Retired::Own(source) => source.token(),
+            Retired::WithGroup(token) => token.clone(),
+        }
+    }
+
+    /// The service will not be started again. Of a child only its group can say that.
+    #[must_use = "the callbacks run only when told to"]
+    pub(crate) fn retire(&self) -> Callbacks {
+        match self {
+            Retired::Own(source) => source.signal().unwrap_or_default(),
+            Retired::WithGroup(_) => Callbacks::default(),
+        }
+    }
+}
+
 pub(crate) struct CallbackThread {
     pub(crate) thread: Option<Thread>,
     pub(crate) since: Instant,
 }
 
 impl Slot {
-    pub(crate) fn new(name: Arc<str>) -> Self {
+    pub(crate) fn new(name: Arc<str>, retired: Retired) -> Self {
         Slot {
             name,
             policy: Policy::default(),
@@ -111,6 +141,8 @@ impl Slot {
             overtaken: false,
             ended: None,
             joined: false,
+            retired,
+            complete: false,
             callbacks: None,
             repeated: Vec::new(),
             disconnected: Vec::new(),

@@ -11,10 +11,10 @@ use std::time::Instant;
 
 /// Asks `entry`, the row `index` of `board`, which should have ended by `deadline`.
 pub(super) fn ask(board: &Arc<Board>, index: usize, entry: &Entry, deadline: Option<Instant>) {
-    board.asked(index, deadline);
-    match entry.source.signal() {
-        Some(callbacks) if !callbacks.is_empty() => call_back(board, index, callbacks),
-        _ => {}
+    let retired = board.asked(index, deadline);
+    let callbacks = retired.and(entry.source.signal().unwrap_or_default());
+    if !callbacks.is_empty() {
+        call_back(board, index, callbacks);
     }
 }
 

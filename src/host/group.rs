@@ -70,7 +70,10 @@ where
                 wait_for_hung(&mut host, &error, ctx)?;
                 Err(Stopped.into()) // on request, or else it has been called failed
             }
-            Err(error) => interrupted(error.into_interrupted().map_err(cause)?, ctx),
+            Err(error) => {
+                pass_on_completion(&host, ctx);
+                interrupted(error.into_interrupted().map_err(cause)?, ctx)
+            }
         }
     }
 
@@ -81,6 +84,7 @@ where
             if !ctx.stop_requested() && host.wait() == StopReason::Requested {
                 stop_application(ctx);
             }
+            pass_on_completion(host, ctx);
         }
         self.close(ctx)
     }
@@ -120,6 +124,19 @@ fn stop_application(ctx: &Context) {
     ctx.host().request_stop();
     if ctx.index().is_some() {
         ctx.wait();
+    }
+}
+
+/// A group whose services would find nothing to do in another life has completed for good.
+fn pass_on_completion(host: &Host, ctx: &Context) {
+    let complete = host.board.read(|inner| match &inner.reason {
+        Some(StopReason::AllCompleted) => inner.slots.iter().all(|slot| slot.complete),
+        // The group would end again as soon as this child is started.
+        Some(StopReason::Completed(name)) => inner.slots.iter().any(|slot| slot.complete && slot.name == *name),
+        _ => false,
+    });
+    if complete {
+        ctx.mark_complete();
     }
 }
 
@@ -164,6 +181,7 @@ impl Host {
             // The old children's board is dropped once the locks are let go: their errors are foreign code.
             drop(ctx.board().adopt(index, board.clone()));
         }
-        Host::on(board, ctx.clock().clone(), Some(ctx.shared_name()))
+        let retired = ctx.index().map(|_| ctx.retired().0);
+        Host::on(board, ctx.clock().clone(), Some(ctx.shared_name()), retired)
     }
 }

@@ -16,7 +16,7 @@ mod group;
 pub use group::group;
 pub use options::{OnCompletion, OnFailure, ServiceOptions};
 
-use crate::board::{Board, HostHandle, Slot};
+use crate::board::{Board, HostHandle, Retired, Slot};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::line;
@@ -24,7 +24,7 @@ use crate::panic::{drop_quietly, guarded};
 use crate::service::Service;
 use crate::signal::Watched;
 use crate::status::HostState;
-use crate::stop::StopSource;
+use crate::stop::{StopSource, StopToken};
 use crate::sync::Arc;
 use crossbeam_channel::Receiver;
 use log::Level;
@@ -69,6 +69,8 @@ pub struct Host {
     clock: Clock,
     /// Of a group: its name, which stands before those of its services.
     prefix: Option<Arc<str>>,
+    /// Of a group: stopped once the group will not be started again, and so none of its services.
+    retired: Option<StopToken>,
     start_timeout: Option<Duration>,
     stop_timeout: Duration,
     entries: Vec<Entry>,
@@ -89,14 +91,15 @@ impl Host {
 
     /// A host whose services sleep and tick, and whose restarts wait, by `clock`.
     pub fn with_clock(clock: Clock) -> Self {
-        Self::on(Board::new(None), clock, None)
+        Self::on(Board::new(None), clock, None, None)
     }
 
-    fn on(board: Arc<Board>, clock: Clock, prefix: Option<Arc<str>>) -> Self {
+    fn on(board: Arc<Board>, clock: Clock, prefix: Option<Arc<str>>, retired: Option<StopToken>) -> Self {
         let reapers = Reapers::new(board.clone());
         let (start_timeout, stop_timeout, added_late) = (None, STOP_TIMEOUT, None);
         let (entries, names) = (Vec::new(), Names::default());
-        Host { board, clock, prefix, start_timeout, stop_timeout, entries, names, reapers, added_late, watched: None }
+        let watched = None;
+        Host { board, clock, prefix, retired, start_timeout, stop_timeout, entries, names, reapers, added_late, watched }
     }
 
     /// Adds a service. It starts after all those added before it, unless the options say otherwise.
@@ -110,20 +113,26 @@ impl Host {
     pub fn add(&mut self, name: impl Into<Arc<str>>, service: impl Service) -> &mut ServiceOptions {
         let name = name.into();
         let full = self.prefix.as_ref().map_or_else(|| name.clone(), |group| format!("{group}/{name}").into());
+        let retired = match &self.retired {
+            Some(group) => Retired::WithGroup(group.clone()),
+            None => Retired::Own(StopSource::new()),
+        };
+        let mut service: Box<dyn Service> = Box::new(service);
+        service.attach(&retired.token());
+        let place = self.entries.len();
         let state = self.board.update(|inner| {
-            inner.slots.push(Slot::new(full));
+            inner.slots.push(Slot::new(full, retired));
             inner.host
         });
         if state != HostState::New {
             let error = SetupError::AddedLate(name.clone());
             line::log(Level::Error, "hosted::host", format_args!("{error}"));
             self.added_late.get_or_insert(name.clone());
+            self.board.retire(place); // it never starts
         }
         self.names.add(name.clone());
         let (options, source) = (ServiceOptions::among(self.names.clone()), StopSource::new());
-        let service: Option<Box<dyn Service>> = Some(Box::new(service));
-        let place = self.entries.len();
-        self.entries.push(Entry { name, options, service, thread: None, source, after: Vec::new() });
+        self.entries.push(Entry { name, options, service: Some(service), thread: None, source, after: Vec::new() });
         &mut self.entries[place].options
     }
 

@@ -173,5 +173,6 @@ impl Host {
             inner.stop_for(reason)
         });
         callbacks.run_elsewhere(CALLBACKS);
+        (0..self.entries.len()).for_each(|place| self.board.retire(place));
     }
 }

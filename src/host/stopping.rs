@@ -121,7 +121,8 @@ impl Stopping<'_> {
         for place in 0..self.entries.len() {
             if self.asked[place] && !self.is_over(place) {
                 let limit = self.limit(place, now());
-                self.board.asked(place, limit);
+                // Without callbacks: it has been asked before.
+                _ = self.board.asked(place, limit);
             }
         }
     }
@@ -161,6 +162,7 @@ impl Stopping<'_> {
             }
             self.unasked -= 1;
             if self.is_over(place) {
+                self.board.retire(place); // where it was never started
                 self.clear(place, &mut turn);
             } else {
                 self.ask(place);

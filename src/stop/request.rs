@@ -118,6 +118,12 @@ impl Callbacks {
         if self.is_empty() { others } else { self }
     }
 
+    /// These, and then `others`.
+    pub(crate) fn and(mut self, others: Callbacks) -> Callbacks {
+        self.0.extend(others.0);
+        self
+    }
+
     /// Runs them all, here and now. What a panicking one said is told at once: a later one may block for ever.
     pub(crate) fn run(self, mut panicked: impl FnMut(String)) {
         for node in self.0 {

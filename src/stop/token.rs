@@ -49,6 +49,14 @@ impl StopToken {
         self.0.as_ref()
     }
 
+    /// Returns `true` if both tokens belong to the same source. Tokens that are never stopped are all the same.
+    pub(crate) fn is_same_as(&self, other: &StopToken) -> bool {
+        match (&self.0, &other.0) {
+            (Some(node), Some(other)) => Arc::ptr_eq(node, other),
+            (node, other) => node.is_none() && other.is_none(),
+        }
+    }
+
     /// Whether a stop was requested. One atomic load.
     #[doc(alias = "IsCancellationRequested")]
     #[inline]

@@ -1,11 +1,12 @@
 //! A service that does what its plan says, and notes it.
 
 use super::schedule::{Act, How, Kind, Plan};
-use super::world::{Step, World};
+use super::world::{Job, Step, World};
 use crossbeam_channel::{never, select};
-use hosted::{Context, Host, PushError, Result, Service, StopCallback, StopSource, every, group};
+use hosted::{Context, Host, PushError, Result, Service, StopCallback, StopSource, StopToken, every, group};
 use hosted::{OnCompletion, OnFailure};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub fn add_all(host: &mut Host, plans: &Arc<Vec<Plan>>, world: &Arc<World>, pref
         }
         plan.start_timeout.map(|limit| options.start_timeout(limit));
         plan.stop_timeout.map(|limit| options.stop_timeout(limit));
-        options.stack_size(256 << 10);
+        options.stack_size(1 << 20); // a job is moved through a few calls
     }
 }
 
@@ -120,9 +121,9 @@ impl Actor {
         for _ in 0..items {
             let (item, queue) = (self.world.next_item(), &self.world.queue);
             let pushed = match item % 3 {
-                0 => queue.push_until(item, ctx.stop_token()),
-                1 => queue.try_push(item),
-                _ => queue.push_timeout(item, Duration::from_millis(1)),
+                0 => queue.push_until(Job::of(item), ctx.stop_token()),
+                1 => queue.try_push(Job::of(item)),
+                _ => queue.push_timeout(Job::of(item), Duration::from_millis(1)),
             };
             match pushed {
                 Ok(()) => self.world.accepted.lock().push(item),
@@ -162,9 +163,9 @@ fn inside(plan: &Plan, name: &Arc<str>, world: &Arc<World>, value: u64) -> Optio
         }
         Kind::Consumes(acts) => {
             let (acts, queue) = (acts.clone(), world.queue.clone());
-            Some(Box::new(queue.consumer(move |item, ctx| {
+            Some(Box::new(queue.consumer(move |job: Job, ctx| {
                 calls += 1;
-                world.handled.lock().push(item);
+                world.handled.lock().push(job.item);
                 world.perform(acts[calls % acts.len()], value, ctx)
             })))
         }
@@ -180,6 +181,15 @@ fn inside(plan: &Plan, name: &Arc<str>, world: &Arc<World>, value: u64) -> Optio
 }
 
 impl Service for Actor {
+    fn attach(&mut self, retired: &StopToken) {
+        if let Some(inner) = &mut self.inner {
+            inner.attach(retired);
+        }
+        if matches!(self.plan().kind, Kind::Consumes(_)) {
+            self.world.has_consumer.store(true, Ordering::SeqCst);
+        }
+    }
+
     fn start(&mut self, ctx: &Context) -> Result {
         self.note(Step::Start);
         self.ctx = Some(ctx.clone());

@@ -2,11 +2,13 @@
 
 use super::actor::add_all;
 use super::schedule::{AMPLE, Drive, Schedule};
-use super::world::{Step, World};
+use super::left;
+use super::world::{Job, Step, World};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use hosted::{Event, Host, HostError, HostHandle, Report, StopReason, StopSource, worker};
 use std::sync::Arc;
-use std::thread;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// What came of it.
@@ -18,6 +20,10 @@ pub struct Played {
     pub end: Option<Result<Report, HostError>>,
     /// What nobody handled.
     pub drained: Vec<u64>,
+    /// How many items were said to be left in the queue, each time that was said.
+    pub left: Vec<usize>,
+    /// The queue was closed when the last thread of the host had ended. `None`: it had no consumer.
+    pub closed: Option<bool>,
 }
 
 /// Only so that a deadline that is not kept is noticed: the machine may be busy.
@@ -31,6 +37,8 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
     add_all(&mut host, &schedule.services, world, "");
     host.stop_timeout(schedule.stop_timeout);
     schedule.start_timeout.map(|limit| host.start_timeout(limit).handle());
+    left::forget();
+    let producers = produce_outside(schedule.outside, world);
     let events = host.events();
     let listener = thread::spawn(move || events.iter().collect());
     let (over, outside) = bounded::<()>(0);
@@ -43,9 +51,30 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
     outside.join().expect("who looks from outside sees nothing wrong");
     world.drop_kept();
     // They end with the last of the host's threads: one that was dropped may have left some behind.
-    let events = listener.join().expect("it only listens");
-    world.queue.close();
-    Played { events, waited, end, drained: world.queue.drain() }
+    let events: Vec<Event> = listener.join().expect("it only listens");
+    let closed = world.has_consumer.load(Ordering::SeqCst).then(|| world.queue.is_closed());
+    world.queue.close(); // one that had no consumer
+    producers.into_iter().for_each(|producer| producer.join().expect("it only pushes"));
+    let drained = world.queue.drain().into_iter().map(|job| job.item).collect();
+    let left = left::said(&events);
+    Played { events, waited, end, drained, left, closed }
+}
+
+/// So many threads, which are no service, push until the queue is closed.
+fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
+    let produce = |_| {
+        let world = world.clone();
+        thread::spawn(move || {
+            loop {
+                let item = world.next_item();
+                match world.queue.push(Job::of(item)) {
+                    Ok(()) => world.accepted.lock().push(item),
+                    Err(_) => return,
+                }
+            }
+        })
+    };
+    (0..threads).map(produce).collect()
 }
 
 /// Looks at the services, lets time pass, and asks for the stop when the fuse has burnt down.

@@ -106,6 +106,13 @@ impl Case<'_> {
         accepted.sort_unstable();
         found.sort_unstable();
         assert_eq!(accepted, found, "accepted, and handled or drained");
+        if let Some(closed) = self.played.closed {
+            assert!(closed, "the host has ended, and the queue of its consumers is open");
+            // Nothing is left behind without a word, and what is said last is true.
+            let left = self.played.drained.len();
+            let said = self.played.left.contains(&left);
+            assert!(said || left == 0, "{left} items are left, and said was {:?}", self.played.left);
+        }
     }
 
     /// Started, it ends once: it stopped, completed, or failed.

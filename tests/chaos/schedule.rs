@@ -140,6 +140,8 @@ pub struct Schedule {
     pub services: Arc<Vec<Plan>>,
     pub manual_clock: bool,
     pub room: usize,
+    /// How many threads outside of the host push into its queue.
+    pub outside: usize,
     pub start_timeout: Option<Duration>,
     pub stop_timeout: Duration,
     /// When somebody outside asks for the stop.
@@ -171,15 +173,16 @@ impl Schedule {
             fuse: Duration::from_micros(dice.pick(&[0, 300, 1_000, 3_000, 8_000])),
             // To ask for the stop before anything starts is worth a try now and then.
             drive: if dice.one_in(20) { Drive::RequestedBefore } else { dice.pick(&DRIVES[..6]) },
+            outside: dice.pick(&[0, 1, 2]),
         }
     }
 }
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Schedule { seed, services, manual_clock, room, start_timeout, stop_timeout, fuse, drive } = self;
+        let Schedule { seed, services, manual_clock, room, outside, start_timeout, stop_timeout, fuse, drive } = self;
         write!(f, "seed {seed}: {drive:?}, fuse {fuse:?}, start timeout {start_timeout:?}, ")?;
-        write!(f, "stop timeout {stop_timeout:?}, manual clock {manual_clock}, room {room}")?;
+        write!(f, "stop timeout {stop_timeout:?}, manual clock {manual_clock}, room {room}, outside {outside}")?;
         services.iter().try_for_each(|plan| write!(f, "\n  {plan:?}"))
     }
 }

@@ -9,7 +9,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -45,6 +45,18 @@ impl fmt::Display for Note {
     }
 }
 
+/// A job, large enough for a push to take a while: so that a stop comes in the middle of one now and then.
+pub struct Job {
+    pub item: u64,
+    _ballast: [u8; 32 << 10],
+}
+
+impl Job {
+    pub fn of(item: u64) -> Self {
+        Job { item, _ballast: [1; 32 << 10] }
+    }
+}
+
 pub struct World {
     notes: Mutex<Vec<Note>>,
     values: AtomicU64,
@@ -52,7 +64,10 @@ pub struct World {
     pub performed: Mutex<Vec<Act>>,
     pub clock: Option<ManualClock>,
     touches: AtomicU64,
-    pub queue: Queue<u64>,
+    /// One for the host, the groups in it, and producers outside.
+    pub queue: Queue<Job>,
+    /// A consumer of it was added to a host.
+    pub has_consumer: AtomicBool,
     items: AtomicU64,
     pub accepted: Mutex<Vec<u64>>,
     pub handled: Mutex<Vec<u64>>,
@@ -76,6 +91,7 @@ impl World {
             clock: manual_clock.then(ManualClock::new),
             touches: AtomicU64::new(0),
             queue: Queue::bounded(room),
+            has_consumer: AtomicBool::new(false),
             items: AtomicU64::new(0),
             accepted: Mutex::default(),
             handled: Mutex::default(),

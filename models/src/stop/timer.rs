@@ -38,7 +38,7 @@ pub(super) fn disarm(key: Key) {
 }
 
 /// The time of every entry has come.
-pub(super) fn run_out() {
+pub(crate) fn run_out() {
     let due = std::mem::take(&mut *entries().lock());
     due.into_values().filter_map(|due| due.upgrade()).for_each(Due::due);
 }

@@ -38,23 +38,6 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// A lock for many readers; of its users, none depends on there being more than one at a time.
-pub(crate) struct RwLock<T>(Mutex<T>);
-
-impl<T> RwLock<T> {
-    pub(crate) fn new(value: T) -> Self {
-        RwLock(Mutex::new(value))
-    }
-
-    pub(crate) fn read(&self) -> MutexGuard<'_, T> {
-        self.0.lock()
-    }
-
-    pub(crate) fn write(&self) -> MutexGuard<'_, T> {
-        self.0.lock()
-    }
-}
-
 #[derive(Default)]
 pub(crate) struct Condvar {
     inner: sync::Condvar,

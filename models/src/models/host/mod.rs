@@ -1,7 +1,7 @@
 //! The host: its board, the lives of its services, and the stop walk, under shuttle.
 //!
-//! Left out is what blocks in crossbeam's own channels, which shuttle does not know: `Queue::push` and a consumer,
-//! `StopToken::recv`, `ManualClock`, and `request_stop_after`, whose thread outlives a schedule.
+//! Left out is what blocks in crossbeam's own channels, which shuttle does not know: `StopToken::recv` and `ManualClock`;
+//! and the thread of `request_stop_after`, which outlives a schedule: a model says itself when a time has come.
 #![allow(clippy::unit_arg, reason = "`Ok(ctx.wait())` is all that many a probe does")]
 
 mod probe;
@@ -21,3 +21,4 @@ mod group;
 mod group_deadline;
 mod looks;
 mod queue;
+mod consumers;

@@ -1,33 +1,105 @@
-//! A queue, as far as nobody waits in crossbeam's channel: pushes that do not wait, the closing, and what is left.
+//! A queue without a host: pushes, takes, the closing, and consumers that a test runs by itself.
 
 use super::stage::spawn;
-use crate::models::explore::explore;
+use crate::models::explore::{expect, explore};
+use crate::stop::run_out;
+use crate::sync::thread::JoinHandle;
 use crate::sync::time;
-use crate::{PushError, Queue};
+use crate::{Context, PushError, Queue, Service, StopSource, StopToken};
 use std::sync::{Arc, Mutex};
+
+/// What was accepted and what was handled. The standard library's lock: it is never held over a step of the schedule.
+#[derive(Clone, Default)]
+pub(super) struct Books {
+    accepted: Arc<Mutex<Vec<u32>>>,
+    handled: Arc<Mutex<Vec<u32>>>,
+    /// Stopped when two items have been handled.
+    pub(super) two_handled: StopSource,
+}
+
+impl Books {
+    /// Notes a push that was accepted. An item that was refused must be the one that was pushed.
+    pub(super) fn pushed(&self, item: u32, pushed: Result<(), PushError<u32>>) -> Result<(), PushError<u32>> {
+        match &pushed {
+            Ok(()) => self.accepted.lock().unwrap().push(item),
+            Err(PushError::Full(back) | PushError::Closed(back) | PushError::Stopped(back)) => {
+                expect(*back == item, "a refused item comes back");
+            }
+        }
+        pushed
+    }
+
+    pub(super) fn handled(&self, item: u32) {
+        let handled = {
+            let mut handled = self.handled.lock().unwrap();
+            handled.push(item);
+            handled.len()
+        };
+        if handled == 2 {
+            self.two_handled.request_stop();
+        }
+    }
+
+    /// What was accepted was handled once, or is drained here.
+    pub(super) fn balance(&self, queue: &Queue<u32>) -> Vec<u32> {
+        let drained = queue.drain();
+        let mut found = [self.handled.lock().unwrap().clone(), drained.clone()].concat();
+        let mut accepted = self.accepted.lock().unwrap().clone();
+        found.sort_unstable();
+        accepted.sort_unstable();
+        assert_eq!(accepted, found, "accepted, and handled or drained");
+        drained
+    }
+}
+
+/// Pushes `items` until the queue is closed.
+pub(super) fn producer(queue: &Queue<u32>, books: &Books, items: [u32; 2]) -> JoinHandle<()> {
+    let (queue, books) = (queue.clone(), books.clone());
+    spawn("producer", move || {
+        for item in items {
+            if books.pushed(item, queue.push(item)).is_err() {
+                expect(queue.is_closed(), "only a closed queue refuses who waits");
+                return;
+            }
+        }
+    })
+}
+
+/// Requests the stop, from another thread.
+fn asks(stop: StopSource) -> JoinHandle<()> {
+    spawn("asker", move || {
+        stop.request_stop();
+    })
+}
+
+/// A consumer that runs without a host until `stop`.
+fn consumer(queue: &Queue<u32>, books: &Books, stop: StopToken) -> JoinHandle<()> {
+    let books = books.clone();
+    let mut consumer = queue.consumer(move |item, _| Ok(books.handled(item)));
+    // Started before anybody is asked, as a host does it.
+    let ctx = Context::new("consumer", stop);
+    consumer.start(&ctx).unwrap();
+    spawn("consumer", move || consumer.run(&ctx).unwrap())
+}
 
 #[test]
 fn what_a_queue_accepted_is_there_for_drain_and_a_refused_item_comes_back() {
     explore(|| {
         time::stands_still();
-        let queue = Queue::bounded(2);
-        let accepted = Arc::new(Mutex::new(Vec::new()));
+        let (queue, books) = (Queue::bounded(2), Books::default());
         let pushers = [1, 2, 3].map(|item| {
-            let (queue, accepted) = (queue.clone(), accepted.clone());
-            spawn("pusher", move || match queue.try_push(item) {
-                Ok(()) => accepted.lock().unwrap().push(item),
-                Err(PushError::Full(back) | PushError::Closed(back)) => assert_eq!(back, item),
-                Err(other) => panic!("{other:?}"),
+            let (queue, books) = (queue.clone(), books.clone());
+            spawn("pusher", move || {
+                _ = books.pushed(item, queue.try_push(item));
             })
         });
         queue.close();
-        let mut drained = queue.drain();
+        let drained = queue.drain();
         assert!(matches!(queue.try_push(4), Err(PushError::Closed(4))));
         pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
         assert!(queue.is_empty(), "accepted after the closing");
-        drained.sort();
-        accepted.lock().unwrap().sort();
-        assert_eq!(drained, *accepted.lock().unwrap());
+        drained.into_iter().for_each(|item| books.handled(item));
+        books.balance(&queue);
     });
 }
 
@@ -47,21 +119,146 @@ fn whoever_sees_a_queue_closed_is_refused_by_it() {
 }
 
 #[test]
-fn exactly_one_of_the_consumers_that_leave_is_the_last() {
+fn consumers_that_are_asked_at_once_leave_nothing_that_was_accepted() {
     explore(|| {
         time::stands_still();
-        let queue = Queue::<()>::bounded(1);
-        (0..3).for_each(|_| queue.join());
-        let last = Arc::new(Mutex::new(0));
-        let leavers = [0; 3].map(|_| {
-            let (queue, last) = (queue.clone(), last.clone());
-            spawn("leaver", move || {
-                if queue.leave() == 0 {
-                    *last.lock().unwrap() += 1;
-                }
+        let (queue, books) = (Queue::bounded(1), Books::default());
+        let stops = [StopSource::new(), StopSource::new()];
+        let consumers = stops.each_ref().map(|stop| consumer(&queue, &books, stop.token()));
+        let producers = [[1, 2], [3, 4]].map(|items| producer(&queue, &books, items));
+        let askers = stops.map(asks);
+        let all = consumers.into_iter().chain(producers).chain(askers);
+        all.for_each(|thread| thread.join().unwrap());
+        assert!(queue.is_closed());
+        assert!(books.balance(&queue).is_empty(), "accepted, and left behind in a stop without a deadline");
+    });
+}
+
+#[test]
+fn what_a_consumer_has_no_time_for_is_drained() {
+    explore(|| {
+        time::stands_still();
+        let (queue, books, stop) = (Queue::bounded(1), Books::default(), StopSource::new());
+        let consumer = consumer(&queue, &books, stop.token());
+        let producer = producer(&queue, &books, [1, 2]);
+        let timer = spawn("timer", run_out);
+        stop.request_stop();
+        [consumer, producer, timer].into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(queue.is_closed());
+        books.balance(&queue);
+    });
+}
+
+#[test]
+fn a_producer_that_stops_passes_the_room_on_that_it_was_woken_for() {
+    explore(|| {
+        time::stands_still();
+        let (queue, stop) = (Queue::bounded(1), StopSource::new());
+        queue.try_push(0).unwrap();
+        let (first, token) = (queue.clone(), stop.token());
+        let first = spawn("first", move || first.push_until(1, &token));
+        let second = queue.clone();
+        let second = spawn("second", move || second.push(2));
+        let asker = asks(stop);
+        let mut items = queue.drain();
+        let got_in = first.join().unwrap().is_ok();
+        if got_in {
+            items.extend(queue.drain()); // and there is room again
+        }
+        second.join().unwrap().unwrap();
+        asker.join().unwrap();
+        items.extend(queue.drain());
+        items.sort_unstable();
+        assert_eq!(items, if got_in { vec![0, 1, 2] } else { vec![0, 2] });
+    });
+}
+
+#[test]
+fn a_producer_whose_time_is_over_passes_the_room_on_that_it_was_woken_for() {
+    explore(|| {
+        time::runs_one_in(3);
+        let queue = Queue::bounded(1);
+        queue.try_push(0).unwrap();
+        let first = queue.clone();
+        let first = spawn("first", move || first.push_timeout(1, std::time::Duration::from_secs(1)));
+        let second = queue.clone();
+        let second = spawn("second", move || second.push(2));
+        queue.drain();
+        if first.join().unwrap().is_ok() {
+            queue.drain();
+        }
+        second.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_consumer_that_stops_passes_the_item_on_that_it_was_woken_for() {
+    explore(|| {
+        time::stands_still();
+        let (queue, handled) = (Queue::bounded(1), StopSource::new());
+        let stops = [StopSource::new(), StopSource::new()];
+        let consumers = stops.each_ref().map(|stop| {
+            let handled = handled.clone();
+            let mut consumer = queue.consumer(move |(), _| Ok(_ = handled.request_stop()));
+            let ctx = Context::new("consumer", stop.token());
+            spawn("consumer", move || consumer.run(&ctx).unwrap())
+        });
+        let [first, second] = stops;
+        let asker = asks(first);
+        // Refused only where the first has come and gone before the second came.
+        if queue.push(()).is_ok() {
+            handled.token().wait();
+        }
+        second.request_stop();
+        consumers.into_iter().chain([asker]).for_each(|thread| thread.join().unwrap());
+        assert!(queue.is_empty());
+    });
+}
+
+#[test]
+fn a_queue_closes_when_its_scope_is_retired_and_its_member_is_asked_and_not_before() {
+    explore(|| {
+        time::stands_still();
+        let (queue, retired, asked) = (Queue::<u32>::bounded(1), StopSource::new(), StopSource::new());
+        let id = queue.new_member();
+        queue.attach(id, &retired.token(), true);
+        queue.begin(id);
+        let (both, watched) = ([retired.token(), asked.token()], queue.clone());
+        let watcher = spawn("watcher", move || {
+            let closed = watched.is_closed();
+            assert!(!closed || both.iter().all(StopToken::stop_requested), "closed too early");
+        });
+        let asking = queue.clone();
+        let asker = spawn("asker", move || {
+            asked.request_stop();
+            asking.asked(id);
+        });
+        retired.request_stop();
+        asker.join().unwrap();
+        watcher.join().unwrap();
+        assert!(queue.is_closed());
+    });
+}
+
+#[test]
+fn a_scope_that_is_retired_while_it_is_attached_closes_its_queue() {
+    explore(|| {
+        time::stands_still();
+        let (queue, retired) = (Queue::<u32>::bounded(1), StopSource::new());
+        queue.try_push(1).unwrap();
+        let pushing = queue.clone();
+        let pusher = spawn("pusher", move || pushing.push(2));
+        let token = retired.token();
+        let retirer = asks(retired);
+        let attached = [(); 2].map(|()| {
+            let (queue, token) = (queue.clone(), token.clone());
+            spawn("attached", move || {
+                let mut consumer = queue.consumer(|_, _| Ok(()));
+                consumer.attach(&token);
             })
         });
-        leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
-        assert_eq!(*last.lock().unwrap(), 1);
+        assert!(matches!(pusher.join().unwrap(), Err(PushError::Closed(2))));
+        attached.into_iter().chain([retirer]).for_each(|thread| thread.join().unwrap());
+        assert_eq!(queue.drain(), [1]);
     });
 }

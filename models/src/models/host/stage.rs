@@ -95,6 +95,6 @@ impl Stage {
     }
 }
 
-pub(super) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+pub(super) fn spawn<R: Send + 'static>(name: &str, f: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
     Builder::new().name(name.to_owned()).spawn(f).unwrap()
 }
