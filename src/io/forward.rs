@@ -9,6 +9,8 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 
 impl Context {
     /// Accepts a connection, until this service is asked to stop. See [`StopToken::accept`](crate::StopToken::accept).
@@ -51,17 +53,24 @@ impl Context {
         self.stop_token().wait_readable(fd, timeout)
     }
 
-    /// Waits for a child process, and ends it when this service is asked to stop, before its own time is up: the grace ends
-    /// with [`stop_deadline`](Self::stop_deadline), if that is sooner. See
-    /// [`StopToken::wait_child`](crate::StopToken::wait_child).
+    /// Waits for a child process, and ends it when this service is asked to stop, by its
+    /// [`stop_deadline`](Self::stop_deadline) at the latest: the grace ends then if that is sooner, also if the deadline
+    /// moves closer meanwhile. See [`StopToken::wait_child`](crate::StopToken::wait_child).
+    ///
+    /// In a queue's job, use the job's own context: it is stopped a moment before the deadline, and the child has that
+    /// moment to exit on its own.
     ///
     /// # Errors
     ///
     /// As there.
     #[cfg(target_os = "linux")]
     pub fn wait_child(&self, child: &mut std::process::Child, grace: Duration) -> io::Result<std::process::ExitStatus> {
-        // Of these the first that there is.
-        let until = || deadline(grace).into_iter().chain(self.stop_deadline()).min();
+        let mut end = None;
+        let until = || {
+            let end: Option<Instant> = *end.get_or_insert_with(|| deadline(grace));
+            let (deadline, moved) = self.watch_deadline();
+            (end.into_iter().chain(deadline).min(), moved)
+        };
         self.stop_token().wait_child_until(child, until)
     }
 }

@@ -11,6 +11,7 @@ compile_error!(
 mod ready;
 mod accept;
 mod connect;
+mod reading;
 mod interruptible;
 #[cfg(target_os = "linux")] // it has descriptors for processes
 mod child;
