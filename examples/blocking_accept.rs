@@ -22,8 +22,9 @@ fn main() -> Result {
 fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     println!("listening on {}", listener.local_addr()?);
     for client in ctx.incoming(listener) {
-        if let Err(error) = tell_time(client?) {
-            ctx.report(error); // a client who has gone is no reason to end
+        // Neither a client that has gone nor an error of the listener is a reason to end: the next one may be served.
+        if let Err(error) = client.map_err(Into::into).and_then(tell_time) {
+            ctx.report(error);
         }
     }
     Ok(())
@@ -36,8 +37,12 @@ fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     println!("listening on {address}");
     for client in listener.incoming() {
         ctx.check()?; // asked to stop: the client is we ourselves
-        if let Err(error) = tell_time(client?) {
-            ctx.report(error);
+        match client {
+            Ok(client) => _ = tell_time(client).map_err(|error| ctx.report(error)),
+            Err(error) => {
+                ctx.report(error); // no descriptor is left, say: it fails at once, until there is one
+                ctx.sleep(Duration::from_millis(100))?;
+            }
         }
     }
     Ok(())

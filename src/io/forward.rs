@@ -1,10 +1,13 @@
 //! The same on a service's [`Context`], whose token they go by.
 
 use super::accept::Listener;
+use super::incoming::{accepts_again, cannot_accept};
 use super::interruptible::Interruptible;
 use crate::context::Context;
+use crate::line;
 #[cfg(target_os = "linux")]
 use crate::sync::deadline;
+use log::Level;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -22,10 +25,17 @@ impl Context {
         self.stop_token().accept(listener)
     }
 
-    /// Connections as they come, until this service is asked to stop. See
+    /// Returns connections as they come, until this service is asked to stop. See
     /// [`StopToken::incoming`](crate::StopToken::incoming).
+    ///
+    /// If no connection can be accepted for now, that is an error of this service, as by [`report`](Self::report): one each
+    /// time that it begins.
     pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
-        self.stop_token().incoming(listener)
+        let over = |outage| {
+            let text = accepts_again(outage);
+            line::log(Level::Info, "hosted::service", format_args!("service `{}` {text}", self.name()));
+        };
+        self.stop_token().incoming_as(listener, |error| self.report(cannot_accept(error)), over)
     }
 
     /// Connects, until this service is asked to stop. See [`StopToken::connect`](crate::StopToken::connect).

@@ -72,7 +72,7 @@ impl Bare {
     /// Reads without blocking. `None`: this type or descriptor knows no such read.
     fn read(self, fd: BorrowedFd<'_>, into: &mut [IoSliceMut<'_>]) -> Option<io::Result<usize>> {
         match self {
-            Bare::Socket => receive(fd, into),
+            Bare::Socket => Some(receive(fd, into)),
             Bare::File => read_now(fd, into),
             Bare::Unknown => None,
         }
@@ -80,14 +80,10 @@ impl Bare {
 }
 
 /// Into the first buffer that has room: a read may read less than it could.
-fn receive(fd: BorrowedFd<'_>, into: &mut [IoSliceMut<'_>]) -> Option<io::Result<usize>> {
+fn receive(fd: BorrowedFd<'_>, into: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let first = into.iter_mut().find(|buffer| !buffer.is_empty());
     let buffer: &mut [u8] = first.map_or(&mut [], |buffer| buffer);
-    match recv(fd, buffer, RecvFlags::DONTWAIT) {
-        Ok((_, length)) => Some(Ok(length)),
-        Err(Errno::NOTSOCK) => None, // any descriptor can be made a `TcpStream`
-        Err(error) => Some(Err(error.into())),
-    }
+    Ok(recv(fd, buffer, RecvFlags::DONTWAIT)?.1)
 }
 
 #[cfg(target_os = "linux")]

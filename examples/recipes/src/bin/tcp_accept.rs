@@ -5,7 +5,7 @@ use recipes::{PROMPT, measure};
 use std::io::{BufRead, BufReader, Write, read_to_string};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::Duration;
 
 fn main() -> Result {
@@ -21,8 +21,9 @@ fn main() -> Result {
             thread::scope(|scope| {
                 // recipe
                 for client in ctx.incoming(&*listener) {
-                    let client = client?;
-                    scope.spawn(move || talk(client, ctx).unwrap_or_else(|error| ctx.report(error)));
+                    let served = |client| move || talk(client, ctx).unwrap_or_else(|error| ctx.report(error));
+                    let thread = client.and_then(|client| Builder::new().spawn_scoped(scope, served(client)));
+                    _ = thread.map_err(|error| ctx.report(error)); // no `?`: it would wait for the clients, without a stop
                 }
                 // end
                 Ok(())
