@@ -48,6 +48,7 @@ fn a_child_in_its_grace_is_ended_when_the_deadline_moves_closer() {
     let mut host = Host::new();
     let events = host.events();
     let fill = |inside: &mut Host| {
+        inside.stop_timeout(Duration::from_secs(3_600));
         let run = |ctx: &Context| -> Result {
             let mut child = shell("trap '' TERM; echo ready; while :; do sleep 0.1; done");
             let status = ctx.wait_child(&mut child, Duration::from_secs(3_600))?;
@@ -67,8 +68,9 @@ fn a_child_in_its_grace_is_ended_when_the_deadline_moves_closer() {
     host.start().unwrap();
     let is_asked =
         |event: &Event| matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("crew/parent");
-    while !is_asked(&events.recv_timeout(LIMIT).unwrap()) {} // by the group, which has 25 s
-    let report = host.stop(Duration::from_secs(4)).unwrap();
+    while !is_asked(&events.recv_timeout(LIMIT).unwrap()) {} // by the group, which has an hour
+    _ = host.stop(Duration::from_millis(500)); // whether the last twentieth of that is enough is the machine's business
+    let report = host.stop(LIMIT).unwrap();
     let parent = report.services.iter().find(|service| &*service.name == "crew/parent").unwrap();
     assert!(matches!(parent.outcome, Outcome::Stopped), "{report}");
 }
@@ -79,7 +81,7 @@ fn a_jobs_child_has_time_to_exit_on_its_own_before_the_deadline() {
     let mut host = Host::new();
     let (began, begun) = channel();
     let job = move |(), ctx: &Context| -> Result {
-        let mut child = shell("trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done");
+        let mut child = shell("trap 'exit 3' TERM; sleep 3600 & echo ready; wait");
         began.send(())?;
         let status = ctx.wait_child(&mut child, Duration::from_secs(3_600))?;
         Ok(told.send((status.code(), ctx.stop_requested()))?)
@@ -88,15 +90,15 @@ fn a_jobs_child_has_time_to_exit_on_its_own_before_the_deadline() {
     host.start().unwrap();
     queue.push(()).unwrap();
     begun.recv_timeout(LIMIT).unwrap();
-    host.stop(Duration::from_secs(4)).unwrap();
+    // Of that the child has nearly a second, which a busy machine may need.
+    host.stop(Duration::from_secs(10)).unwrap();
     assert_eq!(tells.recv_timeout(LIMIT).unwrap(), (Some(3), true));
 }
 
 #[test]
 fn a_suspended_child_hears_sigterm_alone_or_with_its_group() {
     for leads in [false, true] {
-        let mut child =
-            if leads { shell("trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done") } else { sleeper() };
+        let mut child = if leads { shell("trap 'exit 3' TERM; sleep 3600 & echo ready; wait") } else { sleeper() };
         let id = if leads { format!("-{}", child.id()) } else { child.id().to_string() };
         assert!(Command::new("kill").args(["-s", "STOP", "--", &id]).status().unwrap().success());
         let stat = format!("/proc/{}/stat", child.id());
