@@ -300,3 +300,21 @@ impl fmt::Debug for StopCallback {
         f.debug_struct("StopCallback").finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "io"))]
+mod tests {
+    use crate::stop::StopSource;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    #[test]
+    fn a_clearing_that_takes_the_stops_own_ring_away_rings_again() {
+        let source = StopSource::new();
+        let token = source.token();
+        token.fd().unwrap();
+        source.request_stop(); // between a waiter's look at the flag and its clearing
+        token.clear_foreign_ring().unwrap();
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::from_borrowed_fd(token.fd().unwrap(), PollFlags::IN)];
+        assert_eq!(poll(&mut fds, Some(&now)).unwrap(), 1);
+    }
+}
