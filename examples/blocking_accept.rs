@@ -23,8 +23,9 @@ fn main() -> Result {
 fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     println!("listening on {}", listener.local_addr()?);
     for client in ctx.incoming(listener) {
-        if let Err(error) = tell_time(client?) {
-            ctx.report(error); // a client that has disconnected must not stop the service
+        // A client that has disconnected must not stop the service, nor must an error of the listener.
+        if let Err(error) = client.map_err(Into::into).and_then(tell_time) {
+            ctx.report(error);
         }
     }
     Ok(())
@@ -37,8 +38,12 @@ fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     println!("listening on {address}");
     for client in listener.incoming() {
         ctx.check()?; // if a stop is requested, the client is our own callback
-        if let Err(error) = tell_time(client?) {
-            ctx.report(error);
+        match client {
+            Ok(client) => _ = tell_time(client).map_err(|error| ctx.report(error)),
+            Err(error) => {
+                ctx.report(error); // without free descriptors, `accept` fails at once
+                ctx.sleep(Duration::from_millis(100))?;
+            }
         }
     }
     Ok(())

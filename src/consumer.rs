@@ -14,9 +14,9 @@ impl<T: Send + 'static> Queue<T> {
     /// A service that takes items out and calls `f` with each, one at a time. Several may share a queue.
     ///
     /// A job that fails or panics is logged, counted and told as an event, and the next one comes. On a stop, what
-    /// was accepted is still handled: the [`Context`] that a job is given is not stopped by the asking, but when the
-    /// consumer's time is up ([`stop_deadline`](Context::stop_deadline)). From then on no further item is taken; what
-    /// is left is for [`drain`](Self::drain). Dropping all other clones of the queue does not close it: the consumer waits
+    /// was accepted is still handled: the [`Context`] that a job is given is not stopped by the stop request, but a tenth of
+    /// the time (at least 100 ms, at most half) before [`stop_deadline`](Context::stop_deadline), so that a job can finish
+    /// within the deadline. From then on no further item is taken; what is left is for [`drain`](Self::drain). Dropping all other clones of the queue does not close it: the consumer waits
     /// for the stop.
     ///
     /// When the queue is closed and empty, the consumer has [completed for good](Context::mark_complete): no

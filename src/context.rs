@@ -213,17 +213,23 @@ impl Context {
         }
     }
 
-    /// By when this service should have ended. `None` until it is asked to, and where there is no deadline.
+    /// Returns the time by which this service should have ended. `None` before the stop request, and if there is no
+    /// deadline.
     ///
-    /// That is its own `stop_timeout` after it was asked, or 5 % (at least 20 ms) of the time that was left then
-    /// before the host stops waiting, whichever comes first; of one that may be disconnected, when it is. .NET: the token
-    /// that `StopAsync` is given.
+    /// It is the service's own `stop_timeout` after the stop request, or 5 % (at least 20 ms) of the time that was left
+    /// then before the host stops waiting, whichever comes first. For a service with `disconnect_when_hung` it is the time
+    /// of the forced disconnect. It can move closer, if a stop with less time begins: read it again after each wait.
+    ///
+    /// The [`Context`] of a queue's job is stopped before this deadline: a tenth of the time that was left, at least
+    /// 100 ms, but at most half. So a job that hears of its stop has time to finish by this deadline. .NET: the token that
+    /// `StopAsync` is given.
     pub fn stop_deadline(&self) -> Option<Instant> {
         let index = self.seat.index?;
         self.board().read(|inner| inner.slots[index].stop_deadline)
     }
 
-    /// A token that stops when this service's time is up, also where that comes to be sooner. For one run.
+    /// A source that is stopped a lead before this service's deadline, also if the deadline moves closer. For one run of a
+    /// queue's consumer.
     pub(crate) fn time_up(&self) -> StopSource {
         let time_up = StopSource::new();
         if let Some(index) = self.seat.index {
@@ -242,6 +248,13 @@ impl Context {
     /// Whether a stop was requested before this life of the service, which is there to finish what the service holds.
     pub(crate) fn is_finishing(&self) -> bool {
         self.seat.index.is_some_and(|index| self.board().read(|inner| inner.slots[index].finishing))
+    }
+
+    /// The deadline, and a token that is stopped when it is set or moves.
+    #[cfg(all(feature = "io", target_os = "linux"))]
+    pub(crate) fn watch_deadline(&self) -> (Option<Instant>, StopToken) {
+        let watch = |index| self.board().watch_deadline(index);
+        self.seat.index.map_or_else(|| (None, StopToken::never()), watch)
     }
 
     /// Waits until every service of the host has started. .NET: `ApplicationStarted`.

@@ -1,15 +1,13 @@
 //! What a service's thread tells the board, in the order of a life.
 
+use super::deadline::arm;
 use super::{Board, Inner, Policy, Remains, StartLimit};
 use crate::blocked::{Thread, View};
 use crate::error::{Cause, Phase, ServiceError, chain, discard};
 use crate::event::EventKind;
-use crate::line;
-use crate::panic::guarded;
 use crate::status::{HungService, State, StopReason};
-use crate::stop::{Callbacks, StopSource};
-use crate::sync::{Arc, left, now, since};
-use log::Level;
+use crate::stop::Callbacks;
+use crate::sync::{Arc, now, since};
 use std::time::{Duration, Instant};
 
 /// The name of the thread that runs the callbacks of a host's `stopping` token, where the host itself is the cause.
@@ -198,7 +196,7 @@ impl Board {
     /// The service is asked to stop, and should have ended by `deadline`. The callbacks are those of its retirement.
     #[must_use = "the callbacks run only when told to"]
     pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) -> Callbacks {
-        let (time_up, retired) = self.update(|inner| {
+        let (time_up, moved, retired) = self.update(|inner| {
             let slot = &mut inner.slots[index];
             slot.stop_deadline = deadline;
             if let Some(children) = &slot.children {
@@ -213,10 +211,12 @@ impl Board {
                 slot.put(State::Stopping);
                 inner.say_of(index, EventKind::Stopping);
             }
-            (inner.slots[index].time_up.clone(), retired)
+            let slot = &mut inner.slots[index];
+            (slot.time_up.clone(), slot.deadline_moved.take(), retired)
         });
         // With the lock let go: the timer has one of its own.
         time_up.iter().for_each(|time_up| arm(time_up, deadline));
+        moved.iter().for_each(|moved| _ = moved.request_stop());
         retired
     }
 
@@ -327,12 +327,5 @@ impl Inner {
         }
         self.failures.push(error.clone());
         self.stop_for(StopReason::Failed(name))
-    }
-}
-
-/// Stops `time_up` at `deadline`. Where no thread is to be had for that it goes without: a stop must not end over it.
-pub(crate) fn arm(time_up: &StopSource, deadline: Option<Instant>) {
-    if let Err(text) = guarded(|| time_up.request_stop_after(left(deadline))) {
-        line::log(Level::Error, "hosted::queue", format_args!("no job will be told that its time is up: {text}"));
     }
 }

@@ -6,6 +6,7 @@
 //! then those of the groups in it, then the bus of events and the nodes of stop tokens.
 
 mod slot;
+mod deadline;
 mod life;
 mod snapshot;
 mod handle;
@@ -13,8 +14,9 @@ mod repeated;
 #[cfg(feature = "disconnect")]
 mod disconnect;
 
+pub(crate) use deadline::arm;
 pub use handle::HostHandle;
-pub(crate) use life::{CALLBACKS, arm};
+pub(crate) use life::CALLBACKS;
 pub(crate) use slot::{CallbackThread, Policy, Remains, Retired, Slot, StartLimit};
 
 use crate::bus::Bus;

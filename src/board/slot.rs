@@ -50,8 +50,10 @@ pub(crate) struct Slot {
     pub(crate) asked: Option<Instant>,
     /// By when it should have ended.
     pub(crate) stop_deadline: Option<Instant>,
-    /// Stopped then, where the service wants to know.
+    /// Stopped a lead before then, for the jobs of a queue.
     pub(crate) time_up: Option<StopSource>,
+    /// Stopped when the deadline is set or moves, if somebody waits until then.
+    pub(crate) deadline_moved: Option<StopSource>,
     /// The stop went on without waiting for it any longer.
     pub(crate) overtaken: bool,
     /// When its value was dropped and its thread had nothing more to do, and how that end is called.
@@ -138,6 +140,7 @@ impl Slot {
             asked: None,
             stop_deadline: None,
             time_up: None,
+            deadline_moved: None,
             overtaken: false,
             ended: None,
             joined: false,

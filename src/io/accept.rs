@@ -1,6 +1,6 @@
 //! Accepting connections until the stop.
 
-use super::ready::{is_stopped, ready};
+use super::ready::ready;
 use crate::stop::StopToken;
 use rustix::event::PollFlags;
 use std::io;
@@ -56,11 +56,13 @@ impl sealed::Accept for UnixListener {
 }
 
 impl StopToken {
-    /// Accepts a connection, until the stop.
+    /// Accepts a connection. A stop ends the wait.
     ///
     /// The listener survives the stop, with the connections that wait in it: a service that is restarted goes on with it.
-    /// From the first call on it is non-blocking, because a client may vanish between the wait for it and the accept;
-    /// the streams block as usual.
+    /// The first call makes the listener non-blocking, because a client may vanish between the wait for it and the accept.
+    /// The streams block as usual.
+    ///
+    /// In a loop, use [`incoming`](Self::incoming): it pauses if there is no descriptor left, where this fails at once.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -80,7 +82,7 @@ impl StopToken {
     /// # Errors
     ///
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) with [`Stopped`](crate::Stopped) inside once a stop is requested, and
-    /// only then; else what `accept` says.
+    /// only then. Otherwise what `accept` returns; also the system's error if there is no descriptor left for the token.
     pub fn accept<L: Listener>(&self, listener: &L) -> io::Result<(L::Stream, L::Address)> {
         listener.never_block()?;
         loop {
@@ -91,15 +93,5 @@ impl StopToken {
                 done => return done,
             }
         }
-    }
-
-    /// Connections as they come, until the stop: then the iterator ends.
-    ///
-    /// An error that is not the stop's is an item, as with [`TcpListener::incoming`], and the next one may be a connection again.
-    pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
-        std::iter::from_fn(move || match self.accept(listener) {
-            Err(error) if is_stopped(&error) => None,
-            done => Some(done.map(|(stream, _)| stream)),
-        })
     }
 }

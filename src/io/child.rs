@@ -1,28 +1,43 @@
 //! Waiting for a child process until the stop, and then ending it.
 
-use super::ready::{is_stopped, poll_until, ready};
+use super::ready::{is_stopped, ready};
+use crate::error::Stopped;
 use crate::stop::StopToken;
-use crate::sync::deadline;
-use rustix::event::{PollFd, PollFlags};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal};
+use crate::sync::{deadline, left};
+use rustix::event::PollFlags;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
+};
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
+/// How often a child is looked at while there is no descriptor to wait for it with.
+const LOOK: Duration = Duration::from_millis(50);
+
 impl StopToken {
-    /// Waits for `child` to end; at the stop, ends it: SIGTERM, and SIGKILL `grace` later. Linux.
+    /// Waits for `child` to exit. At a stop, ends it: SIGTERM, and SIGKILL `grace` later. Linux.
     ///
-    /// A child with a process group of its own ([`process_group(0)`](std::os::unix::process::CommandExt::process_group)) is
-    /// ended with that group, so that no grandchild is left that holds its pipes, and ctrl-c at the terminal leaves it to
-    /// us. The grace is the child's: when it has ended, what is left of its group gets SIGKILL at once.
+    /// A child with its own process group ([`process_group(0)`](std::os::unix::process::CommandExt::process_group)) is ended
+    /// with that group. So no grandchild is left that holds its pipes, and ctrl-c at the terminal reaches this process
+    /// alone. The grace is the child's: when the child has exited, the rest of its group gets SIGKILL at once. SIGCONT
+    /// follows SIGTERM, because a suspended process does not hear SIGTERM.
     ///
-    /// Choose a grace well below the time that a stop may take: who is hung in its grace is left behind, and so is its child. A
-    /// [`Context`](crate::Context::wait_child) sees to that itself. A second ctrl-c ends this process at once, and leaves a
-    /// child with a group of its own alive: the terminal does not reach it.
+    /// Choose a grace well below the stop timeout: a service that is still in its grace at the deadline is hung, and leaves
+    /// its child behind. [`Context::wait_child`](crate::Context::wait_child) shortens the grace itself. A second ctrl-c
+    /// ends this process at once. A child with its own group survives that, because the terminal does not reach it.
     ///
-    /// When this returns the child has been reaped; until then its number is nobody else's, so no other process is hit. As
-    /// [`Child::wait`] does, it closes the child's standard input first.
+    /// When this returns, the child has been reaped. Until then its process id belongs to nobody else, so no other process
+    /// is signalled. As [`Child::wait`] does, it closes the child's standard input first.
+    ///
+    /// If the process has no descriptor left, or the system has none for processes (before Linux 5.3), this looks at the
+    /// child every 50 ms instead, until there is a descriptor. A stop still ends this wait at once. Nothing else in this
+    /// library polls.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -41,46 +56,147 @@ impl StopToken {
     ///
     /// # Errors
     ///
-    /// What the system says, where it has no descriptors for processes (before Linux 5.3). A stop is none: the
-    /// status says how the child ended, and [`stop_requested`](Self::stop_requested) whether it was asked to.
+    /// If the child is gone without an exit status: SIGCHLD is ignored in this process (the parent process may have left it
+    /// so), or other code waited for the child. If a stop was requested by then, the error has [`Stopped`] in its source
+    /// chain, so that it is a clean end of a service through `?`. The child's group then gets no SIGKILL, because its id
+    /// may belong to another process by now.
+    ///
+    /// A stop is no error: the status tells how the child exited, and [`stop_requested`](Self::stop_requested) whether it
+    /// was told to.
     pub fn wait_child(&self, child: &mut Child, grace: Duration) -> io::Result<ExitStatus> {
-        self.wait_child_until(child, || deadline(grace))
+        let mut end = None;
+        self.wait_child_until(child, || (*end.get_or_insert_with(|| deadline(grace)), StopToken::never()))
     }
 
-    /// The same; how long the grace lasts is asked at the stop.
+    /// The same. `grace` gives the end of the grace, and a token that is stopped when that end moves. It is called at the
+    /// stop, and again at each move.
     pub(super) fn wait_child_until(
         &self,
         child: &mut Child,
-        grace: impl FnOnce() -> Option<Instant>,
+        mut grace: impl FnMut() -> (Option<Instant>, StopToken),
     ) -> io::Result<ExitStatus> {
         drop(child.stdin.take());
-        if let Some(status) = child.try_wait()? {
+        let lost = |error: io::Error| match Errno::from_io_error(&error) {
+            Some(Errno::CHILD) => io::Error::other(Lost { stopped: self.check().err() }),
+            _ => error,
+        };
+        if let Some(status) = child.try_wait().map_err(lost)? {
             return Ok(status);
         }
-        let pid = Pid::from_child(child);
-        let process = pidfd_open(pid, PidfdFlags::empty())?;
-        match ready(self, process.as_fd(), PollFlags::IN, None) {
-            Err(error) if is_stopped(&error) => end(pid, &process, grace())?,
-            Err(error) => return Err(error),
-            Ok(_) => {}
+        let mut watched = Watched { pid: Pid::from_child(child), process: None };
+        if !watched.exits(self, None) {
+            watched.end(&mut grace);
         }
-        child.wait()
+        child.wait().map_err(lost)
     }
 }
 
-/// Ends a child that has not been reaped, with its group if it leads one.
-fn end(pid: Pid, process: &OwnedFd, grace: Option<Instant>) -> io::Result<()> {
-    let leads = getpgid(Some(pid)).is_ok_and(|group| group == pid);
-    let send = |signal| if leads { kill_process_group(pid, signal) } else { pidfd_send_signal(process, signal) };
-    // That there is nobody left to be signalled is no error: it has ended by itself.
-    _ = send(Signal::TERM);
-    let ended = wait(process, grace)?;
-    if leads || !ended {
-        _ = send(Signal::KILL);
-    }
-    wait(process, None).map(drop)
+/// A child that has not been reaped, so that its process id belongs to nobody else. Nothing here fails, so that no error
+/// can leave the child behind.
+struct Watched {
+    pid: Pid,
+    /// `None`: not opened yet, or there was no descriptor left.
+    process: Option<OwnedFd>,
 }
 
-fn wait(process: &OwnedFd, until: Option<Instant>) -> io::Result<bool> {
-    poll_until(&mut [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)], until)
+impl Watched {
+    /// Waits until the child has exited. Returns `false` if `wake` is stopped or `until` comes first.
+    fn exits(&mut self, wake: &StopToken, until: Option<Instant>) -> bool {
+        loop {
+            match self.process().and_then(|process| ready(wake, process, PollFlags::IN, until)) {
+                Ok(exited) => return exited,
+                Err(error) if is_stopped(&error) => return false,
+                // No descriptor for the child, or none for the token. There may be one in a moment.
+                Err(_) => {}
+            }
+            if self.look() != Look::Alive {
+                return true;
+            }
+            if wake.wait_timeout(left(until).min(LOOK)) || left(until).is_zero() {
+                return false;
+            }
+        }
+    }
+
+    fn process(&mut self) -> io::Result<BorrowedFd<'_>> {
+        let process = match &mut self.process {
+            Some(process) => process,
+            none => none.insert(pidfd_open(self.pid, PidfdFlags::empty())?),
+        };
+        Ok(OwnedFd::as_fd(process))
+    }
+
+    /// Does not reap the child: its process id stays its own while its group is ended.
+    fn look(&self) -> Look {
+        let exited = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(self.pid), exited) {
+            Ok(None) | Err(Errno::INTR) => Look::Alive,
+            Ok(Some(_)) => Look::Exited,
+            Err(_) => Look::Gone,
+        }
+    }
+
+    /// Ends the child, with its group if it leads one.
+    fn end(&mut self, grace: &mut impl FnMut() -> (Option<Instant>, StopToken)) {
+        let leads = getpgid(Some(self.pid)).is_ok_and(|group| group == self.pid);
+        self.signal(leads, Signal::TERM);
+        self.signal(leads, Signal::CONT); // a suspended process hears SIGTERM only when it goes on
+        let exited = self.exits_within(grace);
+        if leads || !exited {
+            self.signal(leads, Signal::KILL);
+        }
+    }
+
+    fn exits_within(&mut self, grace: &mut impl FnMut() -> (Option<Instant>, StopToken)) -> bool {
+        loop {
+            let (until, moved) = grace();
+            if self.exits(&moved, until) {
+                return true;
+            }
+            if !moved.stop_requested() {
+                return false;
+            }
+        }
+    }
+
+    /// That there is nobody left to be signalled is no error: the child has exited on its own.
+    fn signal(&self, group: bool, signal: Signal) {
+        if self.look() == Look::Gone {
+            return; // by now its id may belong to another process
+        }
+        _ = match &self.process {
+            _ if group => kill_process_group(self.pid, signal),
+            Some(process) => pidfd_send_signal(process, signal),
+            None => kill_process(self.pid, signal),
+        };
+    }
+}
+
+#[derive(PartialEq)]
+enum Look {
+    Alive,
+    /// A zombie, which keeps its process id.
+    Exited,
+    /// Reaped by somebody else: by the kernel, if SIGCHLD is ignored.
+    Gone,
+}
+
+/// A child that is gone, and its exit status with it.
+#[derive(Debug)]
+struct Lost {
+    stopped: Option<Stopped>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the child has exited, but its exit status is lost: SIGCHLD is ignored, or other code waited for the child",
+        )
+    }
+}
+
+impl Error for Lost {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.stopped.as_ref().map(|stopped| stopped as _)
+    }
 }

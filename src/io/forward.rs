@@ -1,14 +1,19 @@
 //! The same on a service's [`Context`], whose token they go by.
 
 use super::accept::Listener;
+use super::incoming::{accepts_again, cannot_accept};
 use super::interruptible::Interruptible;
 use crate::context::Context;
+use crate::line;
 #[cfg(target_os = "linux")]
 use crate::sync::deadline;
+use log::Level;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 
 impl Context {
     /// Accepts a connection, until this service is asked to stop. See [`StopToken::accept`](crate::StopToken::accept).
@@ -20,10 +25,17 @@ impl Context {
         self.stop_token().accept(listener)
     }
 
-    /// Connections as they come, until this service is asked to stop. See
+    /// Returns connections as they come, until this service is asked to stop. See
     /// [`StopToken::incoming`](crate::StopToken::incoming).
+    ///
+    /// If no connection can be accepted for now, that is an error of this service, as by [`report`](Self::report): one each
+    /// time that it begins.
     pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
-        self.stop_token().incoming(listener)
+        let over = |outage| {
+            let text = accepts_again(outage);
+            line::log(Level::Info, "hosted::service", format_args!("service `{}` {text}", self.name()));
+        };
+        self.stop_token().incoming_as(listener, |error| self.report(cannot_accept(error)), over)
     }
 
     /// Connects, until this service is asked to stop. See [`StopToken::connect`](crate::StopToken::connect).
@@ -51,17 +63,24 @@ impl Context {
         self.stop_token().wait_readable(fd, timeout)
     }
 
-    /// Waits for a child process, and ends it when this service is asked to stop, before its own time is up: the grace ends
-    /// with [`stop_deadline`](Self::stop_deadline), if that is sooner. See
-    /// [`StopToken::wait_child`](crate::StopToken::wait_child).
+    /// Waits for a child process, and ends it when this service is asked to stop, by its
+    /// [`stop_deadline`](Self::stop_deadline) at the latest: the grace ends then if that is sooner, also if the deadline
+    /// moves closer meanwhile. See [`StopToken::wait_child`](crate::StopToken::wait_child).
+    ///
+    /// In a queue's job, use the job's own context: it is stopped a moment before the deadline, and the child has that
+    /// moment to exit on its own.
     ///
     /// # Errors
     ///
     /// As there.
     #[cfg(target_os = "linux")]
     pub fn wait_child(&self, child: &mut std::process::Child, grace: Duration) -> io::Result<std::process::ExitStatus> {
-        // Of these the first that there is.
-        let until = || deadline(grace).into_iter().chain(self.stop_deadline()).min();
+        let mut end = None;
+        let until = || {
+            let end: Option<Instant> = *end.get_or_insert_with(|| deadline(grace));
+            let (deadline, moved) = self.watch_deadline();
+            (end.into_iter().chain(deadline).min(), moved)
+        };
         self.stop_token().wait_child_until(child, until)
     }
 }

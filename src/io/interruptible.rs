@@ -1,23 +1,39 @@
 //! A stream whose reads end at the stop.
 
-use super::ready::ready;
+use super::reading::Reading;
 use crate::stop::StopToken;
-use crate::sync::deadline;
-use rustix::event::PollFlags;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 impl StopToken {
-    /// Wraps a stream so that its reads end at the stop. Writes go on: there is somebody to say goodbye to. (One whose peer does
-    /// not read waits for it, also after the stop: give the stream a write timeout.)
+    /// Wraps a stream so that its reads end at the stop. Writes go on: the peer may be waiting for a goodbye. (A peer that
+    /// does not read holds up a write, also after the stop: give the stream a write timeout.)
     ///
-    /// For whatever has a descriptor: a [`TcpStream`](std::net::TcpStream), a [`UnixStream`](std::os::unix::net::UnixStream), a
-    /// pipe, a terminal, a serial port. What is generic over `Read + Write` (TLS, WebSocket, HTTP) works on it, and can close its
-    /// protocol after the stop. Of the standard input take the descriptor (`File::from(io::stdin().as_fd().try_clone_to_owned()?)`):
-    /// `io::stdin()` itself reads ahead.
+    /// For streams that have a descriptor: a [`TcpStream`](std::net::TcpStream), a
+    /// [`UnixStream`](std::os::unix::net::UnixStream), a pipe, a terminal, a serial port. Code that is generic over
+    /// `Read + Write` (TLS, WebSocket, HTTP) works on it, and can close its protocol after the stop. Do not wrap a stream
+    /// that reads ahead: what is in its buffer cannot be waited for. So of the standard input take the descriptor, not
+    /// `io::stdin()`: `File::from(io::stdin().as_fd().try_clone_to_owned()?)`.
+    ///
+    /// # Several readers
+    ///
+    /// Several threads may read one stream, and so may several processes. A reader whose bytes another reader took waits
+    /// on, and returns at the stop:
+    ///
+    /// | the stream is | also if the other reader is |
+    /// |---|---|
+    /// | a `TcpStream`, a `UnixStream`, or a reference to one | anything: another `Interruptible`, another handle, another process |
+    /// | a `File`, `ChildStdout` or `ChildStderr` of a pipe (Linux 6.4) | the same |
+    /// | non-blocking, whatever its type | the same |
+    /// | anything else: a terminal, a type of your own | the same `Interruptible`, by reference or by clone |
+    ///
+    /// **What remains impossible**: a blocking terminal or a blocking type of your own, which another process reads too (a
+    /// child that inherited the standard input, say), or another thread without this `Interruptible`. If that reader takes
+    /// the bytes between the wait and the read, the read waits for more, and does not hear the stop until they come. The
+    /// remedy is a descriptor of its own that is non-blocking: open `/dev/tty` or the port with `O_NONBLOCK`.
     pub fn interruptible<S>(&self, stream: S) -> Interruptible<S> {
-        Interruptible { stream, token: self.clone(), timeout: None }
+        Interruptible { stream, reading: Reading::new::<S>(self.clone()) }
     }
 }
 
@@ -52,15 +68,14 @@ impl StopToken {
 #[derive(Clone, Debug)]
 pub struct Interruptible<S> {
     stream: S,
-    token: StopToken,
-    timeout: Option<Duration>,
+    reading: Reading,
 }
 
 impl<S> Interruptible<S> {
-    /// How long a read waits for data, before it fails with [`TimedOut`](io::ErrorKind::TimedOut): a [`Duration`], or `None` for
-    /// as long as it takes. A timeout that the stream itself was given has no effect: this is waited first.
+    /// Sets how long a read waits for data before it fails with [`TimedOut`](io::ErrorKind::TimedOut): a [`Duration`], or
+    /// `None` for no limit. A read timeout of the stream itself has no effect.
     pub fn set_read_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
-        self.timeout = timeout.into();
+        self.reading.timeout = timeout.into();
     }
 
     /// The stream itself, whose own reads do not end at the stop.
@@ -79,15 +94,6 @@ impl<S> Interruptible<S> {
     }
 }
 
-impl<S: AsFd> Interruptible<S> {
-    fn wait(&self) -> io::Result<()> {
-        if ready(&self.token, self.stream.as_fd(), PollFlags::IN, self.timeout.and_then(deadline))? {
-            return Ok(());
-        }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came to read in time"))
-    }
-}
-
 impl<S: AsFd> AsFd for Interruptible<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
@@ -96,13 +102,12 @@ impl<S: AsFd> AsFd for Interruptible<S> {
 
 impl<S: Read + AsFd> Read for Interruptible<S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.wait()?;
-        self.stream.read(into)
+        let into = &mut [IoSliceMut::new(into)];
+        self.reading.read(&mut self.stream, into, |stream, into| stream.read(&mut into[0]))
     }
 
     fn read_vectored(&mut self, into: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.wait()?;
-        self.stream.read_vectored(into)
+        self.reading.read(&mut self.stream, into, |stream, into| stream.read_vectored(into))
     }
 }
 
@@ -111,13 +116,12 @@ where
     &'a S: Read,
 {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.wait()?;
-        (&self.stream).read(into)
+        let into = &mut [IoSliceMut::new(into)];
+        self.reading.read(&mut &self.stream, into, |stream, into| stream.read(&mut into[0]))
     }
 
     fn read_vectored(&mut self, into: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.wait()?;
-        (&self.stream).read_vectored(into)
+        self.reading.read(&mut &self.stream, into, |stream, into| stream.read_vectored(into))
     }
 }
 

@@ -1,7 +1,15 @@
 //! Blocking calls that end at the stop: accept, connect, read, wait for a child. Feature `io`, for Unix.
 //!
-//! Each waits in `poll` for two descriptors: what it is about, and the token's own. A stop that was requested before the
-//! call, or comes at any moment during it, ends it; nothing is woken in between.
+//! Each waits in `poll` for two descriptors: its own, and the token's. A stop that was requested before the call, or comes
+//! at any moment during it, ends the call. Nothing wakes in between.
+//!
+//! # Invariants
+//!
+//! 1. No wait is followed by a call that may block: readiness is not a reservation. The call after the wait is
+//!    non-blocking, or only this thread can take what is ready (`reading` explains both).
+//! 2. The token's flag decides whether there was a stop. Its descriptor only wakes: other processes may ring it.
+//! 3. A deadline is read again whenever it may have moved.
+//! 4. A call that took charge of something (a child, a listener's clients) has no error path that leaves it behind.
 
 #[cfg(not(unix))]
 compile_error!(
@@ -10,7 +18,9 @@ compile_error!(
 
 mod ready;
 mod accept;
+mod incoming;
 mod connect;
+mod reading;
 mod interruptible;
 #[cfg(target_os = "linux")] // it has descriptors for processes
 mod child;

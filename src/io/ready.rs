@@ -1,4 +1,4 @@
-//! The one wait that all others are made of: until a descriptor is ready, or the stop.
+//! The wait that all others are made of: until a descriptor is ready, or the stop.
 
 use crate::error::Stopped;
 use crate::stop::StopToken;
@@ -13,11 +13,15 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_secs(20 * 24 * 3600);
 
 impl StopToken {
-    /// Waits until `fd` has something to read (true), for at most `timeout` (false): for datagrams, and for descriptors of
-    /// libraries.
+    /// Waits until `fd` has something to read, for at most `timeout`. Returns `false` if the time is up.
     ///
-    /// An end of file, a hang-up and an error count as something to read: the call that reads tells which. `timeout` is a
-    /// [`Duration`], or `None` for as long as it takes.
+    /// `timeout` is a [`Duration`], or `None` for no limit. An end of file, a hang-up and an error count as something to
+    /// read: the call that reads tells which.
+    ///
+    /// **Readiness is not a reservation.** Another thread or process may take what is there before you do, and a datagram
+    /// with a bad checksum is announced and then dropped. A call that blocks then does not hear the stop. So set the
+    /// descriptor to non-blocking, and wait again after [`WouldBlock`](io::ErrorKind::WouldBlock). For streams,
+    /// [`interruptible`](Self::interruptible) does this.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -27,22 +31,31 @@ impl StopToken {
     /// # fn main() -> std::io::Result<()> {
     /// let socket = UdpSocket::bind("127.0.0.1:0")?;
     /// let stop = StopSource::new();
+    /// socket.set_nonblocking(true)?;
     /// assert!(!stop.token().wait_readable(&socket, Duration::from_millis(1))?);
     /// socket.send_to(b"hello", socket.local_addr()?)?;
-    /// assert!(stop.token().wait_readable(&socket, None)?);
+    /// let mut bytes = [0; 1500];
+    /// let length = loop {
+    ///     stop.token().wait_readable(&socket, None)?;
+    ///     match socket.recv(&mut bytes) {
+    ///         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {} // another reader was faster
+    ///         received => break received?,
+    ///     }
+    /// };
+    /// assert_eq!(&bytes[..length], b"hello");
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) with [`Stopped`] inside once a stop is requested; what `poll` says,
-    /// and where there is no descriptor to be had for the token.
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) with [`Stopped`] inside once a stop is requested; what `poll`
+    /// returns; the system's error if there is no descriptor left for the token.
     pub fn wait_readable(&self, fd: &impl AsFd, timeout: impl Into<Option<Duration>>) -> io::Result<bool> {
         ready(self, fd.as_fd(), PollFlags::IN, timeout.into().and_then(deadline))
     }
 }
 
-/// Waits until `fd` is ready for `what` (true) or `until` (false). A stop comes first.
+/// Waits until `fd` is ready for `what`. Returns `false` if `until` comes first. A stop takes precedence.
 pub(super) fn ready(
     token: &StopToken,
     fd: BorrowedFd<'_>,
@@ -50,17 +63,30 @@ pub(super) fn ready(
     until: Option<Instant>,
 ) -> io::Result<bool> {
     check(token)?;
-    let mut fds = [PollFd::from_borrowed_fd(token.fd()?, PollFlags::IN), PollFd::from_borrowed_fd(fd, what)];
-    let ready = poll_until(&mut fds, until)?;
-    if ready && !fds[0].revents().is_empty() { Err(stopped()) } else { Ok(ready) }
+    if token.is_never() {
+        return poll_until(&mut [PollFd::from_borrowed_fd(fd, what)], until);
+    }
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(token.fd()?, PollFlags::IN), PollFd::from_borrowed_fd(fd, what)];
+        let in_time = poll_until(&mut fds, until)?;
+        let [rung, ready] = fds.map(|fd| !fd.revents().is_empty());
+        if rung {
+            // The flag decides, not the descriptor: after a `fork`, a stop in the other process rings here too.
+            check(token)?;
+            token.clear_foreign_ring()?;
+        }
+        if ready || !in_time {
+            return Ok(ready);
+        }
+    }
 }
 
-/// Whether there was no stop yet.
+/// Returns the error of a stop if one was requested.
 pub(super) fn check(token: &StopToken) -> io::Result<()> {
     if token.stop_requested() { Err(stopped()) } else { Ok(()) }
 }
 
-/// Waits until one of `fds` is ready (true) or `until` (false).
+/// Waits until one of `fds` is ready. Returns `false` if `until` comes first.
 pub(super) fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<bool> {
     loop {
         let time = until.and_then(|_| Timespec::try_from(left(until).min(LONGEST)).ok());
@@ -74,7 +100,7 @@ pub(super) fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::
 }
 
 /// Not `Interrupted`, which the standard library's read loops try again for ever.
-fn stopped() -> io::Error {
+pub(super) fn stopped() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, Stopped)
 }
 

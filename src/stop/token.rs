@@ -155,29 +155,62 @@ impl StopToken {
         self.0.as_ref().map_or_else(|| NEVER.get_or_init(never), |node| node.done())
     }
 
-    /// A descriptor that becomes readable at the stop and stays so: for `poll`, and for somebody else's event loop. Nobody is to
-    /// read from it. Feature `io`.
+    /// Returns a descriptor that becomes readable at the stop and stays readable: for `poll`, or for the event loop of
+    /// another library. Feature `io`.
     ///
-    /// It is made by the first call, and goes with the last source and token; a token that does no I/O has none.
+    /// Do not read from it. The first call makes the descriptor; it is closed with the last source and token. A token
+    /// that does no I/O has none.
+    ///
+    /// After a `fork` without `exec`, parent and child share the descriptor, and a stop in one of them makes it readable
+    /// in both. So if it is readable, look at [`stop_requested`](Self::stop_requested). The calls of this library do
+    /// that, and go on waiting if no stop was requested.
     ///
     /// # Errors
     ///
-    /// When the process has no descriptor left.
+    /// If the process has no descriptor left.
     #[cfg(feature = "io")]
     pub fn fd(&self) -> std::io::Result<std::os::fd::BorrowedFd<'_>> {
-        static NEVER: OnceLock<Bell> = OnceLock::new();
-        let place = self.0.as_ref().map_or(&NEVER, |node| &node.lists().bell);
+        let place = self.bell();
         if let Some(bell) = place.get() {
             return Ok(bell.ear());
         }
-        // Made before it is put there, since this may fail; who comes second drops his own.
+        // Made before it is put there, because this may fail. The second of two threads drops its own.
         let made = Bell::new()?;
         let bell = place.get_or_init(|| made);
-        // Only now, as with a list (invariant 2): either this sees the stop, or the requester sees the bell. Both may ring.
+        self.ring_if_stopped(bell);
+        Ok(bell.ear())
+    }
+
+    /// The descriptor was readable though no stop was requested: makes it possible to wait for it again. It may be another
+    /// descriptor from then on.
+    #[cfg(feature = "io")]
+    pub(crate) fn clear_foreign_ring(&self) -> std::io::Result<()> {
+        if let Some(bell) = self.bell().get() {
+            bell.clear()?;
+            self.ring_if_stopped(bell);
+        }
+        Ok(())
+    }
+
+    /// Whether this is [`never`](Self::never), or a copy of it.
+    #[cfg(feature = "io")]
+    pub(crate) fn is_never(&self) -> bool {
+        self.0.is_none()
+    }
+
+    #[cfg(feature = "io")]
+    fn bell(&self) -> &OnceLock<Bell> {
+        static NEVER: OnceLock<Bell> = OnceLock::new();
+        self.0.as_ref().map_or(&NEVER, |node| &node.lists().bell)
+    }
+
+    /// Only after a change of the bell, as with a list (invariant 2 of the node): either this thread sees the stop, or the
+    /// requester sees the changed bell. Both may ring.
+    #[cfg(feature = "io")]
+    fn ring_if_stopped(&self, bell: &Bell) {
         if self.0.as_ref().is_some_and(|node| node.listen()) {
             bell.ring();
         }
-        Ok(bell.ear())
     }
 
     /// Calls `f` once when a stop is requested, unless the returned guard is dropped before.
@@ -273,5 +306,23 @@ impl Drop for StopCallback {
 impl fmt::Debug for StopCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StopCallback").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "io"))]
+mod tests {
+    use crate::stop::StopSource;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    #[test]
+    fn a_clearing_that_takes_the_stops_own_ring_away_rings_again() {
+        let source = StopSource::new();
+        let token = source.token();
+        token.fd().unwrap();
+        source.request_stop(); // between a waiter's look at the flag and its clearing
+        token.clear_foreign_ring().unwrap();
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::from_borrowed_fd(token.fd().unwrap(), PollFlags::IN)];
+        assert_eq!(poll(&mut fds, Some(&now)).unwrap(), 1);
     }
 }
