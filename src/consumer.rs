@@ -1,5 +1,6 @@
 //! The service that works a queue's jobs off.
 
+use crate::blocked::Waits;
 use crate::context::Context;
 use crate::error::{RecvError, Result};
 use crate::event::EventKind;
@@ -70,7 +71,7 @@ where
     /// Handles what comes until the service is asked to stop (true), or the queue is closed and empty (false).
     fn until_asked(&mut self, ctx: &Context, job: &Context) -> bool {
         loop {
-            match ctx.recv(self.member.queue.receiver()) {
+            match ctx.stop_token().recv_as(self.member.queue.receiver(), Waits::Job) {
                 Ok(item) => self.handle(item, ctx, job),
                 Err(error) => return error == RecvError::Stopped,
             }
@@ -84,7 +85,7 @@ where
             let queue = &self.member.queue;
             let next = if queue.is_closed() {
                 // Until disconnected, not until empty: a push that had got in before the closing is under way.
-                job.recv(queue.receiver()).ok()
+                job.stop_token().recv_as(queue.receiver(), Waits::Job).ok()
             } else {
                 // Others go on, and close the queue: this one helps only with what is there.
                 queue.receiver().try_recv().ok()

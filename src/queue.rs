@@ -1,5 +1,6 @@
 //! A bounded queue of jobs between services.
 
+use crate::blocked::{Waits, waiting};
 use crate::error::StopMarker;
 use crate::stop::{StopSource, StopToken};
 use crate::sync::{Arc, Mutex, RwLock, deadline};
@@ -157,6 +158,7 @@ impl<T> Queue<T> {
         let Some(sender) = self.shared.sender.read().clone() else { return Err(PushError::Closed(item)) };
         let closed = self.shared.closed.token();
         let over = until.map_or_else(never, at);
+        let _waiting = waiting(Waits::Room, until);
         select_biased! {
             recv(closed.done()) -> _ => Err(PushError::Closed(item)),
             recv(stop.done()) -> _ => Err(PushError::Stopped(item)),

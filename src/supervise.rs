@@ -1,6 +1,6 @@
 //! One service's life on its thread: start, run, stop, restarts included, and the end, which is always told.
 
-use crate::blocked::{Thread, tidy_thread_name};
+use crate::blocked::{Thread, Waits, tidy_thread_name};
 use crate::board::HostHandle;
 use crate::context::Context;
 use crate::error::{BoxError, Cause, Phase, Result, ServiceError, discard, means_stopped};
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 /// Lives the whole life of `service`, as the row `index` of its host's board.
 pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, index: usize, restart: Restart) {
+    ctx.host().hears_of_the_end(index);
     let end = End { host: ctx.host().clone(), index, completed: false };
     tell_end_after(end, |end| {
         tidy_thread_name(&Plain(ctx.name()).to_string());
@@ -84,7 +85,7 @@ impl Life<'_> {
                 Next::End { completed } => return completed,
                 Next::Failed => return false,
                 // Asked to stop meanwhile, it is not started again.
-                Next::Again(after) => _ = self.ctx.sleep(after),
+                Next::Again(after) => _ = self.ctx.sleep_as(after, Waits::Restart),
             }
         }
     }

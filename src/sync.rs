@@ -4,9 +4,12 @@
 /// Of the host's own threads; a queue and a token hand out crossbeam's receivers, and name them.
 pub(crate) use crossbeam_channel as channel;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+/// An atomic that nothing is decided by but what is shown to a person: a model checker need not know of it.
+pub(crate) use std::sync::atomic::AtomicU32 as Gauge;
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use std::thread;
+pub(crate) use std::thread_local;
 
 use std::time::{Duration, Instant};
 

@@ -54,6 +54,8 @@ pub(crate) struct Slot {
     pub(crate) ended: Option<(Instant, State)>,
     /// Its thread has been joined: thread-local destructors have run too.
     pub(crate) joined: bool,
+    /// Its thread has said that it ends: thread-local destructors have run.
+    pub(crate) left: bool,
     /// The thread that runs its stop callbacks.
     pub(crate) callbacks: Option<CallbackThread>,
     /// The calls of its repeated stop callbacks that are under way.
@@ -105,6 +107,7 @@ impl Slot {
             overtaken: false,
             ended: None,
             joined: false,
+            left: false,
             callbacks: None,
             repeated: Vec::new(),
             disconnected: Vec::new(),
