@@ -6,7 +6,7 @@ compile_error!("feature `disconnect` is for Linux: nothing else says what a thre
 use super::calls::{About, Line};
 use super::sets::{polled, watched};
 use super::sockets::between;
-use super::view::Sleep;
+use super::stat::Sleep;
 use super::{Thread, View};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;

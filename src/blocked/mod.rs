@@ -25,6 +25,8 @@ mod sets;
 #[cfg(target_os = "linux")]
 mod sockets;
 #[cfg(target_os = "linux")]
+mod stat;
+#[cfg(target_os = "linux")]
 mod view;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;

@@ -1,8 +1,9 @@
 //! Looking at a thread: what it is blocked in, and for how long.
 
 use super::RUNNING;
+use super::stat::{Look, Work};
 use super::thread::Thread;
-use super::view::{Look, View, Work};
+use super::view::View;
 use super::waits;
 use crate::line::Seconds;
 use crate::sync::now;

@@ -1,7 +1,7 @@
 //! A thread of this process as others know it, and what a thread knows of itself.
 
 #[cfg(target_os = "linux")]
-use super::view::{Look, Sleep};
+use super::stat::{Look, Sleep};
 use super::waits::{Slot, Waits};
 #[cfg(target_os = "linux")]
 use crate::sync::Mutex;
@@ -98,7 +98,7 @@ impl Thread {
     pub(crate) fn this() -> Option<Self> {
         let read = || {
             #[cfg(target_os = "linux")]
-            return super::view::this();
+            return super::stat::this();
             #[cfg(not(target_os = "linux"))]
             None
         };

@@ -4,13 +4,13 @@ use super::RUNNING;
 use super::calls::{About, Line, parse, resumed};
 use super::sets::{Entry, polled, watched};
 use super::sockets::Sockets;
+use super::stat::{Stat, field, text};
 use crate::line::Plain;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// More than so many descriptors of a set nobody reads on a line; the others are counted.
 const NAMED: usize = 8;
@@ -30,52 +30,6 @@ pub(super) struct Call {
     pub(super) text: String,
     /// It may be a wait of this library: a futex, a sleep, or what the kernel does not tell.
     pub(super) may_be_ours: bool,
-}
-
-/// What a thread has done until now.
-pub(super) struct Work {
-    /// How often it has gone to sleep.
-    pub(super) sleeps: u64,
-    /// For how long it has used a processor, in milliseconds.
-    pub(super) cpu: u64,
-}
-
-/// That a thread was in a sleep, or in a run from one sleep to the next.
-#[derive(Clone, Copy)]
-pub(super) struct Look {
-    pub(super) at: Instant,
-    pub(super) running: bool,
-    /// Which sleep, or after which.
-    pub(super) sleeps: u64,
-    /// How long it had used a processor, in milliseconds.
-    pub(super) cpu: u64,
-}
-
-/// The call that a thread is in, and how often it had gone to sleep: equal twice, it is the same sleep.
-#[derive(Clone, PartialEq)]
-#[cfg_attr(not(feature = "disconnect"), allow(dead_code, reason = "only the forced disconnect compares sleeps"))]
-pub(super) struct Sleep {
-    pub(super) call: String,
-    pub(super) number: u64,
-}
-
-/// What `stat` says of a thread.
-pub(super) struct Stat {
-    /// When it was started, in ticks since the machine was.
-    pub(super) born: u64,
-    /// For how long it has used a processor, in milliseconds.
-    pub(super) cpu: u64,
-}
-
-/// The number of the calling thread, and when it was started. One look: of the thread that has the number now.
-pub(super) fn this() -> Option<(u32, u64)> {
-    let line = text(fs::read("/proc/thread-self/stat").ok()?);
-    Some((line.split_ascii_whitespace().next()?.parse().ok()?, stat(&line, BORN)?.parse().ok()?))
-}
-
-/// What the kernel writes is text but for names: of threads, files and sockets, which may be any bytes.
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 impl View {
@@ -152,7 +106,7 @@ impl View {
         if !matches!(name.trim(), "" | "0") {
             return Some(Plain(name.trim()).to_string());
         }
-        let text = match stat(&self.read(&format!("task/{thread}/stat"))?, 3)? {
+        let text = match field(&self.read(&format!("task/{thread}/stat"))?, 3)? {
             "R" => RUNNING,
             "S" => "a wait",
             "D" => "a wait that no signal ends",
@@ -169,11 +123,7 @@ impl View {
     }
 
     pub(super) fn stat(&self, thread: u32) -> Option<Stat> {
-        let line = self.read(&format!("task/{thread}/stat"))?;
-        let number = |field| stat(&line, field)?.parse::<u64>().ok();
-        // In `/proc` a tick is 10 ms, whatever the kernel's own is.
-        let cpu = number(14)?.saturating_add(number(15)?).saturating_mul(10);
-        Some(Stat { born: number(BORN)?, cpu })
+        Stat::read(&self.read(&format!("task/{thread}/stat"))?)
     }
 
     /// `fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415`; where it cannot be said what it is, `fd 4`.
@@ -261,17 +211,9 @@ fn list(named: Vec<String>, all: usize) -> Option<String> {
     if named.is_empty() { None } else { Some(named.join(", ") + &more) }
 }
 
-/// When a thread was started: the number of the field in `stat`.
-const BORN: usize = 22;
-
 /// The inode of what a path leads to.
 pub(super) fn inode(path: &Path) -> Option<u64> {
     Some(fs::metadata(path).ok()?.ino())
-}
-
-/// A field of a thread's `stat`, by its number in `man 5 proc`. The second, in parentheses, may have spaces in it.
-fn stat(line: &str, field: usize) -> Option<&str> {
-    line[line.rfind(')')? + 1..].split_ascii_whitespace().nth(field - 3)
 }
 
 #[cfg(all(test, target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
