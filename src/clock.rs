@@ -1,5 +1,6 @@
 //! The clock of services: the system clock, or a manual clock that a test moves.
 
+use crate::blocked::Waits;
 use crate::error::{RecvError, Stopped};
 use crate::stop::StopToken;
 use crate::sync::{Arc, Condvar, Mutex, deadline, now, wait};
@@ -39,18 +40,18 @@ impl Clock {
     }
 
     /// Sleeps until `time` has passed by this clock, or until `token` is stopped.
-    pub(crate) fn sleep(&self, time: Duration, token: &StopToken) -> Result<(), Stopped> {
+    pub(crate) fn sleep(&self, time: Duration, token: &StopToken, waits: Waits) -> Result<(), Stopped> {
         match &self.manual {
-            None => token.sleep(time),
-            Some(shared) => shared.sleep(|now| now.checked_add(time).map_or(Due::Never, Due::At), token),
+            None => token.sleep_as(time, waits),
+            Some(shared) => shared.sleep(|now| now.checked_add(time).map_or(Due::Never, Due::At), token, waits),
         }
     }
 
     /// Sleeps until `instant` by this clock, or until `token` is stopped.
-    pub(crate) fn sleep_until(&self, instant: Instant, token: &StopToken) -> Result<(), Stopped> {
+    pub(crate) fn sleep_until(&self, instant: Instant, token: &StopToken, waits: Waits) -> Result<(), Stopped> {
         match &self.manual {
-            None => token.sleep_until(instant),
-            Some(shared) => shared.sleep(|_| Due::At(instant), token),
+            None => token.sleep_until_as(instant, waits),
+            Some(shared) => shared.sleep(|_| Due::At(instant), token, waits),
         }
     }
 }
@@ -85,10 +86,11 @@ struct State {
 }
 
 impl Shared {
-    fn sleep(&self, until: impl FnOnce(Instant) -> Due, token: &StopToken) -> Result<(), Stopped> {
+    /// How much of the sleep is left is not shown: nobody knows when the test will move the clock.
+    fn sleep(&self, until: impl FnOnce(Instant) -> Due, token: &StopToken, waits: Waits) -> Result<(), Stopped> {
         token.check()?;
         let Some((key, over)) = self.register(until) else { return Ok(()) };
-        match token.recv(&over) {
+        match token.recv_as(&over, waits) {
             Err(RecvError::Stopped) => {
                 self.state.lock().sleepers.remove(&key);
                 Err(Stopped)

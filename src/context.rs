@@ -1,5 +1,6 @@
 //! What a service is given: its name, its stop token, its clock, its host.
 
+use crate::blocked::Waits;
 use crate::board::{Board, HostHandle, arm};
 use crate::clock::Clock;
 use crate::error::{BoxError, RecvError, Result, Stopped, chain, discard};
@@ -117,7 +118,12 @@ impl Context {
     /// [`Stopped`], at once, when this service is asked to stop.
     #[doc(alias("Task.Delay", "delay"))]
     pub fn sleep(&self, time: Duration) -> Result<(), Stopped> {
-        self.seat.clock.sleep(time, &self.token)
+        self.sleep_as(time, Waits::Sleep)
+    }
+
+    /// The same, shown as that wait.
+    pub(crate) fn sleep_as(&self, time: Duration, waits: Waits) -> Result<(), Stopped> {
+        self.seat.clock.sleep(time, &self.token, waits)
     }
 
     /// Sleeps until `instant`, by this context's clock; not at all when that has passed.
@@ -126,7 +132,7 @@ impl Context {
     ///
     /// [`Stopped`], at once, when this service is asked to stop.
     pub fn sleep_until(&self, instant: Instant) -> Result<(), Stopped> {
-        self.seat.clock.sleep_until(instant, &self.token)
+        self.seat.clock.sleep_until(instant, &self.token, Waits::Sleep)
     }
 
     /// Receives from a channel, until this service is asked to stop.
@@ -269,7 +275,7 @@ impl Context {
         if self.seat.index.is_none() {
             return self.check();
         }
-        match self.token.recv(self.seat.host.started().done()) {
+        match self.token.recv_as(self.seat.host.started().done(), Waits::Started) {
             Err(RecvError::Stopped) => Err(Stopped),
             _ => Ok(()), // disconnected: it has started
         }

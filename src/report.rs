@@ -1,7 +1,7 @@
 //! What became of a host's services: `Report`, and `HostError` where that is not well.
 
 use crate::error::{BoxError, ServiceError};
-use crate::line::{Plain, Seconds};
+use crate::line::{Plain, Seconds, columns};
 use crate::status::{HungService, Outcome, StopReason};
 use crate::sync::Arc;
 use std::error::Error;
@@ -71,9 +71,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stopped in {}: {}", Seconds(self.took), self.reason)?;
         let names: Vec<String> = self.services.iter().map(|service| Plain(&service.name).to_string()).collect();
-        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(LONG);
+        let width = names.iter().map(|name| columns(name)).max().unwrap_or(0).min(LONG);
         for (service, name) in self.services.iter().zip(names) {
-            let row = format!("{name:width$}  {:13}{}", service.outcome.word(), service.details(self.took));
+            let pad = width.saturating_sub(columns(&name));
+            let row = format!("{name}{:pad$}  {:13}{}", "", service.outcome.word(), service.details(self.took));
             write!(f, "\n  {}", row.trim_end())?;
         }
         Ok(())

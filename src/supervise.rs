@@ -1,6 +1,6 @@
 //! One service's life on its thread: start, run, stop, restarts included, and the end, which is always told.
 
-use crate::blocked::{Thread, tidy_thread_name};
+use crate::blocked::{Thread, Waits, tidy_thread_name};
 use crate::board::HostHandle;
 use crate::context::Context;
 use crate::error::{BoxError, Cause, Phase, Result, ServiceError, discard, means_stopped};
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// Lives the whole life of `service`, as the row `index` of its host's board.
 pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, index: usize, restart: Restart) {
+    ctx.host().hears_of_the_end(index);
     let end = End { host: ctx.host().clone(), index, completed: false };
     tell_end_after(end, |end| {
         tidy_thread_name(&Plain(ctx.name()).to_string());
@@ -90,7 +91,7 @@ impl Life<'_> {
                 Next::End { completed } => return completed,
                 Next::Failed => return false,
                 // A stop request ends the sleep. The registry then decides whether a last life follows.
-                Next::Again(after) => _ = self.ctx.sleep(after),
+                Next::Again(after) => _ = self.ctx.sleep_as(after, Waits::Restart),
                 Next::Finish(after) if self.sleep_before_deadline(after) => {}
                 Next::Finish(_) => {
                     self.ctx.board().not_finished(self.index);
@@ -104,7 +105,7 @@ impl Life<'_> {
     fn sleep_before_deadline(&self, time: Duration) -> bool {
         // The deadline may come to be sooner meanwhile: a token hears of that.
         let time_up = self.ctx.time_up().token();
-        self.ctx.clock().sleep(time, &time_up).is_ok()
+        self.ctx.clock().sleep(time, &time_up, Waits::Restart).is_ok()
     }
 
     fn one_life(&mut self) -> Next {

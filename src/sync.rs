@@ -4,9 +4,12 @@
 /// Channels between the threads of the host. Queues and tokens return crossbeam's receivers and name them directly.
 pub(crate) use crossbeam_channel as channel;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+/// An atomic that only affects what is shown to a person: a model checker need not know about it.
+pub(crate) use std::sync::atomic::AtomicU32 as Gauge;
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use std::thread;
+pub(crate) use std::thread_local;
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
 //! A schedule of ticks at a fixed rate.
 
+use crate::blocked::Waits;
 use crate::clock::Clock;
 use crate::stop::StopToken;
 use std::time::{Duration, Instant};
@@ -67,7 +68,7 @@ impl Iterator for Ticks {
             self.token.wait();
             return None;
         };
-        self.clock.sleep_until(next, &self.token).ok()?;
+        self.clock.sleep_until(next, &self.token, Waits::Tick).ok()?;
         let late = self.clock.now().saturating_duration_since(next);
         let missed = u32::try_from(late.as_nanos() / self.period.as_nanos()).unwrap_or(u32::MAX);
         // The result is not later than `now`, so the addition cannot overflow.

@@ -64,7 +64,7 @@ fn what_a_service_is_blocked_in_is_told_at_any_time_of_its_life_to_who_asks() {
     host.start().unwrap();
     // There is no event for "its thread has come to the wait": the kernel is asked until it says so.
     let began = Instant::now();
-    while !look(&host)[0].as_ref().is_some_and(|text| text.starts_with("futex (a lock, condvar or channel)")) {
+    while !look(&host)[0].as_ref().is_some_and(|text| text.starts_with("waiting for the stop")) {
         assert!(began.elapsed() < LIMIT, "that is never said");
         std::thread::yield_now();
     }

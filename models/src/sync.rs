@@ -13,8 +13,11 @@ pub(crate) mod once;
 pub(crate) mod time;
 
 pub(crate) use checker::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+pub(crate) use checker::thread_local;
 pub(crate) use lock::{Condvar, Mutex, MutexGuard, wait};
 pub(crate) use once::OnceLock;
+/// Not the checker's: nothing is decided by it but what is shown to a person.
+pub(crate) use std::sync::atomic::AtomicU32 as Gauge;
 pub(crate) use std::sync::{Arc, Weak};
 pub(crate) use time::{deadline, left, now, since};
 

@@ -22,6 +22,9 @@ pub(super) enum Line {
     NoCall,
     /// A call that has a name here, what there is to say about it, and its first two arguments.
     Known(&'static str, About, [u64; 2]),
+    /// A wait that the kernel has resumed after a signal, for instance after SIGSTOP and SIGCONT. The arguments are still
+    /// those of the first call; which call that was only the kernel function tells.
+    Resumed([u64; 2]),
     Other(u32),
 }
 
@@ -33,11 +36,15 @@ pub(super) fn parse(line: &str) -> Option<Line> {
         "-1" => return Some(Line::NoCall),
         number => number.parse::<u32>().ok()?,
     };
+    let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+    let arguments = argument().zip(argument());
+    if Some(number) == RESTART_SYSCALL {
+        return Some(Line::Resumed(arguments.map_or([0, 0], |(first, second)| [first, second])));
+    }
     let Some(&(_, name, about)) = CALLS.iter().find(|call| call.0 == number) else {
         return Some(Line::Other(number));
     };
-    let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
-    Some(match argument().zip(argument()) {
+    Some(match arguments {
         Some((first, second)) => Line::Known(name, about, [first, second]),
         // Cut short: without arguments, what is said of them is not to be had either.
         None if matches!(about, Is(_)) => Line::Known(name, about, [0, 0]),
@@ -45,11 +52,44 @@ pub(super) fn parse(line: &str) -> Option<Line> {
     })
 }
 
+/// The call that the kernel resumed, by the kernel function that the thread waits in: a line that names the call. `None`: the
+/// function is none of those below.
+pub(super) fn resumed(function: &str, arguments: [u64; 2]) -> Option<Line> {
+    let (_, names) = RESUMED.iter().find(|(begin, _)| function.starts_with(begin))?;
+    let known = |name: &&str| CALLS.iter().find(|call| call.1 == *name);
+    names.iter().find_map(known).map(|&(_, name, about)| Line::Known(name, about, arguments))
+}
+
+/// How the kernel functions begin in which a resumed call waits (the compiler may add an ending), and the names of that call.
+/// The first that the architecture has counts: where there is no `poll`, it is `ppoll`.
+const RESUMED: &[(&str, &[&str])] = &[
+    ("poll_schedule_timeout", &["poll", "ppoll"]),
+    ("do_sys_poll", &["poll", "ppoll"]),
+    ("do_restart_poll", &["poll", "ppoll"]),
+    ("futex_", &["futex"]),
+    ("__futex_", &["futex"]),
+    ("hrtimer_nanosleep", &["nanosleep"]),
+    ("do_nanosleep", &["nanosleep"]),
+    ("alarm_timer_nsleep", &["clock_nanosleep"]),
+    ("alarmtimer_do_nsleep", &["clock_nanosleep"]),
+    ("ep_poll", &["epoll_wait", "epoll_pwait"]),
+    ("do_epoll_wait", &["epoll_wait", "epoll_pwait"]),
+];
+
 use About::{Epoll, Fd, Is, Nothing, Poll};
 
 const LOCK: About = Is("a lock, condvar or channel");
 const SLEEP: About = Is("a sleep");
 const CHILD: About = Is("a child process");
+
+/// The number under which the kernel resumes a wait.
+const RESTART_SYSCALL: Option<u32> = if cfg!(target_arch = "x86_64") {
+    Some(219)
+} else if cfg!(target_arch = "aarch64") {
+    Some(128)
+} else {
+    None
+};
 
 /// The calls that block, by number. The numbers of an architecture never change.
 #[cfg(target_arch = "x86_64")]
@@ -133,6 +173,8 @@ pub(super) const CALLS: &[(u32, &str, About)] = &[];
 
 #[cfg(test)]
 mod tests {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    use super::resumed;
     use super::{About, CALLS, Line, parse};
 
     #[test]
@@ -155,6 +197,31 @@ mod tests {
                 let expected = if matches!(about, About::Is(_)) { about } else { About::Nothing };
                 assert_eq!((said, rest), (name, expected), "{cut}");
             }
+        }
+    }
+
+    #[test]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    fn a_resumed_call_is_told_by_the_kernel_function_that_it_waits_in() {
+        let number = super::RESTART_SYSCALL.unwrap();
+        let arguments = [0x7ffc, 0x2];
+        assert_eq!(parse(&format!("{number} 0x7ffc 0x2 0x1")), Some(Line::Resumed(arguments)));
+        assert_eq!(parse(&number.to_string()), Some(Line::Resumed([0, 0])));
+        let name = |function: &str| match resumed(function, arguments) {
+            Some(Line::Known(name, _, read)) if read == arguments => name,
+            None => "unknown",
+            other => panic!("{other:?}"),
+        };
+        let has = |name: &str| CALLS.iter().any(|call| call.1 == name);
+        assert_eq!(name("poll_schedule_timeout.constprop.0"), if has("poll") { "poll" } else { "ppoll" });
+        assert_eq!(name("futex_wait_queue_me"), "futex");
+        assert_eq!(name("futex_do_wait"), "futex");
+        assert_eq!(name("hrtimer_nanosleep"), "nanosleep");
+        for function in ["", "0", "wait_woken", "do_signal_stop"] {
+            assert_eq!(name(function), "unknown", "{function:?}");
+        }
+        for (function, _) in super::RESUMED {
+            assert_ne!(name(function), "unknown", "a name of the table of calls: {function}");
         }
     }
 

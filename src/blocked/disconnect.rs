@@ -3,27 +3,23 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("feature `disconnect` is for Linux: nothing else says what a thread waits on");
 
-use super::calls::{About, Line, parse};
+use super::calls::{About, Line};
 use super::sets::{polled, watched};
 use super::sockets::between;
+use super::stat::Sleep;
 use super::{Thread, View};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
 use rustix::net::{AddressFamily, Shutdown, SocketType, getpeername, getsockname, shutdown};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
-use std::{fs, io};
+use std::os::unix::fs::MetadataExt;
 
 /// A poll set that is longer is not looked through.
 const MOST: u64 = 1 << 20;
-
-/// The call that a thread is in, and how often it had gone to sleep: equal twice, it is the same sleep.
-#[derive(Clone, PartialEq)]
-pub(super) struct Sleep {
-    call: String,
-    number: u64,
-}
 
 /// The sockets that a thread waits on, in one sleep. None of them listens.
 pub(crate) struct Connection {
@@ -44,9 +40,9 @@ impl Thread {
     ///
     /// Reads files: not under a lock.
     pub(crate) fn connection(&self, view: View) -> io::Result<Option<(Connection, String)>> {
-        let Some(sleep) = view.sleep(self.number) else { return Ok(None) };
-        let waited_for = view.waited_for(&sleep.call);
-        if waited_for.is_empty() || self.memory.lock().shut_in.as_ref() == Some(&sleep) {
+        let Some(sleep) = self.sleep(&view) else { return Ok(None) };
+        let waited_for = view.waited_for(self.0.number, &sleep.call);
+        if waited_for.is_empty() || self.0.memory.lock().shut_in.as_ref() == Some(&sleep) {
             return Ok(None);
         }
         let found = duplicates(&waited_for)?;
@@ -55,16 +51,25 @@ impl Thread {
         let blocked_in = self.blocked_in(&view).filter(|_| !sockets.is_empty());
         Ok(blocked_in.map(|blocked_in| (Connection { thread: self.clone(), sleep, sockets }, blocked_in)))
     }
+
+    /// The sleep that this thread is in, and not one that has its number now.
+    fn sleep(&self, view: &View) -> Option<Sleep> {
+        let call = view.read(&format!("task/{}/syscall", self.0.number))?;
+        let sleep = Sleep { call, number: view.sleeps(self.0.number)? };
+        // Last: who is alive now was alive above.
+        let born = view.stat(self.0.number)?.born;
+        (born == self.0.born && !self.is_over()).then_some(sleep)
+    }
 }
 
 impl Connection {
     /// Shuts the sockets down, if the thread is still in the same sleep: else it may be about others by now. (Between that
     /// look and the shutdown are microseconds.) Whether it did.
     pub(crate) fn shut_down(&self, view: &View) -> bool {
-        if view.sleep(self.thread.number).as_ref() != Some(&self.sleep) {
+        if self.thread.sleep(view).as_ref() != Some(&self.sleep) {
             return false;
         }
-        self.thread.memory.lock().shut_in = Some(self.sleep.clone());
+        self.thread.0.memory.lock().shut_in = Some(self.sleep.clone());
         // Also where there is nobody at the other end, who waits is woken.
         let shut = |socket| matches!(shutdown(socket, Shutdown::Both), Ok(()) | Err(Errno::NOTCONN));
         self.sockets.iter().filter(|socket| shut(*socket)).count() > 0
@@ -72,17 +77,12 @@ impl Connection {
 }
 
 impl View {
-    fn sleep(&self, thread: u32) -> Option<Sleep> {
-        let call = self.read(&format!("task/{thread}/syscall"))?;
-        Some(Sleep { call, number: self.sleeps(thread)? })
-    }
-
     /// The sockets that a call waits on: their descriptors, and their numbers.
-    fn waited_for(&self, call: &str) -> Vec<(u32, u64)> {
-        let fds = match parse(call) {
+    fn waited_for(&self, thread: u32, call: &str) -> Vec<(u32, u64)> {
+        let fds = match self.parse(thread, call) {
             // The kernel shows the whole register; a descriptor is its lower half.
             Some(Line::Known(_, About::Fd, [fd, _])) => vec![fd as u32],
-            Some(Line::Known(_, About::Epoll, [epoll, _])) => watched(&self.root, epoll as u32),
+            Some(Line::Known(_, About::Epoll, [epoll, _])) => return self.watched_sockets(epoll as u32),
             Some(Line::Known(_, About::Poll, [at, length])) if length <= MOST => {
                 polled(&self.root, at, length as usize).unwrap_or_default()
             }
@@ -91,30 +91,53 @@ impl View {
         fds.into_iter().filter_map(|fd| Some((fd, self.socket(fd)?))).collect()
     }
 
+    /// The sockets of an epoll set, but for those that no descriptor is known of: somebody else's has their number.
+    fn watched_sockets(&self, epoll: u32) -> Vec<(u32, u64)> {
+        let same = |(fd, inode)| self.socket(fd).filter(|&number| Some(number) == inode).map(|number| (fd, number));
+        watched(&self.root, epoll).into_iter().map(|entry| (entry.fd, entry.inode)).filter_map(same).collect()
+    }
+
     /// The number of a socket, if it is one.
     fn socket(&self, fd: u32) -> Option<u64> {
-        let link = fs::read_link(self.root.join(format!("fd/{fd}"))).ok()?;
-        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+        self.link(fd)?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     }
 }
 
 /// Descriptors of our own for those sockets, with their numbers, but for those that listen.
 ///
 /// For sockets alone: to close a second descriptor of a file would let go of all locks that the process has on it.
+/// Between the look at a descriptor and its duplication somebody may close it, and open something else that gets the number:
+/// only a duplicate with the inode that was read is kept.
 fn duplicates(sockets: &[(u32, u64)]) -> io::Result<Vec<(u64, OwnedFd)>> {
     let process = pidfd_open(getpid(), PidfdFlags::empty())?;
     let mut found = Vec::new();
     for &(fd, number) in sockets {
         match pidfd_getfd(&process, fd as RawFd, PidfdGetfdFlags::empty()) {
-            Ok(socket) if socket_acceptconn(&socket) == Ok(false) => found.push((number, socket)),
+            Ok(duplicate) => found.extend(same_and_not_listening(duplicate, number)?.map(|socket| (number, socket))),
             // Closed meanwhile.
-            Ok(_) | Err(Errno::BADF) => {}
+            Err(Errno::BADF) => {}
             // One is enough to wake who waits for several; there may be no room for more descriptors.
             Err(_) if !found.is_empty() => break,
             Err(error) => return Err(error.into()),
         }
     }
     Ok(found)
+}
+
+/// Gives a duplicate back, if it is the socket of that number, and does not listen.
+fn same_and_not_listening(duplicate: OwnedFd, number: u64) -> io::Result<Option<OwnedFd>> {
+    let file = File::from(duplicate);
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        // Never closed, because of the locks: better to lose a descriptor.
+        std::mem::forget(file);
+        return Ok(None);
+    }
+    if metadata.ino() != number {
+        return Ok(None);
+    }
+    let socket = OwnedFd::from(file);
+    Ok((socket_acceptconn(&socket) == Ok(false)).then_some(socket))
 }
 
 /// What a socket is called, without the tables that have all of them. `None` where only these know: of one that is connecting.
@@ -135,10 +158,10 @@ fn name(socket: &OwnedFd) -> Option<String> {
 mod tests {
     use super::super::calls::CALLS;
     use super::{Connection, Thread, View};
-    use std::fs;
+    use std::fs::{self, File};
     use std::io::{ErrorKind, Read};
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::symlink;
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::unix::fs::{MetadataExt, symlink};
     use std::os::unix::net::UnixStream;
     use tempfile::TempDir;
 
@@ -150,10 +173,27 @@ mod tests {
         let read = CALLS.iter().find(|known| known.1 == "read").unwrap().0;
         fs::write(root.path().join("task/7/syscall"), format!("{read} 0x{fd:x} 0x7ffc 0x1 0x0 0x0 0x0 0x7f 0x7f\n"))
             .unwrap();
-        fs::write(root.path().join("task/7/stat"), "7 (a) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0").unwrap();
+        born(&root, BORN);
         sleeps(&root, 12);
         symlink(target, root.path().join(format!("fd/{fd}"))).unwrap();
         root
+    }
+
+    /// When the thread was started.
+    const BORN: u64 = 4_321;
+
+    fn born(root: &TempDir, at: u64) {
+        let stat = format!("7 (\u{fc}) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20 0 1 0 {at} 9");
+        fs::write(root.path().join("task/7/stat"), stat).unwrap();
+    }
+
+    fn thread() -> Thread {
+        Thread::of(7, BORN)
+    }
+
+    /// A link as the kernel has it for this socket.
+    fn link(socket: &impl AsFd) -> String {
+        format!("socket:[{}]", File::from(socket.as_fd().try_clone_to_owned().unwrap()).metadata().unwrap().ino())
     }
 
     fn sleeps(root: &TempDir, count: u64) {
@@ -181,7 +221,7 @@ mod tests {
     #[test]
     fn a_thread_that_has_gone_on_since_it_was_looked_at_keeps_its_socket() {
         let (ours, peer) = UnixStream::pair().unwrap();
-        let (root, thread) = (proc(ours.as_raw_fd(), "socket:[77]"), Thread::number(7));
+        let (root, thread) = (proc(ours.as_raw_fd(), &link(&ours)), thread());
         let (found, _) = connection(&thread, &root).unwrap();
         sleeps(&root, 13);
         assert!(!found.shut_down(&view(&root)) && !hung_up(&peer));
@@ -193,7 +233,7 @@ mod tests {
     #[test]
     fn what_a_shutdown_did_not_wake_is_left_alone_until_it_sleeps_anew() {
         let (ours, _peer) = UnixStream::pair().unwrap();
-        let (root, thread) = (proc(ours.as_raw_fd(), "socket:[77]"), Thread::number(7));
+        let (root, thread) = (proc(ours.as_raw_fd(), &link(&ours)), thread());
         assert!(connection(&thread, &root).unwrap().0.shut_down(&view(&root)));
         assert!(connection(&thread, &root).is_none());
         sleeps(&root, 13);
@@ -204,8 +244,83 @@ mod tests {
     fn of_what_is_no_socket_no_second_descriptor_is_opened() {
         let (ours, _peer) = UnixStream::pair().unwrap();
         for target in ["/var/lib/a.db", "pipe:[78]", "anon_inode:[eventfd]", "socket:[garbage", "socket:[77"] {
-            assert!(connection(&Thread::number(7), &proc(ours.as_raw_fd(), target)).is_none(), "{target}");
+            assert!(connection(&thread(), &proc(ours.as_raw_fd(), target)).is_none(), "{target}");
         }
-        assert!(connection(&Thread::number(7), &proc(ours.as_raw_fd(), "socket:[77]")).is_some());
+        assert!(connection(&thread(), &proc(ours.as_raw_fd(), &link(&ours))).is_some());
+    }
+
+    #[test]
+    fn a_socket_that_got_a_number_after_it_was_read_keeps_its_connection() {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        // What the number is by the link is another socket than the one that has it now.
+        let root = proc(ours.as_raw_fd(), &link(&peer));
+        assert!(connection(&thread(), &root).is_none() && !hung_up(&peer));
+        assert!(connection(&thread(), &proc(ours.as_raw_fd(), &link(&ours))).is_some());
+    }
+
+    #[test]
+    fn an_epoll_entry_counts_only_while_its_inode_has_its_number() {
+        let (ours, _peer) = UnixStream::pair().unwrap();
+        let (fd, link) = (ours.as_raw_fd(), link(&ours));
+        let inode: u64 = link.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        let root = proc(fd, &link);
+        let wait = CALLS.iter().find(|known| known.1 == "epoll_pwait").unwrap().0;
+        fs::write(root.path().join("task/7/syscall"), format!("{wait} 0x3e7 0x0 0x0 0x0 0x0 0x0 0x7f 0x7f\n")).unwrap();
+        fs::create_dir(root.path().join("fdinfo")).unwrap();
+        let set = |entry: String| fs::write(root.path().join("fdinfo/999"), entry).unwrap();
+        set(format!("tfd: {fd} events: 19 data: ffff  pos:0 ino:{inode:x} sdev:9\n"));
+        let (_, text) = connection(&thread(), &root).unwrap();
+        assert_eq!(text, format!("epoll_pwait(fd 999, watching fd {fd} = unix socket)"));
+        set(format!("tfd: {fd} events: 19 data: {inode:x}  pos:0 ino:{:x} sdev:9\n", inode + 1));
+        assert!(connection(&thread(), &root).is_none(), "another socket was added under this number");
+        let text = thread().blocked_in(&view(&root)).unwrap();
+        assert_eq!(text, "epoll_pwait(fd 999, watching 1 without a known descriptor)");
+        set(format!("tfd: {fd} events: 19 data: ffff\n")); // before Linux 4.13
+        assert!(connection(&thread(), &root).is_none(), "nobody knows what was added under this number");
+    }
+
+    #[test]
+    fn a_thread_that_got_the_number_of_one_that_ended_is_neither_shown_nor_disconnected() {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        let (root, thread) = (proc(ours.as_raw_fd(), &link(&ours)), thread());
+        let (found, _) = connection(&thread, &root).unwrap();
+        born(&root, BORN + 1);
+        assert!(!found.shut_down(&view(&root)) && !hung_up(&peer));
+        assert!(connection(&thread, &root).is_none());
+        assert_eq!(thread.blocked_in(&view(&root)), None);
+    }
+
+    #[test]
+    fn a_thread_that_is_named_in_latin_1_is_seen_and_disconnected_like_any_other() {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        let (root, thread) = (proc(ours.as_raw_fd(), &link(&ours)), thread());
+        for (file, begin) in [("stat", &b"7 (gr\xfc)\xdfe)"[..]), ("status", &b"Name:\tgr\xfc)\xdfe\n"[..])] {
+            let path = root.path().join("task/7").join(file);
+            let rest = fs::read(&path).unwrap();
+            let rest = if file == "stat" { rest.splitn(2, |byte| *byte == b')').nth(1).unwrap() } else { &rest };
+            fs::write(&path, [begin, rest].concat()).unwrap();
+        }
+        let (found, text) = connection(&thread, &root).unwrap();
+        assert_eq!(text, format!("read(fd {} = unix socket)", ours.as_raw_fd()));
+        assert!(found.shut_down(&view(&root)) && hung_up(&peer));
+    }
+
+    #[test]
+    fn a_read_that_was_resumed_after_a_signal_in_a_poll_is_disconnected_as_that_poll() {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        let (root, thread) = (proc(ours.as_raw_fd(), &link(&ours)), thread());
+        let number = if cfg!(target_arch = "x86_64") { 219 } else { 128 };
+        let line = format!("{number} 0x10 0x1 0xffffffff 0x0 0x0 0x0 0x7f 0x7f\n");
+        fs::write(root.path().join("task/7/syscall"), line).unwrap();
+        let entry = [&ours.as_raw_fd().to_ne_bytes()[..], &[0; 4]].concat();
+        fs::write(root.path().join("mem"), [&[0; 16][..], &entry].concat()).unwrap();
+        fs::write(root.path().join("task/7/wchan"), "0").unwrap();
+        assert!(connection(&thread, &root).is_none(), "nobody knows that it is a poll");
+        let text = thread.blocked_in(&view(&root)).unwrap();
+        assert_eq!(text, "restart_syscall (a wait resumed after a signal)");
+        fs::write(root.path().join("task/7/wchan"), "poll_schedule_timeout.constprop.0").unwrap();
+        let (found, text) = connection(&thread, &root).unwrap();
+        assert!(text.ends_with(&format!("poll(fd {} = unix socket)", ours.as_raw_fd())), "{text}");
+        assert!(found.shut_down(&view(&root)) && hung_up(&peer));
     }
 }

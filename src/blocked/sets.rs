@@ -4,11 +4,27 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+/// An entry of an epoll set.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Entry {
+    /// The number that the descriptor had when it was added.
+    pub(super) fd: u32,
+    /// The inode of what is watched. `None`: the kernel does not say it (before Linux 4.13).
+    pub(super) inode: Option<u64>,
+}
+
 /// What an epoll descriptor of the process at `root` watches.
-pub(super) fn watched(root: &Path, epoll: u32) -> Vec<u32> {
-    let info = fs::read_to_string(root.join(format!("fdinfo/{epoll}"))).unwrap_or_default();
-    let numbers = info.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_ascii_whitespace().next());
-    numbers.filter_map(|number| number.parse().ok()).collect()
+pub(super) fn watched(root: &Path, epoll: u32) -> Vec<Entry> {
+    let info = fs::read(root.join(format!("fdinfo/{epoll}"))).unwrap_or_default();
+    String::from_utf8_lossy(&info).lines().filter_map(entry).collect()
+}
+
+/// Reads `tfd: 5 events: 19 data: 5  pos:0 ino:1a2b sdev:9`. What the owner of the set keeps with an entry is a number, so
+/// that it cannot look like an inode.
+fn entry(line: &str) -> Option<Entry> {
+    let fd = line.strip_prefix("tfd:")?.split_ascii_whitespace().next()?.parse().ok()?;
+    let inode = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("ino:"));
+    Some(Entry { fd, inode: inode.and_then(|digits| u64::from_str_radix(digits, 16).ok()) })
 }
 
 /// The first `length` of a poll set in the memory of the process at `root`. Not all need be descriptors: a caller of

@@ -1,16 +1,16 @@
 //! A look at this process through `/proc/self`: what its threads sit in, and what its descriptors are.
 
-use super::calls::{About, Line, parse};
-use super::sets::{polled, watched};
+use super::RUNNING;
+use super::calls::{About, Line, parse, resumed};
+use super::sets::{Entry, polled, watched};
 use super::sockets::Sockets;
+use super::stat::{Stat, field, text};
 use crate::line::Plain;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
-
-/// What a thread is said to be in that is not blocked.
-pub(super) const RUNNING: &str = "running";
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// More than so many descriptors of a set nobody reads on a line; the others are counted.
 const NAMED: usize = 8;
@@ -24,12 +24,12 @@ pub(crate) struct View {
     sockets: OnceCell<Sockets>,
 }
 
-/// What a thread has done until now.
-pub(super) struct Work {
-    /// How often it has gone to sleep.
-    pub(super) sleeps: u64,
-    /// For how long it has used a processor, in milliseconds.
-    pub(super) cpu: u64,
+/// What a thread is in.
+#[derive(PartialEq, Debug)]
+pub(super) struct Call {
+    pub(super) text: String,
+    /// It may be a wait of this library: a futex, a sleep, or what the kernel does not tell.
+    pub(super) may_be_ours: bool,
 }
 
 impl View {
@@ -47,34 +47,57 @@ impl View {
     }
 
     pub(super) fn read(&self, file: &str) -> Option<String> {
-        fs::read_to_string(self.root.join(file)).ok()
+        fs::read(self.root.join(file)).ok().map(text)
     }
 
-    /// What a thread sits in, or `RUNNING`.
-    pub(super) fn call(&self, thread: u32) -> Option<String> {
+    /// What a thread sits in.
+    pub(super) fn call(&self, thread: u32) -> Option<Call> {
         let file = format!("task/{thread}/syscall");
         // Unreadable in some sandboxes, and where the process is not dumpable.
-        let Some((line, call)) = self.read(&file).and_then(|line| parse(&line).map(|call| (line, call))) else {
-            return self.kernel_function(thread);
+        let Some((line, call)) = self.read(&file).and_then(|line| Some((self.parse(thread, &line)?, line))) else {
+            let text = self.kernel_function(thread)?;
+            return Some(Call { may_be_ours: text != RUNNING, text });
         };
-        Some(match call {
+        let may_be_ours =
+            matches!(&line, Line::Known("futex" | "nanosleep" | "clock_nanosleep", ..) | Line::Resumed(_));
+        // Once the thread has gone on, the descriptors may be others', and what was read of its memory no poll set.
+        let stays = || self.read(&file).as_ref() == Some(&call);
+        let text = match line {
             Line::Running => RUNNING.to_owned(),
             Line::NoCall => "something that is no system call".to_owned(),
             Line::Other(number) => format!("system call {number}"),
+            Line::Resumed(_) => "restart_syscall (a wait resumed after a signal)".to_owned(),
             Line::Known(name, About::Nothing, _) => name.to_owned(),
             Line::Known(name, About::Is(what), _) => format!("{name} ({what})"),
-            // The kernel shows the whole register; a descriptor is its lower half.
-            Line::Known(name, About::Fd, [fd, _]) => format!("{name}({})", self.descriptor(fd as u32)),
-            Line::Known(name, About::Epoll, [fd, _]) => {
-                format!("{name}({}{})", self.descriptor(fd as u32), self.watched(fd as u32))
-            }
             Line::Known(name, About::Poll, [_, 0]) => format!("{name} (a sleep)"),
-            Line::Known(name, About::Poll, [at, length]) => {
-                // Once the thread has gone on, what was read of its memory may be no poll set.
-                let set = self.poll_set(at, length).filter(|_| self.read(&file).as_ref() == Some(&line));
-                set.map_or_else(|| name.to_owned(), |set| format!("{name}({set})"))
+            Line::Known(name, about, arguments) => match self.waits_on(about, arguments).filter(|_| stays()) {
+                Some(what) => format!("{name}({what})"),
+                None => name.to_owned(),
+            },
+        };
+        Some(Call { text, may_be_ours })
+    }
+
+    /// Reads a line of `syscall`. Of a call that the kernel resumed, it is the first call.
+    pub(super) fn parse(&self, thread: u32, line: &str) -> Option<Line> {
+        match parse(line)? {
+            Line::Resumed(arguments) => {
+                let function = self.read(&format!("task/{thread}/wchan")).unwrap_or_default();
+                Some(resumed(function.trim(), arguments).unwrap_or(Line::Resumed(arguments)))
             }
-        })
+            line => Some(line),
+        }
+    }
+
+    /// The descriptors of a call, and what they are.
+    fn waits_on(&self, about: About, [first, second]: [u64; 2]) -> Option<String> {
+        match about {
+            // The kernel shows the whole register; a descriptor is its lower half.
+            About::Fd => Some(self.descriptor(first as u32)),
+            About::Epoll => Some(self.descriptor(first as u32) + &self.watched(first as u32)),
+            About::Poll => self.poll_set(first, second),
+            About::Is(_) | About::Nothing => None,
+        }
     }
 
     /// The kernel function that a thread waits in says about as much as its call; its state, a little.
@@ -83,7 +106,7 @@ impl View {
         if !matches!(name.trim(), "" | "0") {
             return Some(Plain(name.trim()).to_string());
         }
-        let text = match stat(&self.read(&format!("task/{thread}/stat"))?, 3)? {
+        let text = match field(&self.read(&format!("task/{thread}/stat"))?, 3)? {
             "R" => RUNNING,
             "S" => "a wait",
             "D" => "a wait that no signal ends",
@@ -99,13 +122,8 @@ impl View {
         sleeps.trim().parse().ok()
     }
 
-    pub(super) fn work(&self, thread: u32) -> Option<Work> {
-        let sleeps = self.sleeps(thread)?;
-        let stat_line = self.read(&format!("task/{thread}/stat"))?;
-        let ticks = |field| stat(&stat_line, field)?.parse::<u64>().ok();
-        // In `/proc` a tick is 10 ms, whatever the kernel's own is.
-        let cpu = ticks(14)?.saturating_add(ticks(15)?).saturating_mul(10);
-        Some(Work { sleeps, cpu })
+    pub(super) fn stat(&self, thread: u32) -> Option<Stat> {
+        Stat::read(&self.read(&format!("task/{thread}/stat"))?)
     }
 
     /// `fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415`; where it cannot be said what it is, `fd 4`.
@@ -115,8 +133,25 @@ impl View {
 
     /// The same, if there is a descriptor of that number.
     fn open(&self, fd: u32) -> Option<String> {
+        let link = self.link(fd)?;
+        Some(format!("fd {fd} = {}", Plain(&self.target(&link))))
+    }
+
+    /// What a descriptor of that number is called by the kernel.
+    pub(super) fn link(&self, fd: u32) -> Option<String> {
         let link = fs::read_link(self.root.join(format!("fd/{fd}"))).ok()?;
-        Some(format!("fd {fd} = {}", Plain(&self.target(&link.to_string_lossy()))))
+        Some(link.to_string_lossy().into_owned())
+    }
+
+    /// Returns `true` if what has the number of an entry of an epoll set now is what was added under that number.
+    pub(super) fn is_still(&self, entry: Entry) -> bool {
+        // Of a socket or pipe the link has the inode. Others have one only in what the link leads to.
+        let inode = || {
+            let link = self.link(entry.fd)?;
+            let number = link.split_once(":[").and_then(|(_, number)| number.strip_suffix(']')?.parse().ok());
+            number.or_else(|| inode(&self.root.join(format!("fd/{}", entry.fd))))
+        };
+        entry.inode.is_some() && entry.inode == inode()
     }
 
     /// What a descriptor is, by the text of its link: `/a/file`, `socket:[1234]`, `anon_inode:[eventpoll]`.
@@ -146,10 +181,20 @@ impl View {
     }
 
     /// What an epoll descriptor watches: `, watching fd 5 = pipe`.
+    ///
+    /// An entry whose number is another's now is counted and not named.
     fn watched(&self, epoll: u32) -> String {
-        let fds = watched(&self.root, epoll);
-        let named = fds.iter().take(NAMED).map(|&fd| self.descriptor(fd)).collect();
-        list(named, fds.len()).map(|set| format!(", watching {set}")).unwrap_or_default()
+        let entries = watched(&self.root, epoll);
+        let ours = entries.iter().filter(|&&entry| self.is_still(entry));
+        let named: Vec<String> = ours.take(NAMED).map(|entry| self.descriptor(entry.fd)).collect();
+        match (named.len(), entries.len()) {
+            (0, 0) => String::new(),
+            (0, all) => format!(", watching {all} without a known descriptor"),
+            (named_count, all) if all > named_count => {
+                format!(", watching {} and {} more", named.join(", "), all - named_count)
+            }
+            _ => format!(", watching {}", named.join(", ")),
+        }
     }
 
     /// The descriptors of a poll set. What is no open descriptor is not shown: it may be anything.
@@ -166,9 +211,9 @@ fn list(named: Vec<String>, all: usize) -> Option<String> {
     if named.is_empty() { None } else { Some(named.join(", ") + &more) }
 }
 
-/// A field of a thread's `stat`, by its number in `man 5 proc`. The second, in parentheses, may have spaces in it.
-fn stat(line: &str, field: usize) -> Option<&str> {
-    line[line.rfind(')')? + 1..].split_ascii_whitespace().nth(field - 3)
+/// The inode of what a path leads to.
+pub(super) fn inode(path: &Path) -> Option<u64> {
+    Some(fs::metadata(path).ok()?.ino())
 }
 
 #[cfg(all(test, target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -190,10 +235,13 @@ mod tests {
         for (file, text) in [
             ("task/7/syscall", format!("{number} {arguments} 0x0 0x0 0x0 0x0 0x7f 0x7f\n").as_str()),
             ("task/7/wchan", "wait_woken"),
-            ("task/7/stat", "7 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0"),
+            ("task/7/stat", "7 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20 0 1 0 4321 9"),
             ("task/7/status", "Name:\ta\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n"),
             ("net/tcp", if cfg!(target_endian = "little") { tcp } else { "" }),
-            ("fdinfo/6", "pos:\t0\nflags:\t02\ntfd:        4 events:       19 data:      5ec2e7\ntfd: 5 events: 1\n"),
+            (
+                "fdinfo/6",
+                "pos:\t0\nflags:\t02\ntfd:        4 events:       19 data:      5ec2e7  pos:0 ino:4d sdev:9\ntfd: 5 events: 1 ino:4e\n",
+            ),
         ] {
             fs::write(root.path().join(file), text).unwrap();
         }
@@ -204,7 +252,7 @@ mod tests {
     }
 
     fn call(root: &Path) -> Option<String> {
-        View::of(root.to_owned()).call(7)
+        View::of(root.to_owned()).call(7).map(|call| call.text)
     }
 
     #[test]
@@ -253,11 +301,44 @@ mod tests {
         let root = proc("epoll_pwait", "0x6 0x7ffc");
         let set = "fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415, fd 5 = pipe";
         assert_eq!(call(root.path()), Some(format!("epoll_pwait(fd 6 = epoll, watching {set})")));
-        let many = (0..20).map(|fd| format!("tfd: {fd} events: 1\n")).collect::<String>();
-        fs::write(root.path().join("fdinfo/6"), many).unwrap();
-        assert!(call(root.path()).unwrap().ends_with(", fd 7 and 12 more)"));
+        let many = (10..30).map(|fd| format!("tfd: {fd} events: 1 data: 0 pos:0 ino:{fd:x} sdev:9\n"));
+        fs::write(root.path().join("fdinfo/6"), many.collect::<String>()).unwrap();
+        (10..30).for_each(|fd| symlink(format!("pipe:[{fd}]"), root.path().join(format!("fd/{fd}"))).unwrap());
+        assert!(call(root.path()).unwrap().ends_with(", fd 17 = pipe and 12 more)"));
         fs::write(root.path().join("fdinfo/6"), "tfd:\ntfd: x\ngarbage").unwrap();
         assert_eq!(call(root.path()).as_deref(), Some("epoll_pwait(fd 6 = epoll)"));
+    }
+
+    #[test]
+    fn an_entry_of_an_epoll_set_whose_number_is_anothers_now_is_counted_and_not_named() {
+        let root = proc("epoll_pwait", "0x6 0x7ffc");
+        let set = |text: &str| fs::write(root.path().join("fdinfo/6"), text).unwrap();
+        set("tfd: 4 events: 19 data: 4d  pos:0 ino:4c sdev:9\ntfd: 5 events: 1 data: 0 pos:0 ino:4e sdev:f\n");
+        let said = "epoll_pwait(fd 6 = epoll, watching fd 5 = pipe and 1 more)";
+        assert_eq!(call(root.path()).as_deref(), Some(said));
+        set("tfd: 4 events: 19 data: 4d  pos:0 ino:4c sdev:9\n");
+        let said = "epoll_pwait(fd 6 = epoll, watching 1 without a known descriptor)";
+        assert_eq!(call(root.path()).as_deref(), Some(said));
+    }
+
+    #[test]
+    fn a_wait_that_was_resumed_after_a_signal_is_named_as_the_call_it_was() {
+        let number = if cfg!(target_arch = "x86_64") { 219 } else { 128 };
+        let root = proc("ppoll", "0x10 0x1");
+        let line = format!("{number} 0x10 0x1 0x0 0x0 0x0 0x0 0x7f 0x7f\n");
+        fs::write(root.path().join("task/7/syscall"), line).unwrap();
+        fs::write(root.path().join("mem"), [&[0; 16][..], &5_i32.to_ne_bytes(), &[0; 4]].concat()).unwrap();
+        let says = |function: &str, text: &str| {
+            fs::write(root.path().join("task/7/wchan"), function).unwrap();
+            assert_eq!(call(root.path()).as_deref(), Some(text), "{function}");
+        };
+        let poll = if cfg!(target_arch = "x86_64") { "poll" } else { "ppoll" };
+        says("poll_schedule_timeout.constprop.0", &format!("{poll}(fd 5 = pipe)"));
+        says("futex_do_wait", "futex (a lock, condvar or channel)");
+        says("hrtimer_nanosleep", "nanosleep (a sleep)");
+        for unknown in ["0", "", "something_else"] {
+            says(unknown, "restart_syscall (a wait resumed after a signal)");
+        }
     }
 
     #[test]
@@ -287,13 +368,15 @@ mod tests {
             let look = |bytes: &[u8]| {
                 fs::write(root.path().join(file), bytes).unwrap();
                 let view = View::of(root.path().to_owned());
-                _ = (view.call(7), view.kernel_function(7), view.work(7).map(|work| work.cpu));
+                _ = (view.call(7), view.kernel_function(7), view.stat(7).map(|stat| stat.cpu), view.sleeps(7));
             };
             (0..whole.len()).for_each(|end| look(&whole[..end]));
             ["\u{0}\u{ff}", ")", ") S", "€ (€) €", "tfd:", "-1"].into_iter().for_each(|text| look(text.as_bytes()));
             look(b"\xff\xfe");
             look(&whole);
         }
-        assert_eq!(View::of(root.path().to_owned()).work(7).map(|work| (work.sleeps, work.cpu)), Some((12, 420)));
+        let view = View::of(root.path().to_owned());
+        assert_eq!(view.sleeps(7), Some(12));
+        assert_eq!(view.stat(7).map(|stat| (stat.born, stat.cpu)), Some((4_321, 420)));
     }
 }

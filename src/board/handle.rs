@@ -1,7 +1,8 @@
 //! `HostHandle`: a host as everyone but its owner sees it.
 
 use super::Board;
-use crate::blocked::View;
+use crate::blocked::{View, at_thread_end};
+use crate::panic::guarded;
 use crate::status::{HostState, ServiceStatus, State, StopReason};
 use crate::stop::StopToken;
 use crate::sync::Arc;
@@ -41,6 +42,18 @@ impl HostHandle {
 
     pub(crate) fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// From now on the board hears when the calling thread, which is that of the service `index`, ends.
+    ///
+    /// To be called before the thread has thread-local values: so it hears after the destructors of these have run.
+    pub(crate) fn hears_of_the_end(&self, index: usize) {
+        let board = Arc::downgrade(&self.board);
+        // The drop of a board may be the last of its services' errors, which is foreign code. There is nobody left to tell
+        // of a panic: a logger may need the thread-local values that are gone.
+        let left = move || _ = guarded(|| board.upgrade().inspect(|board| board.left(index)));
+        // False on a thread that ends already: this one begins.
+        _ = at_thread_end(left);
     }
 
     /// Asks the host to stop. It does not wait for that.

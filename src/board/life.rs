@@ -5,7 +5,7 @@ use super::{Board, Inner, Policy, Remains, StartLimit};
 use crate::blocked::{Thread, View};
 use crate::error::{Cause, Phase, ServiceError, chain, discard};
 use crate::event::EventKind;
-use crate::status::{HungService, State, StopReason};
+use crate::status::{HostState, HungService, State, StopReason};
 use crate::stop::Callbacks;
 use crate::sync::{Arc, now, since};
 use std::time::{Duration, Instant};
@@ -185,11 +185,19 @@ impl Board {
     /// The service's thread has been joined.
     pub(crate) fn joined(&self, index: usize) {
         self.update(|inner| {
-            inner.slots[index].joined = true;
             inner.joined += 1;
-            inner.unjoined -= 1;
-            inner.one_less();
-            inner.slots[index].settle();
+            inner.let_go(index);
+        });
+    }
+
+    /// The service's thread says, as the last thing that it does, that it ends. During a stop the host joins it; after a stop
+    /// nobody would.
+    pub(super) fn left(&self, index: usize) {
+        self.update(|inner| {
+            inner.slots[index].left = true;
+            if inner.host == HostState::Stopped {
+                inner.let_go_of_those_that_left();
+            }
         });
     }
 
@@ -291,6 +299,26 @@ impl Board {
 }
 
 impl Inner {
+    /// Nothing is left of the service's thread.
+    fn let_go(&mut self, index: usize) {
+        if std::mem::replace(&mut self.slots[index].joined, true) {
+            return;
+        }
+        self.unjoined -= 1;
+        self.one_less();
+        self.slots[index].settle();
+    }
+
+    /// The stop is over: threads that have ended and were not joined in it are not waited for by anybody. They show how they
+    /// ended from here on.
+    pub(crate) fn let_go_of_those_that_left(&mut self) {
+        for index in 0..self.slots.len() {
+            if self.slots[index].left && self.slots[index].ended.is_some() {
+                self.let_go(index);
+            }
+        }
+    }
+
     pub(crate) fn say_of(&mut self, index: usize, kind: EventKind) {
         let name = self.slots[index].name.clone();
         self.say(Some(name), kind);

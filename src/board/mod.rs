@@ -19,6 +19,7 @@ pub use handle::HostHandle;
 pub(crate) use life::CALLBACKS;
 pub(crate) use slot::{CallbackThread, Policy, Remains, Retired, Slot, StartLimit};
 
+use crate::blocked::{Waits, waiting};
 use crate::bus::Bus;
 use crate::error::ServiceError;
 use crate::event::{Event, EventKind};
@@ -145,6 +146,8 @@ impl Board {
         until: Option<Instant>,
         mut look: impl FnMut(&mut Inner) -> Option<R>,
     ) -> Option<R> {
+        // A service's thread comes here only if the service is a group.
+        let _waiting = waiting(Waits::Services, None);
         let mut inner = self.inner.lock();
         loop {
             let found = look(&mut inner);

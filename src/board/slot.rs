@@ -64,6 +64,8 @@ pub(crate) struct Slot {
     pub(crate) retired: Retired,
     /// The service has said in this life that another run would find nothing to do.
     pub(crate) complete: bool,
+    /// Its thread has said that it ends: thread-local destructors have run.
+    pub(crate) left: bool,
     /// The thread that runs its stop callbacks.
     pub(crate) callbacks: Option<CallbackThread>,
     /// The calls of its repeated stop callbacks that are under way.
@@ -146,6 +148,7 @@ impl Slot {
             joined: false,
             retired,
             complete: false,
+            left: false,
             callbacks: None,
             repeated: Vec::new(),
             disconnected: Vec::new(),

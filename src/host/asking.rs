@@ -1,7 +1,7 @@
 //! Asking one service to stop. Its waiters are woken here and now; its callbacks may do anything, so they run elsewhere.
 
 use super::plan::Entry;
-use crate::blocked::Thread;
+use crate::blocked::{Thread, tidy_thread_name};
 use crate::board::{Board, CallbackThread};
 use crate::error::{Cause, Phase, ServiceError};
 use crate::line;
@@ -29,6 +29,7 @@ fn call_back(board: &Arc<Board>, index: usize, callbacks: Callbacks) {
     let (theirs, at) = (callbacks.clone(), board.clone());
     let service = name.clone();
     let run = move || {
+        tidy_thread_name(&line::on_stop(&service));
         at.calling_back(index, Thread::this());
         run(&at, index, &service, theirs);
     };

@@ -272,6 +272,7 @@ impl Stopping<'_> {
             let (now, hung) = (now(), inner.hung());
             inner.stop_ended = Some(now);
             inner.host = HostState::Stopped;
+            inner.let_go_of_those_that_left();
             let took = inner.stop_began.map_or(Duration::ZERO, |began| now - began);
             inner.say(None, EventKind::HostStopped { took, hung });
         });

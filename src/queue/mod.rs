@@ -8,6 +8,7 @@ pub use error::PushError;
 pub(crate) use state::MemberId;
 
 use crate::error::RecvError;
+use crate::blocked::Waits;
 use crate::line;
 use crate::stop::StopToken;
 use crate::sync::{Arc, Mutex, deadline};
@@ -154,7 +155,7 @@ impl<T> Queue<T> {
             }
             sleeper.lie_down(&mut state.pushers);
             release(state);
-            sleeper.sleep();
+            sleeper.sleep(Waits::Room);
         }
     }
 
@@ -170,7 +171,7 @@ impl<T> Queue<T> {
             }
             sleeper.lie_down(&mut state.takers);
             release(state);
-            sleeper.sleep();
+            sleeper.sleep(Waits::Job);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Threads that wait for a queue to change: consumers for an item, producers for room.
 
+use crate::blocked::Waits;
 use crate::stop::{StopSource, StopToken};
 use crate::sync::left;
 use std::collections::BTreeMap;
@@ -55,12 +56,9 @@ impl<'a> Sleeper<'a> {
     }
 
     /// Sleeps until somebody wakes this thread, the stop is requested, or the time is over. No lock is held.
-    pub(super) fn sleep(&self) {
-        match self.until {
-            None => self.alarm.wait(),
-            // Whether it was the time or the alarm that ended the sleep shows when the caller looks at the queue again.
-            Some(at) => _ = self.alarm.sleep_until(at),
-        }
+    pub(super) fn sleep(&self, waits: Waits) {
+        // Whether it was the time or the alarm that ended the sleep shows when the caller looks at the queue again.
+        _ = self.alarm.wait_until(self.until, waits);
     }
 
     /// Leaves the list for good, whether or not this thread is still on it.

@@ -3,6 +3,7 @@
 use super::request::log_panic;
 use super::source::StopSource;
 use super::token::{StopCallback, StopToken};
+use crate::blocked::{Waits, tidy_thread_name, waiting};
 use crate::panic::guarded;
 use crate::sync::{Arc, Mutex, caller, thread};
 use std::fmt;
@@ -47,11 +48,15 @@ impl StopToken {
     pub(crate) fn repeat_as(&self, name: String, every: Duration, f: impl FnMut() + Send + 'static) -> StopRepeating {
         let (over, caller) = (StopSource::new(), Arc::<Mutex<_>>::default());
         let (token, begun) = (over.token(), caller.clone());
-        let registered =
-            self.on_stop(move || match thread::Builder::new().name(name).spawn(move || repeat(&token, every, f)) {
-                Ok(thread) => *begun.lock() = Some(thread),
-                Err(error) => log_panic(&format!("no thread is to be had to call it again and again: {error}")),
-            });
+        let kernel_name = name.clone();
+        let run = move || {
+            tidy_thread_name(&kernel_name);
+            repeat(&token, every, f);
+        };
+        let registered = self.on_stop(move || match thread::Builder::new().name(name).spawn(run) {
+            Ok(thread) => *begun.lock() = Some(thread),
+            Err(error) => log_panic(&format!("no thread is to be had to call it again and again: {error}")),
+        });
         StopRepeating { registered: Some(registered), over, caller }
     }
 }
@@ -95,6 +100,7 @@ impl Drop for StopRepeating {
         drop(self.registered.take());
         let thread = self.caller.lock().take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != caller()) {
+            let _waiting = waiting(Waits::Callback, None);
             // It ends with the call under way. A panic in it has been caught.
             _ = thread.join();
         }

@@ -21,6 +21,7 @@
 use super::bell::Bell;
 use super::slab::{NONE, Slab};
 use super::timer::{self, Due, Key};
+use crate::blocked::{Waits, waiting};
 use crate::line;
 use crate::panic::drop_quietly;
 use crate::sync::{Arc, AtomicU32, Caller, Condvar, Mutex, OnceLock, Ordering, Weak, caller, wait};
@@ -205,6 +206,7 @@ impl Node {
         }
         let lists = self.lists();
         let mut slabs = lists.slabs.lock();
+        let _waiting = waiting(Waits::Callback, None);
         while slabs.running.is_some_and(|(running, runner)| running == slot && runner != caller()) {
             wait(&lists.returned, &mut slabs, None);
         }

@@ -5,6 +5,7 @@ use super::bell::Bell;
 use super::request::log_panic;
 use super::slab::NONE;
 use super::state::Node;
+use crate::blocked::{Waits, waiting};
 use crate::error::{RecvError, Stopped};
 use crate::panic::guarded;
 use crate::sync::{Arc, OnceLock, deadline, left, thread};
@@ -76,14 +77,14 @@ impl StopToken {
 
     /// Waits for the stop. For ever, if none comes.
     pub fn wait(&self) {
-        self.wait_until(None);
+        self.wait_until(None, Waits::Stop);
     }
 
     /// Waits for the stop, for at most `limit`; true when it was requested.
     ///
     /// `Duration::MAX` is for ever. .NET: `WaitHandle.WaitOne`.
     pub fn wait_timeout(&self, limit: Duration) -> bool {
-        self.wait_until(deadline(limit))
+        self.wait_until(deadline(limit), Waits::Stop)
     }
 
     /// Sleeps for `time`. `Duration::MAX` is for ever.
@@ -92,7 +93,12 @@ impl StopToken {
     ///
     /// [`Stopped`], at once, when a stop is requested.
     pub fn sleep(&self, time: Duration) -> Result<(), Stopped> {
-        if self.wait_timeout(time) { Err(Stopped) } else { Ok(()) }
+        self.sleep_as(time, Waits::Sleep)
+    }
+
+    /// The same, shown as that wait.
+    pub(crate) fn sleep_as(&self, time: Duration, waits: Waits) -> Result<(), Stopped> {
+        if self.wait_until(deadline(time), waits) { Err(Stopped) } else { Ok(()) }
     }
 
     /// Sleeps until `instant`; not at all when that has passed.
@@ -101,7 +107,12 @@ impl StopToken {
     ///
     /// [`Stopped`], at once, when a stop is requested.
     pub fn sleep_until(&self, instant: Instant) -> Result<(), Stopped> {
-        if self.wait_until(Some(instant)) { Err(Stopped) } else { Ok(()) }
+        self.sleep_until_as(instant, Waits::Sleep)
+    }
+
+    /// The same, shown as that wait.
+    pub(crate) fn sleep_until_as(&self, instant: Instant, waits: Waits) -> Result<(), Stopped> {
+        if self.wait_until(Some(instant), waits) { Err(Stopped) } else { Ok(()) }
     }
 
     /// Receives from a channel, until the stop.
@@ -122,10 +133,16 @@ impl StopToken {
     /// [`RecvError::Stopped`] once a stop is requested, also while messages are left: those stay in the channel.
     /// [`RecvError::Disconnected`] when the channel is empty and its last sender is gone.
     pub fn recv<T>(&self, from: &Receiver<T>) -> Result<T, RecvError> {
+        self.recv_as(from, Waits::Message)
+    }
+
+    /// The same, shown as that wait.
+    pub(crate) fn recv_as<T>(&self, from: &Receiver<T>, waits: Waits) -> Result<T, RecvError> {
         self.check()?;
         if let Ok(message) = from.try_recv() {
             return Ok(message);
         }
+        let _waiting = waiting(waits, None);
         // Biased: of a stop and a message that came meanwhile, the stop is seen and the message stays.
         select_biased! {
             recv(self.done()) -> _ => Err(RecvError::Stopped),
@@ -246,7 +263,8 @@ impl StopToken {
         StopCallback { node: Some(node.clone()), slot }
     }
 
-    fn wait_until(&self, until: Option<Instant>) -> bool {
+    pub(crate) fn wait_until(&self, until: Option<Instant>, waits: Waits) -> bool {
+        let _waiting = waiting(waits, until);
         match (&self.0, until) {
             (Some(node), until) => node.wait(until),
             (None, Some(until)) => {

@@ -5,7 +5,7 @@ use super::schedule::{AMPLE, Drive, Schedule};
 use super::left;
 use super::world::{Job, Step, World};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use hosted::{Event, Host, HostError, HostHandle, Report, StopReason, StopSource, worker};
+use hosted::{Event, Host, HostError, HostHandle, Report, State, StopReason, StopSource, worker};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -41,12 +41,14 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
     let producers = produce_outside(schedule.outside, world);
     let events = host.events();
     let listener = thread::spawn(move || events.iter().collect());
+    let handle = host.handle();
     let (over, outside) = bounded::<()>(0);
     let outside = {
-        let (fuse, world, handle) = (schedule.fuse, world.clone(), host.handle());
+        let (fuse, world, handle) = (schedule.fuse, world.clone(), handle.clone());
         thread::spawn(move || from_outside(&outside, fuse, &world, &handle))
     };
     let (waited, end) = drive(host, schedule, world);
+    nobody_stays_hung(handle);
     drop(over);
     outside.join().expect("who looks from outside sees nothing wrong");
     world.drop_kept();
@@ -75,6 +77,15 @@ fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
         })
     };
     (0..threads).map(produce).collect()
+}
+
+/// When nobody is deaf any more, every service comes to show how it ended, even if the host is gone and nobody stops it again.
+fn nobody_stays_hung(handle: HostHandle) {
+    let began = Instant::now();
+    while let Some(row) = handle.services().into_iter().find(|row| row.state == State::Hung) {
+        assert!(began.elapsed() < SLACK, "`{}` is hung for ever: {:?}", row.name, row.blocked_in);
+        thread::yield_now();
+    }
 }
 
 /// Looks at the services, lets time pass, and asks for the stop when the fuse has burnt down.
