@@ -45,7 +45,8 @@ pub enum State {
     NotRestarted,
     /// Failed for good.
     Failed,
-    /// Its thread did not end in time, and is alive.
+    /// Its thread did not end in time, and is alive. When the thread ends later, the state shows how the service ended, even
+    /// if the host is gone.
     Hung,
 }
 
@@ -89,10 +90,12 @@ pub struct ServiceStatus {
 }
 
 impl ServiceStatus {
-    /// What the service's thread is blocked in now, whatever its state; `None` where it has no thread, or there is no
-    /// `/proc` to say it.
+    /// Returns what the service's thread is blocked in now, in any state. `None`: the service has no thread (any more), or
+    /// the system is not Linux, or `/proc` cannot be read.
     ///
-    /// `recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)`, `futex (a lock, condvar or channel)`, `running`. From
+    /// `recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)`, `futex (a lock, condvar or channel)`, `running`. Waits of
+    /// this library are named: `waiting for the stop`, `waiting for a job`, `waiting for room in a queue`,
+    /// `sleeping, 3.10 s left`. A service that asks about itself is `running`. From
     /// the second look at the same call on, since when at least; of a thread that did not sleep in between, how much it
     /// used of a processor. A look reads a few files, and where a socket is named, the kernel's tables of sockets: that
     /// is why a snapshot has it only of those that somebody waits for, and why this is not for a loop over a thousand.

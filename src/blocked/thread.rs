@@ -146,3 +146,62 @@ impl fmt::Debug for Thread {
         write!(f, "Thread({})", self.0.number)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::super::View;
+    use super::{Thread, at_thread_end};
+    use std::cell::RefCell;
+    use std::sync::mpsc;
+    use std::thread;
+
+    /// Says its name when it is dropped.
+    struct Dropped(&'static str, mpsc::Sender<&'static str>);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            _ = self.1.send(self.0);
+        }
+    }
+
+    thread_local! {
+        static LOCAL: RefCell<Vec<Dropped>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn a_thread_is_over_for_all_who_know_it_once_it_has_ended() {
+        let (tell, told) = mpsc::channel();
+        let (release, held) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            tell.send(Thread::this().unwrap()).unwrap();
+            _ = held.recv();
+        });
+        let handle = told.recv().unwrap();
+        assert!(!handle.is_over() && !handle.is_this() && handle.blocked_in(&View::new()).is_some());
+        drop(release);
+        thread.join().unwrap();
+        assert!(handle.is_over());
+        assert_eq!(handle.blocked_in(&View::new()), None);
+    }
+
+    #[test]
+    fn the_end_of_a_thread_is_told_after_its_thread_local_destructors() {
+        let (tell, told) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let (last, local) = (Dropped("end", tell.clone()), Dropped("local", tell));
+            assert!(at_thread_end(move || drop(last)));
+            LOCAL.with_borrow_mut(|locals| locals.push(local));
+        });
+        thread.join().unwrap();
+        assert_eq!(told.iter().collect::<Vec<_>>(), ["local", "end"]);
+    }
+
+    #[test]
+    fn a_thread_is_one_and_the_same_however_often_it_is_asked() {
+        let [first, second] = [(); 2].map(|()| Thread::this().unwrap());
+        assert!(first.is_this() && second.is_this());
+        assert_eq!(first.blocked_in(&View::new()).as_deref(), Some("running"));
+        let other = thread::spawn(|| Thread::this().unwrap()).join().unwrap();
+        assert!(!other.is_this() && other.to_string() != first.to_string());
+    }
+}

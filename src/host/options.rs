@@ -108,6 +108,8 @@ impl ServiceOptions {
     }
 
     /// The stack of its thread, in bytes. Default: the standard library's, 2 MiB.
+    ///
+    /// If no thread with such a stack can be created, [`Host::start`](crate::Host::start) returns an error.
     pub fn stack_size(&mut self, bytes: usize) -> &mut Self {
         self.stack_size = Some(bytes);
         self
