@@ -169,17 +169,33 @@ fn without_a_handler_of_the_programs_own_nothing_is_warned_of() {
     assert_eq!(child.ends(), (0, String::new()));
 }
 
+const MIB: usize = 1 << 20;
+
+/// The stack of every thread that asks for no other size, in the children below.
+const STACK: usize = 64 * MIB;
+
+/// Whether there are so many bytes of address space, in one piece.
+fn has_room(bytes: usize) -> bool {
+    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+}
+
 /// Fills the address space with threads, so that room for `threads` more is left. Then asks for ctrl-c.
+///
+/// Some room stays: a thread that cannot allocate its small stack for signals ends the process.
 fn with_threads(threads: usize) {
-    let mut parked = Vec::new();
-    while let Ok(thread) = thread::Builder::new().spawn(thread::park) {
-        parked.push(thread);
+    let (mut parked, mut eaten) = (Vec::new(), Vec::new());
+    while has_room(STACK + 20 * MIB) {
+        parked.push(thread::Builder::new().spawn(thread::park).unwrap());
+    }
+    while has_room(20 * MIB) {
+        eaten.push(Vec::<u8>::with_capacity(4 * MIB));
     }
     for thread in parked.drain(..threads) {
         thread.thread().unpark();
         thread.join().unwrap();
     }
     let token = ctrl_c();
+    assert_eq!(token.is_ok(), threads > 1);
     say("ready");
     match token {
         Ok(token) => {
@@ -193,9 +209,12 @@ fn with_threads(threads: usize) {
 /// A child that has little address space, for threads above all.
 #[cfg(target_os = "linux")]
 fn with_little_room(program: &str) -> Child {
-    // One arena: else each thread reserves 64 MiB of address space beside its stack.
-    let script = r#"export MALLOC_ARENA_MAX=1; ulimit -c 0; ulimit -v 400000; exec "$0" "$@""#;
-    Child::script(script, program)
+    // One arena: else each thread reserves 64 MiB of address space beside its stack. What is freed goes back to the system.
+    let script = format!(
+        r#"export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072 RUST_MIN_STACK={STACK}
+        ulimit -c 0; ulimit -v 1000000; exec "$0" "$@""#
+    );
+    Child::script(&script, program)
 }
 
 #[cfg(target_os = "linux")]
