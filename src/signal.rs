@@ -3,7 +3,7 @@
 //! The handler only takes the sources that were not told yet off the list and hands them to a dispatcher thread. The
 //! dispatcher flags them and lets their callbacks run elsewhere: no callback can swallow the second signal.
 
-use crate::stop::{StopSource, StopToken};
+use crate::stop::{Callbacks, StopSource, StopToken};
 use crate::sync::{Mutex, thread};
 use crossbeam_channel::{Sender, unbounded};
 use std::io;
@@ -69,9 +69,9 @@ fn install() -> io::Result<()> {
         for sources in signalled {
             thread::sleep(SETTLING);
             UNTOLD.lock().settling = false;
-            for callbacks in sources.iter().filter_map(StopSource::signal) {
-                callbacks.run_elsewhere("hosted-signals-callbacks");
-            }
+            // Every token first: if no thread can be created, callbacks run here, and one may block.
+            let callbacks: Vec<Callbacks> = sources.iter().filter_map(StopSource::signal).collect();
+            callbacks.into_iter().for_each(Callbacks::run_elsewhere);
         }
     })?;
     // Not `try_set_handler`: that fails where a signal is merely ignored, as in a script's background job.

@@ -1,19 +1,16 @@
 //! What a service's thread tells the board, in the order of a life.
 
 use super::{Board, Inner, Policy, Remains, StartLimit};
-use crate::blocked::{Thread, View};
+use crate::blocked::Thread;
 use crate::error::{Cause, Phase, ServiceError, chain};
 use crate::event::EventKind;
-use crate::line;
-use crate::panic::guarded;
 use crate::status::{HungService, State, StopReason};
 use crate::stop::{Callbacks, StopSource};
-use crate::sync::{Arc, left, now, since};
-use log::Level;
+use crate::sync::{Arc, now, since};
 use std::time::{Duration, Instant};
 
-/// The name of the thread that runs the callbacks of a host's `stopping` token, where the host itself is the cause.
-pub(crate) const CALLBACKS: &str = "hosted-callbacks";
+/// Two looks at a hung service that are closer together than this are of the same stop.
+const SAME_STOP: Duration = Duration::from_secs(1);
 
 impl Board {
     /// The service's thread is about to be made. Gives its name; `None` where nothing more is to start.
@@ -73,7 +70,7 @@ impl Board {
             (true, inner.settle(index))
         };
         let (in_time, callbacks) = self.update(ready);
-        callbacks.run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere();
         in_time
     }
 
@@ -105,7 +102,7 @@ impl Board {
 
     /// The service has failed for good.
     pub(crate) fn failed(&self, index: usize, error: &ServiceError) {
-        self.update(|inner| inner.fail(index, error)).run_elsewhere(CALLBACKS);
+        self.update(|inner| inner.fail(index, error)).run_elsewhere();
     }
 
     /// An error that is no reason to end.
@@ -148,7 +145,7 @@ impl Board {
                 if stops_host { inner.stop_for(StopReason::Completed(name)) } else { inner.check_all_completed() };
             settled.or(ended)
         };
-        self.update(end).run_elsewhere(CALLBACKS);
+        self.update(end).run_elsewhere();
     }
 
     /// The service's thread has been joined.
@@ -162,13 +159,13 @@ impl Board {
         });
     }
 
-    /// The service is asked to stop, and should have ended by `deadline`.
-    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) {
+    /// The service is asked to stop, should have ended by `deadline`, and is waited for until `end`.
+    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>, end: Option<Instant>) {
         let time_up = self.update(|inner| {
             let slot = &mut inner.slots[index];
-            slot.stop_deadline = deadline;
+            (slot.stop_deadline, slot.stop_end) = (deadline, end);
             if let Some(children) = &slot.children {
-                children.stop_by(deadline);
+                children.stop_by(slot.stop_by());
             }
             slot.asked.get_or_insert_with(now);
             // One that has begun to stop by itself has said so.
@@ -188,7 +185,7 @@ impl Board {
             let callbacks = inner.fail_if_late(index);
             (inner.slots[index].late, callbacks)
         });
-        callbacks.run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere();
         late
     }
 
@@ -205,25 +202,33 @@ impl Board {
         });
     }
 
-    /// Whoever has not ended, in groups too, did not end in time.
-    pub(crate) fn hang_those_left(&self, view: &View) {
-        let left: Vec<(usize, Remains, Option<Arc<Board>>)> = self.read(|inner| {
-            let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
-            alive.map(|(index, slot)| (index, slot.remains(), slot.children.clone())).collect()
-        });
-        for (index, remains, children) in left {
-            // The group would say so itself, but it may not have come to it yet.
-            children.iter().for_each(|children| children.hang_those_left(view));
-            self.hung(index, remains.inspect(view));
+    /// What has not ended, in groups too: the services of a group before the group. Without recursion.
+    pub(crate) fn remaining(self: &Arc<Self>) -> Vec<(Arc<Board>, usize, Remains)> {
+        let mut boards = vec![self.clone()];
+        let mut rows = Vec::new();
+        let mut place = 0;
+        while let Some(board) = boards.get(place).cloned() {
+            place += 1;
+            board.read(|inner| {
+                let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
+                boards.extend(alive.clone().filter_map(|(_, slot)| slot.children.clone()));
+                rows.push(alive.map(|(index, slot)| (board.clone(), index, slot.remains())).collect::<Vec<_>>());
+            });
         }
+        rows.into_iter().rev().flatten().collect()
     }
 
     /// The service did not end in time.
-    pub(crate) fn hung(&self, index: usize, hung: HungService) {
+    pub(crate) fn hung(&self, index: usize, mut hung: HungService) {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
             if slot.gone() {
                 return; // it has ended while it was looked at
+            }
+            // A group's own stop ends at the same moment as that of its host, and only one of the two may have looked.
+            let known = slot.hung.as_ref().filter(|known| known.phase == hung.phase && hung.blocked_in.is_none());
+            if let Some(known) = known.filter(|known| hung.waited < known.waited + SAME_STOP) {
+                hung.blocked_in = known.blocked_in.clone();
             }
             let known = slot.hung.replace(hung.clone()).is_some();
             slot.put(State::Hung);
@@ -292,9 +297,7 @@ impl Inner {
     }
 }
 
-/// Stops `time_up` at `deadline`. Where no thread is to be had for that it goes without: a stop must not end over it.
+/// Stops `time_up` at `deadline`.
 pub(crate) fn arm(time_up: &StopSource, deadline: Option<Instant>) {
-    if let Err(text) = guarded(|| time_up.request_stop_after(left(deadline))) {
-        line::log(Level::Error, "hosted::queue", format_args!("no job will be told that its time is up: {text}"));
-    }
+    time_up.request_stop_at(deadline);
 }

@@ -13,7 +13,7 @@ mod repeated;
 mod disconnect;
 
 pub use handle::HostHandle;
-pub(crate) use life::{CALLBACKS, arm};
+pub(crate) use life::arm;
 pub(crate) use slot::{CallbackThread, Policy, Remains, Slot, StartLimit};
 
 use crate::bus::Bus;
@@ -35,6 +35,16 @@ pub(crate) struct Board {
     started: StopSource,
     /// One for a host and all the groups in it.
     pub(crate) bus: Arc<Bus>,
+}
+
+/// What a group is given when it is asked to stop, and passes on to the groups in it as it is: however deep they are nested,
+/// the margin between the two is taken once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StopBy {
+    /// By when it, and everything in it, should have ended.
+    pub(crate) deadline: Instant,
+    /// Until when the outermost host waits. `None`: as long as it takes.
+    pub(crate) end: Option<Instant>,
 }
 
 pub(crate) struct Inner {
@@ -63,8 +73,8 @@ pub(crate) struct Inner {
     pub(crate) unjoined: usize,
     /// How many threads have been joined.
     pub(crate) joined: usize,
-    /// A stop under way is to be over by then, whatever it was given: a group's, when its host stops.
-    pub(crate) stop_by: Option<Instant>,
+    /// What a stop under way has, whatever it was given: a group's, when its host stops.
+    pub(crate) stop_by: Option<StopBy>,
     pub(crate) stop_began: Option<Instant>,
     pub(crate) stop_ended: Option<Instant>,
     stopping: StopSource,
@@ -157,10 +167,10 @@ impl Board {
         self.update(|inner| inner.stop_for(reason))
     }
 
-    /// A stop of this host is to be over by `at`, whatever it was given.
-    pub(crate) fn stop_by(&self, at: Option<Instant>) {
+    /// A stop of this host has no more time than `by`, whatever it was given.
+    pub(crate) fn stop_by(&self, by: Option<StopBy>) {
         self.update(|inner| {
-            inner.stop_by = at;
+            inner.stop_by = by;
             inner.ring = true;
         });
     }

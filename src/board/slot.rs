@@ -1,6 +1,6 @@
 //! What the board knows of one service.
 
-use super::Board;
+use super::{Board, StopBy};
 #[cfg(feature = "disconnect")]
 use crate::blocked::Connection;
 use crate::blocked::{Thread, View, clause};
@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) asked: Option<Instant>,
     /// By when it should have ended.
     pub(crate) stop_deadline: Option<Instant>,
+    /// Until when the stop waits for it: the same for everyone in the outermost host.
+    pub(crate) stop_end: Option<Instant>,
     /// Stopped then, where the service wants to know.
     pub(crate) time_up: Option<StopSource>,
     /// The stop went on without waiting for it any longer.
@@ -101,6 +103,7 @@ impl Slot {
             late: false,
             asked: None,
             stop_deadline: None,
+            stop_end: None,
             time_up: None,
             overtaken: false,
             ended: None,
@@ -147,6 +150,16 @@ impl Slot {
     pub(crate) fn count_error(&mut self, text: String) {
         self.errors += 1;
         self.last_error = Some(text);
+    }
+
+    /// What a group in this slot has for its stop, once it is asked.
+    pub(crate) fn stop_by(&self) -> Option<StopBy> {
+        Some(StopBy { deadline: self.stop_deadline?, end: self.stop_end })
+    }
+
+    /// It was never started, or has nothing more to do.
+    pub(crate) fn is_over(&self) -> bool {
+        self.launched.is_none() || self.ended.is_some()
     }
 
     /// Nothing of it is left: no thread, no callback.
@@ -217,7 +230,7 @@ impl Slot {
 /// What is left of a service that should have ended.
 pub(crate) struct Remains {
     name: Arc<str>,
-    phase: Phase,
+    pub(crate) phase: Phase,
     thread: Option<Thread>,
     /// Of a callback: the service's own thread, if that is alive too.
     service_thread: Option<Thread>,
@@ -242,7 +255,8 @@ impl Remains {
         Ok(connection.map(|(connection, blocked_in)| (connection, self.seen(Some(blocked_in)))))
     }
 
-    fn seen(&self, blocked_in: Option<String>) -> HungService {
+    /// The same with what a look found before, without another look.
+    pub(crate) fn seen(&self, blocked_in: Option<String>) -> HungService {
         let is_callback = self.phase == Phase::Callback;
         let name = if is_callback { line::on_stop(&self.name) } else { Plain(&self.name).to_string() };
         let thread = match &self.thread {

@@ -2,14 +2,13 @@
 
 use super::Host;
 use crate::blocked::View;
-use crate::board::{Board, CALLBACKS};
+use crate::board::Board;
 use crate::context::Context;
 use crate::error::{BoxError, Cause, Result, ServiceError, Stopped};
 use crate::report::{HostError, Report};
 use crate::service::Service;
 use crate::status::{Outcome, StopReason};
 use crate::stop::StopSource;
-use crate::sync::left;
 use std::time::Duration;
 
 /// A service that is a host of its own: `fill` fills a fresh [`Host`] at each start and restart.
@@ -56,7 +55,7 @@ where
         let mut host = Host::inside(ctx);
         (self.fill)(&mut host)?;
         let board = host.board.clone();
-        let link = ctx.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere(CALLBACKS));
+        let link = ctx.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere());
         let started = host.start();
         drop(link);
         match started {
@@ -91,8 +90,8 @@ where
 impl<F> Group<F> {
     fn close(&mut self, ctx: &Context) -> Result {
         let Some(mut host) = self.host.take() else { return Ok(()) };
-        // When the group is asked to stop meanwhile, the board tells this stop of its deadline.
-        let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |deadline| left(Some(deadline)));
+        // The board tells this stop of the group's deadline, also when the group is asked to stop meanwhile.
+        let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |_| Duration::MAX);
         match host.stop(timeout) {
             Ok(_) => Ok(()),
             Err(error) if is_hung(error.report()) => wait_for_hung(&mut host, &error, ctx),
@@ -162,7 +161,7 @@ impl Host {
             // The old children's board is dropped once the lock is let go: their errors are foreign code.
             drop(ctx.board().update(|inner| {
                 let slot = &mut inner.slots[index];
-                board.stop_by(slot.stop_deadline);
+                board.stop_by(slot.stop_by());
                 slot.children.replace(board.clone())
             }));
         }

@@ -4,7 +4,6 @@ use super::Host;
 use super::plan::{SetupError, plan};
 use super::starting::{Aborted, start_all};
 use super::stopping::stop_all;
-use crate::board::CALLBACKS;
 use crate::error::BoxError;
 use crate::report::{HostError, Report};
 use crate::signal::ctrl_c;
@@ -38,7 +37,7 @@ impl Host {
             Err(Aborted::Stopped) => None,
             Err(Aborted::Setup(setup)) => {
                 let culprit = setup.culprit().cloned().unwrap_or_default();
-                self.board.request_stop(StopReason::Failed(culprit)).run_elsewhere(CALLBACKS);
+                self.board.request_stop(StopReason::Failed(culprit)).run_elsewhere();
                 Some(setup)
             }
         };
@@ -103,7 +102,7 @@ impl Host {
     fn run_for(&mut self, stop: &StopToken, reason: StopReason) -> Result<Report, HostError> {
         let board = self.board.clone();
         // Elsewhere: dropping the link waits for this callback, and must not wait for those of `stopping`.
-        let _link = stop.on_stop(move || board.request_stop(reason).run_elsewhere(CALLBACKS));
+        let _link = stop.on_stop(move || board.request_stop(reason).run_elsewhere());
         match self.start() {
             Ok(()) => {}
             Err(error) => return error.into_interrupted(),
@@ -141,7 +140,7 @@ impl Host {
         });
         match begun {
             Ok(callbacks) => {
-                callbacks.run_elsewhere(CALLBACKS);
+                callbacks.run_elsewhere();
                 true
             }
             Err(reason) => {
@@ -156,6 +155,6 @@ impl Host {
             inner.host = HostState::Stopped;
             inner.stop_for(reason)
         });
-        callbacks.run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere();
     }
 }

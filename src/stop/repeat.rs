@@ -1,6 +1,6 @@
 //! A stop callback that is called again and again, for what may come a moment too early to be heard.
 
-use super::request::log_panic;
+use super::elsewhere::log_panic;
 use super::source::StopSource;
 use super::token::{StopCallback, StopToken};
 use crate::panic::guarded;

@@ -5,7 +5,7 @@ use super::state::{Link, Node, Parents};
 use super::token::StopToken;
 use crate::sync::{Arc, Ordering, deadline};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Asks for a stop that its [tokens](StopToken) see.
 ///
@@ -81,7 +81,8 @@ impl StopSource {
     /// Requests the stop once `delay` has passed, on a thread of the library.
     ///
     /// Called again, it starts anew from now, and `Duration::MAX` takes it back. When the last clone of this source
-    /// is dropped before, nothing happens. Callbacks run on a thread of their own. .NET: `CancelAfter`.
+    /// is dropped before, nothing happens. Callbacks run on a thread of the library's pool for
+    /// callbacks. .NET: `CancelAfter`.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -98,7 +99,15 @@ impl StopSource {
     /// system has no thread to give.
     #[doc(alias = "CancelAfter")]
     pub fn request_stop_after(&self, delay: Duration) {
-        self.node.stop_at(deadline(delay));
+        if !self.node.stop_at(deadline(delay)) {
+            self.node.stop_at(None);
+            panic!("cannot create the thread behind request_stop_after"); // as documented
+        }
+    }
+
+    /// The same, at an instant. If the timer's thread cannot be created, a host that stops keeps the time for it.
+    pub(crate) fn request_stop_at(&self, at: Option<Instant>) {
+        self.node.stop_at(at);
     }
 
     /// Whether a stop was requested. One atomic load.

@@ -208,11 +208,12 @@ impl Node {
         }
     }
 
-    /// Requests the stop at `at`, instead of when it was due before; `None` takes it back.
-    pub(super) fn stop_at(self: &Arc<Self>, at: Option<Instant>) {
+    /// Requests the stop at `at`, instead of when it was due before; `None` takes it back. Returns `false` if the timer has no
+    /// thread.
+    pub(super) fn stop_at(self: &Arc<Self>, at: Option<Instant>) -> bool {
         let due: Weak<dyn Due> = Arc::<Self>::downgrade(self);
         // Relaxed: the timer's lock, held around this, orders it for a requester that disarms.
-        timer::arm(self.key(), due, at, || self.state.fetch_or(TIMED, Ordering::Relaxed) & STOPPED == 0);
+        timer::arm(self.key(), due, at, || self.state.fetch_or(TIMED, Ordering::Relaxed) & STOPPED == 0)
     }
 
     /// The last source is gone.

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "io")]
 use super::bell::Bell;
-use super::request::log_panic;
+use super::elsewhere::log_panic;
 use super::slab::NONE;
 use super::state::Node;
 use crate::error::{RecvError, Stopped};
