@@ -227,10 +227,13 @@ impl<'h> Stopping<'h> {
             self.last_resort.note(place, limit);
             return limit;
         }
+        let own = now.checked_add(own);
+        if self.is_inner {
+            // The deadline of a group has the margin of its parent.
+            return own.into_iter().chain(self.deadline).min();
+        }
         let left = left(self.deadline);
-        // The deadline of a group has the margin of its parent.
-        let margin = if self.is_inner { Duration::ZERO } else { margin(left) };
-        now.checked_add(own.min(left - margin))
+        own.into_iter().chain(now.checked_add(left - margin(left))).min()
     }
 
     /// Asks those that nobody came after.
