@@ -37,12 +37,13 @@ fn main() {
 type Add = fn(&mut Host, usize, &Receiver<()>);
 
 const SECOND: Duration = Duration::from_secs(1);
-const SCENARIOS: [(&str, Duration, Add); 5] = [
+const SCENARIOS: [(&str, Duration, Add); 6] = [
     ("do not hear", SECOND, unresponsive),
     ("do not hear, each after the one before", SECOND, chain),
     ("do not hear, with an `on_stop` guard each", SECOND, guarded),
     ("do not hear, with an `on_stop` callback each that blocks", SECOND, blocking),
     ("are blocked on sockets, with `disconnect_when_hung`", Duration::from_secs(5), sockets),
+    ("are blocked on sockets, in a short stop", Duration::from_millis(400), sockets),
 ];
 
 fn measured(name: String, services: usize, timeout: Duration, add: Add) -> [String; 6] {
@@ -64,7 +65,8 @@ fn measured(name: String, services: usize, timeout: Duration, add: Add) -> [Stri
     let asked = heard.recv_timeout(LIMIT).unwrap() - began;
     let (early, late) = (timeout.saturating_sub(asked), took.saturating_sub(timeout));
     drop((stopped, release));
-    host.stop(LIMIT).unwrap();
+    // Who is blocked on a socket is disconnected near the end of a stop, and there may be many.
+    while host.stop(10 * SECOND).is_err() {}
     let met = !early.is_zero() && late <= OVERRUN;
     let [early, late, timeout] = [early, late, timeout].map(|time| duration(time.as_nanos() as f64));
     [name, timeout, early, late, thousands(hung), verdict(Some(met))]

@@ -155,7 +155,8 @@ impl Context {
 
     /// Calls `f` once when this service is asked to stop, unless the guard is dropped before.
     ///
-    /// A host runs it on a thread of its own: one that blocks holds up no other service, and is named in the report.
+    /// A host runs it on a pool of threads that all hosts of the process share: one thread at first, more when a callback has
+    /// waited for 10 ms, 512 at most. A callback that blocks delays no other service, and is named in the report.
     /// See [`StopToken::on_stop`].
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
         self.token.on_stop(f)
@@ -183,9 +184,9 @@ impl Context {
 
     /// By when this service should have ended. `None` until it is asked to, and where there is no deadline.
     ///
-    /// That is its own `stop_timeout` after it was asked, or 5 % (at least 20 ms) of the time that was left then
-    /// before the host stops waiting, whichever comes first; of one that may be disconnected, when it is. .NET: the token
-    /// that `StopAsync` is given.
+    /// That is its own `stop_timeout` after it was asked, or 5 % of the time that was left then before the host stops waiting
+    /// (at least 20 ms, at most a quarter), whichever comes first. Everything in a group has the group's deadline. A service
+    /// that may be disconnected should have ended when it is. .NET: the token that `StopAsync` is given.
     pub fn stop_deadline(&self) -> Option<Instant> {
         let index = self.seat.index?;
         self.board().read(|inner| inner.slots[index].stop_deadline)

@@ -69,4 +69,6 @@ mod models {
     pub(crate) mod explore;
     #[cfg(feature = "shuttle")]
     mod host;
+    #[cfg(feature = "shuttle")]
+    mod pool;
 }

@@ -12,6 +12,16 @@ const HURRY_EACH: Duration = Duration::from_micros(20);
 /// A service is told to be done a little before the host gives up on it: 5 % of the time left, at least this, at most a quarter.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// A stop that finds itself so long after its end was frozen meanwhile, together with its services: by SIGSTOP, a debugger, or
+/// a machine that was suspended.
+pub(super) const FROZEN: Duration = Duration::from_millis(100);
+
+/// Then its services have so long to do what they could not while they were frozen.
+pub(super) const LAST_MOMENT: Duration = Duration::from_millis(250);
+
+/// A group waits so much longer than the outermost host, whose affair it is to name who is left.
+pub(super) const LATER: Duration = Duration::from_millis(100);
+
 /// How long before the deadline of a stop of `total` all `unasked` services receive their request: a quarter of it at most.
 pub(super) fn lead(unasked: usize, total: Duration) -> Duration {
     let each = HURRY_EACH.saturating_mul(u32::try_from(unasked).unwrap_or(u32::MAX));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const BEFORE: Duration = Duration::from_millis(100);
 
 /// So much earlier for each service that may be disconnected: looking at its threads and their sockets takes about as long.
-const EACH: Duration = Duration::from_micros(200);
+const EACH: Duration = Duration::from_micros(400);
 
 /// For so long at a time services are disconnected. Between two such slices the stop goes on: others receive their request,
 /// and those that end let go of what they depend on.

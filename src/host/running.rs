@@ -17,6 +17,10 @@ impl Host {
     /// If one fails or takes too long, nothing more starts, and those that run are stopped in reverse, within the
     /// host's `stop_timeout`.
     ///
+    /// After it has returned `Ok`, a request or a failure stops nothing by itself: the services run until the owner of the host
+    /// calls [`stop`](Self::stop) or drops it. [`wait`](Self::wait) tells when to. For an owner that must not block, see
+    /// [`HostHandle::request_stop`](crate::HostHandle::request_stop).
+    ///
     /// # Errors
     ///
     /// What went wrong, the root cause first. [`HostError::failures`] is empty when it was the set-up (bad names, no
@@ -45,7 +49,7 @@ impl Host {
         Err(self.error(setup.map(BoxError::from)))
     }
 
-    /// Waits until the host is to stop, and says why. It stops nothing itself.
+    /// Waits until the host is to stop, and says why. It stops nothing itself: call [`stop`](Self::stop) then.
     ///
     /// That is when a stop is requested, a service has failed for good, one with
     /// [`on_completion(StopHost)`](crate::OnCompletion::StopHost) has completed, or all have completed. Returns at once when
@@ -61,6 +65,11 @@ impl Host {
     /// A service is asked when those that came after it have ended, or have used up their share of the time: everyone
     /// is asked before the deadline, and waited for until it. What is left then is named in the result, stays on the
     /// books, and is waited for again by another `stop`. Without a start it does nothing, well.
+    ///
+    /// It returns within `timeout` and 100 ms, however many services are left. What the threads are blocked in is read for as
+    /// many as there is time for; of the others the report has no `blocked_in`. Log lines are written by the calling thread:
+    /// a slow logger comes on top. If the whole process was frozen beyond the deadline, by SIGSTOP or a suspended machine,
+    /// services have another 250 ms.
     ///
     /// A service that calls this on its own host, or drops it, waits for itself and is hung until the call comes back:
     /// [`HostHandle::request_stop`](crate::HostHandle::request_stop) is what it wants.

@@ -9,7 +9,7 @@
 
 use super::Host;
 use super::asking::{Waiting, ask};
-use super::budget::{lead, margin};
+use super::budget::{FROZEN, LAST_MOMENT, LATER, lead, margin};
 use super::inspection::Inspection;
 use super::last_resort::LastResort;
 use super::overtaking::Overtaking;
@@ -29,16 +29,6 @@ use std::time::{Duration, Instant};
 /// How long threads that have ended may take to be joined beyond the deadline. They need microseconds; a thread-local
 /// destructor may need forever.
 const JOINING: Duration = Duration::from_millis(60);
-
-/// A stop that finds itself so long after its end was frozen meanwhile, together with its services: by SIGSTOP, a debugger, or
-/// a machine that was suspended.
-const FROZEN: Duration = Duration::from_millis(100);
-
-/// Then its services have so long to do what they could not while they were frozen.
-const LAST_MOMENT: Duration = Duration::from_millis(250);
-
-/// A group waits so much longer than the outermost host, whose affair it is to name who is left.
-const LATER: Duration = Duration::from_millis(100);
 
 /// Stops every service that was started, within `timeout`. Who is alive then is hung, by the board.
 ///
@@ -146,7 +136,10 @@ impl<'h> Stopping<'h> {
             self.expire_holds();
             self.hurry();
             self.reapers.look();
-            self.inspection.step(self.board, self.end);
+            if self.unasked == 0 {
+                self.inspection.step(self.board, self.end);
+            }
+            self.grant_a_last_moment(); // again: what is above may have been frozen
             if left(self.end).is_zero() {
                 break;
             }
@@ -203,14 +196,12 @@ impl<'h> Stopping<'h> {
             return;
         }
         self.thawed = true;
-        if self.is_inner {
-            // Whether it was frozen is for the outermost host to say.
-            self.end = deadline(LAST_MOMENT + LATER);
-            return;
+        // Of a group, whether it was frozen is for the outermost host to say.
+        self.end = deadline(if self.is_inner { LAST_MOMENT + LATER } else { LAST_MOMENT });
+        if !self.is_inner {
+            self.deadline = self.end;
+            self.retime();
         }
-        self.end = deadline(LAST_MOMENT);
-        self.deadline = self.end;
-        self.retime();
     }
 
     /// Until when the outermost host waits.
@@ -344,7 +335,8 @@ impl<'h> Stopping<'h> {
             self.deadline.filter(|_| self.unasked > 0).and_then(|at| at.checked_sub(lead(self.unasked, self.total)));
         // Where the operating system has no thread to give, this one keeps the time for others meanwhile.
         let for_others = [timer::tend(), elsewhere::tend()];
-        let own = [self.holds.first().map(|hold| hold.0), hurry, self.last_resort.next(), self.inspection.next()];
+        let inspection = self.inspection.next().filter(|_| self.unasked == 0);
+        let own = [self.holds.first().map(|hold| hold.0), hurry, self.last_resort.next(), inspection];
         let look = [self.end, self.reminder.next(), self.reapers.next_look()];
         let until = own.into_iter().chain(look).chain(for_others).flatten().min();
         self.board.wait_for(until, |inner| {

@@ -72,10 +72,10 @@ impl StopToken {
 }
 
 /// Calls it here, as any other stop callback, since there is no thread to call it again: late or lost is worse than once.
-fn call_once(mut f: impl FnMut(), error: &io::Error) {
+fn call_once(f: impl FnMut(), error: &io::Error) {
     let text = format_args!("a repeated stop callback is called once: cannot create a thread to repeat it: {error}");
     line::log(Level::Warn, "hosted::service", text);
-    if let Err(text) = guarded(move || f()) {
+    if let Err(text) = guarded(f) {
         log_panic(&text);
     }
 }
