@@ -161,7 +161,8 @@ impl Context {
 
     /// Calls `f` once when this service is asked to stop, unless the guard is dropped before.
     ///
-    /// A host runs it on a thread of its own: one that blocks holds up no other service, and is named in the report.
+    /// A host runs it on a pool of threads that all hosts of the process share: one thread at first, more when a callback has
+    /// waited for 10 ms, 512 at most. A callback that blocks delays no other service, and is named in the report.
     /// See [`StopToken::on_stop`].
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
         self.token.on_stop(f)
@@ -222,8 +223,9 @@ impl Context {
     /// Returns the time by which this service should have ended. `None` before the stop request, and if there is no
     /// deadline.
     ///
-    /// It is the service's own `stop_timeout` after the stop request, or 5 % (at least 20 ms) of the time that was left
-    /// then before the host stops waiting, whichever comes first. For a service with `disconnect_when_hung` it is the time
+    /// It is the service's own `stop_timeout` after the stop request, or 5 % (at least 20 ms, at most a quarter) of the
+    /// time that was left then before the host stops waiting, whichever comes first. Everything in a group has the group's
+    /// deadline. For a service with `disconnect_when_hung` it is the time
     /// of the forced disconnect. It can move closer, if a stop with less time begins: read it again after each wait.
     ///
     /// The [`Context`] of a queue's job is stopped before this deadline: a tenth of the time that was left, at least

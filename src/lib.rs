@@ -28,7 +28,9 @@
 //! println!("{report}");
 //! ```
 //!
-//! [`Host::run`] is start, wait and stop in one, until ctrl-c or SIGTERM.
+//! [`Host::run`] is start, wait and stop in one, until ctrl-c or SIGTERM. After [`Host::start`] alone, a request or a
+//! failure stops no service until the owner of the host calls `stop`; [`Host::wait`] tells when to. An owner that must not
+//! block, such as a GUI, moves the host to a thread that waits and stops: see [`HostHandle::request_stop`].
 //!
 //! # 2. Services start in order and stop in reverse
 //!

@@ -5,7 +5,7 @@
 //! process exits by a second signal, one log line names the services that are left.
 
 use crate::line;
-use crate::stop::{StopSource, StopToken};
+use crate::stop::{Callbacks, StopSource, StopToken};
 use crate::sync::{Arc, Mutex, thread};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use log::Level;
@@ -104,9 +104,9 @@ fn install() -> io::Result<()> {
         for sources in signalled {
             thread::sleep(SETTLING);
             UNTOLD.lock().settling = false;
-            for callbacks in sources.iter().filter_map(StopSource::signal) {
-                callbacks.run_elsewhere("hosted-signals-callbacks");
-            }
+            // Every token first: if no thread can be created, callbacks run here, and one may block.
+            let callbacks: Vec<Callbacks> = sources.iter().filter_map(StopSource::signal).collect();
+            callbacks.into_iter().for_each(Callbacks::run_elsewhere);
         }
     })?;
     let reserve = Reserve::new()?;

@@ -1,6 +1,6 @@
 //! The library's own sources on a model checker's locks, atomics, threads and time, and the models that run them.
 //!
-//! Only `sync`, the token's timer, and `signal`, which is not modelled, are other files than the library's. See `run` for the commands.
+//! Only `sync`, the token's timer, the one pool of callback threads, and `signal`, which is not modelled, are other files than the library's. See `run` for the commands.
 #![forbid(unsafe_code)]
 #![cfg(any(feature = "loom", feature = "shuttle"))]
 #![allow(dead_code, unused_imports, reason = "a model uses a part of the library")]
@@ -69,4 +69,6 @@ mod models {
     pub(crate) mod explore;
     #[cfg(feature = "shuttle")]
     mod host;
+    #[cfg(feature = "shuttle")]
+    mod pool;
 }

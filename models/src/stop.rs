@@ -1,8 +1,11 @@
-//! The library's `stop/mod.rs` once more, with the timer stood in for and the models beside the files they look into.
+//! The library's `stop/mod.rs` once more, with the timer and the pool of callback threads stood in for, and the models beside the files they look into.
 
+#[path = "../../src/stop/pool.rs"]
+pub(crate) mod pool;
+pub(crate) mod elsewhere;
 #[path = "../../src/stop/slab.rs"]
 mod slab;
-mod timer;
+pub(crate) mod timer;
 #[path = "../../src/stop/state.rs"]
 mod state;
 #[path = "../../src/stop/request.rs"]

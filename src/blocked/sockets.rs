@@ -37,6 +37,11 @@ impl Sockets {
         Sockets(sockets)
     }
 
+    /// Empty tables.
+    pub(super) fn none() -> Self {
+        Sockets(HashMap::new())
+    }
+
     pub(super) fn get(&self, number: u64) -> Option<&str> {
         self.0.get(&number).map(String::as_str)
     }

@@ -46,6 +46,11 @@ impl View {
         self.sockets = OnceCell::new();
     }
 
+    /// Reads no tables in this round: a socket whose name is not known yet is `socket`.
+    pub(crate) fn without_tables(&self) {
+        _ = self.sockets.set(Sockets::none()); // unless they have been read
+    }
+
     pub(super) fn read(&self, file: &str) -> Option<String> {
         fs::read(self.root.join(file)).ok().map(text)
     }

@@ -2,13 +2,10 @@
 
 #[cfg(all(feature = "io", target_os = "linux"))]
 use super::Board;
-use crate::line;
-use crate::panic::guarded;
 use crate::stop::StopSource;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::stop::StopToken;
 use crate::sync::left;
-use log::Level;
 use std::time::{Duration, Instant};
 
 /// How long before the deadline a queue's job is told that its time is up: a tenth of the time that is left, at least
@@ -16,15 +13,12 @@ use std::time::{Duration, Instant};
 /// finish (a goodbye to a peer, the grace of a child process) would have no time at all.
 const LEAST_LEAD: Duration = Duration::from_millis(100);
 
-/// Stops `time_up` a lead before `deadline`. If no thread can be created for that, it is not stopped at all: a stop must
-/// not fail because of that.
+/// Stops `time_up` a lead before `deadline`.
 pub(crate) fn arm(time_up: &StopSource, deadline: Option<Instant>) {
     let left = left(deadline);
     // Without a deadline `left` is `Duration::MAX`, and nine tenths of that are forever, too.
     let lead = (left / 10).max(LEAST_LEAD).min(left / 2);
-    if let Err(text) = guarded(|| time_up.request_stop_after(left - lead)) {
-        line::log(Level::Error, "hosted::queue", format_args!("no job will be told that its time is up: {text}"));
-    }
+    time_up.request_stop_at(crate::sync::deadline(left - lead));
 }
 
 #[cfg(all(feature = "io", target_os = "linux"))]

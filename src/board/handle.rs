@@ -58,6 +58,29 @@ impl HostHandle {
 
     /// Asks the host to stop. It does not wait for that.
     ///
+    /// After [`Host::start`](crate::Host::start) the request stops no service by itself: it makes
+    /// [`stopping`](Self::stopping) stopped and [`Host::wait`](crate::Host::wait) return. The services stop when the owner of
+    /// the host calls [`Host::stop`](crate::Host::stop), or drops the host. [`Host::run`](crate::Host::run) does that at once.
+    /// An owner that must not block, such as a GUI, moves the host to a thread that waits and stops:
+    ///
+    /// ```
+    /// use hosted::{Host, worker};
+    /// use std::time::Duration;
+    ///
+    /// let mut host = Host::new();
+    /// host.add("poller", worker(|ctx| { ctx.wait(); Ok(()) }));
+    /// host.start().unwrap();
+    /// let handle = host.handle();
+    /// let stopper = std::thread::spawn(move || {
+    ///     host.wait(); // for a request or a failure
+    ///     host.stop(Duration::from_secs(10))
+    /// });
+    /// // … the event loop; when its window closes:
+    /// handle.request_stop();
+    /// let report = stopper.join().unwrap().unwrap();
+    /// # assert!(matches!(report.services[0].outcome, hosted::Outcome::Stopped));
+    /// ```
+    ///
     /// Before the start, it stops the coming run. Asked of a [group](crate::group)'s own host by a child, it asks
     /// the host that the group is in.
     #[doc(alias("StopApplication", "StopAsync"))]

@@ -2,7 +2,7 @@
 
 use super::deadline::arm;
 use super::{Board, Inner, Policy, Remains, StartLimit};
-use crate::blocked::{Thread, View};
+use crate::blocked::Thread;
 use crate::error::{Cause, Phase, ServiceError, chain, discard};
 use crate::event::EventKind;
 use crate::status::{HostState, HungService, State, StopReason};
@@ -10,8 +10,8 @@ use crate::stop::Callbacks;
 use crate::sync::{Arc, now, since};
 use std::time::{Duration, Instant};
 
-/// The name of the thread that runs the callbacks of a host's `stopping` token, where the host itself is the cause.
-pub(crate) const CALLBACKS: &str = "hosted-callbacks";
+/// Two looks at a hung service that are closer together than this are of the same stop.
+const SAME_STOP: Duration = Duration::from_secs(1);
 
 impl Board {
     /// The service's thread is about to be made. Gives its name; `None` where nothing more is to start.
@@ -79,7 +79,7 @@ impl Board {
         };
         let (in_time, callbacks, retired, failed_before) = self.update(ready);
         discard(failed_before);
-        callbacks.run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere();
         retired.run_and_log();
         in_time
     }
@@ -123,13 +123,13 @@ impl Board {
             let callbacks = error.as_ref().map(|error| inner.fail(index, error)).unwrap_or_default();
             (callbacks, error)
         });
-        callbacks.run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere();
         discard(error);
     }
 
     /// The service has failed for good.
     pub(crate) fn failed(&self, index: usize, error: &ServiceError) {
-        self.update(|inner| inner.fail(index, error)).run_elsewhere(CALLBACKS);
+        self.update(|inner| inner.fail(index, error)).run_elsewhere();
     }
 
     /// An error that is no reason to end.
@@ -179,7 +179,7 @@ impl Board {
                 if stops_host { inner.stop_for(StopReason::Completed(name)) } else { inner.check_all_completed() };
             settled.or(ended)
         };
-        self.update(end).run_elsewhere(CALLBACKS);
+        self.update(end).run_elsewhere();
     }
 
     /// The service's thread has been joined.
@@ -201,14 +201,15 @@ impl Board {
         });
     }
 
-    /// The service is asked to stop, and should have ended by `deadline`. The callbacks are those of its retirement.
+    /// The service is asked to stop, should have ended by `deadline`, and is waited for until `end`. The callbacks are those
+    /// of its retirement.
     #[must_use = "the callbacks run only when told to"]
-    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>) -> Callbacks {
+    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>, end: Option<Instant>) -> Callbacks {
         let (time_up, moved, retired) = self.update(|inner| {
             let slot = &mut inner.slots[index];
-            slot.stop_deadline = deadline;
+            (slot.stop_deadline, slot.stop_end) = (deadline, end);
             if let Some(children) = &slot.children {
-                children.stop_by(deadline);
+                children.stop_by(slot.stop_by());
             }
             // It is not retired while it waits for a restart: it may have a last life, which says so itself.
             let is_last_life = slot.asked.is_none() && !slot.restarting;
@@ -234,7 +235,7 @@ impl Board {
             let callbacks = inner.fail_if_late(index);
             (inner.slots[index].late, callbacks)
         });
-        callbacks.run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere();
         late
     }
 
@@ -251,25 +252,33 @@ impl Board {
         });
     }
 
-    /// Whoever has not ended, in groups too, did not end in time.
-    pub(crate) fn hang_those_left(&self, view: &View) {
-        let left: Vec<(usize, Remains, Option<Arc<Board>>)> = self.read(|inner| {
-            let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
-            alive.map(|(index, slot)| (index, slot.remains(), slot.children.clone())).collect()
-        });
-        for (index, remains, children) in left {
-            // The group would say so itself, but it may not have come to it yet.
-            children.iter().for_each(|children| children.hang_those_left(view));
-            self.hung(index, remains.inspect(view));
+    /// What has not ended, in groups too: the services of a group before the group. Without recursion.
+    pub(crate) fn remaining(self: &Arc<Self>) -> Vec<(Arc<Board>, usize, Remains)> {
+        let mut boards = vec![self.clone()];
+        let mut rows = Vec::new();
+        let mut place = 0;
+        while let Some(board) = boards.get(place).cloned() {
+            place += 1;
+            board.read(|inner| {
+                let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
+                boards.extend(alive.clone().filter_map(|(_, slot)| slot.children.clone()));
+                rows.push(alive.map(|(index, slot)| (board.clone(), index, slot.remains())).collect::<Vec<_>>());
+            });
         }
+        rows.into_iter().rev().flatten().collect()
     }
 
     /// The service did not end in time.
-    pub(crate) fn hung(&self, index: usize, hung: HungService) {
+    pub(crate) fn hung(&self, index: usize, mut hung: HungService) {
         self.update(|inner| {
             let slot = &mut inner.slots[index];
             if slot.gone() {
                 return; // it has ended while it was looked at
+            }
+            // A group's own stop ends at the same moment as that of its host, and only one of the two may have looked.
+            let known = slot.hung.as_ref().filter(|known| known.phase == hung.phase && hung.blocked_in.is_none());
+            if let Some(known) = known.filter(|known| hung.waited < known.waited + SAME_STOP) {
+                hung.blocked_in = known.blocked_in.clone();
             }
             let known = slot.hung.replace(hung.clone()).is_some();
             slot.put(State::Hung);

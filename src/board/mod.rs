@@ -16,7 +16,6 @@ mod disconnect;
 
 pub(crate) use deadline::arm;
 pub use handle::HostHandle;
-pub(crate) use life::CALLBACKS;
 pub(crate) use slot::{CallbackThread, Policy, Remains, Retired, Slot, StartLimit};
 
 use crate::blocked::{Waits, waiting};
@@ -41,6 +40,16 @@ pub(crate) struct Board {
     pub(crate) bus: Arc<Bus>,
     /// Held while a group gets another registry. One for a host and all the groups in it; locked before any registry.
     tree: Arc<Mutex<()>>,
+}
+
+/// What a group is given when it is asked to stop, and passes on to the groups in it as it is: however deep they are nested,
+/// the margin between the two is taken once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StopBy {
+    /// By when it, and everything in it, should have ended.
+    pub(crate) deadline: Instant,
+    /// Until when the outermost host waits. `None`: as long as it takes.
+    pub(crate) end: Option<Instant>,
 }
 
 pub(crate) struct Inner {
@@ -71,8 +80,8 @@ pub(crate) struct Inner {
     pub(crate) unjoined: usize,
     /// How many threads have been joined.
     pub(crate) joined: usize,
-    /// A stop under way is to be over by then, whatever it was given: a group's, when its host stops.
-    pub(crate) stop_by: Option<Instant>,
+    /// What a stop under way has, whatever it was given: a group's, when its host stops.
+    pub(crate) stop_by: Option<StopBy>,
     pub(crate) stop_began: Option<Instant>,
     pub(crate) stop_ended: Option<Instant>,
     stopping: StopSource,
@@ -168,10 +177,10 @@ impl Board {
         self.update(|inner| inner.stop_for(reason))
     }
 
-    /// A stop of this host is to be over by `at`, whatever it was given.
-    pub(crate) fn stop_by(&self, at: Option<Instant>) {
+    /// A stop of this host has no more time than `by`, whatever it was given.
+    pub(crate) fn stop_by(&self, by: Option<StopBy>) {
         self.update(|inner| {
-            inner.stop_by = at;
+            inner.stop_by = by;
             inner.ring = true;
         });
     }

@@ -1,6 +1,6 @@
 //! What the board knows of one service.
 
-use super::Board;
+use super::{Board, StopBy};
 #[cfg(feature = "disconnect")]
 use crate::blocked::Connection;
 use crate::blocked::{Thread, View, clause};
@@ -50,7 +50,9 @@ pub(crate) struct Slot {
     pub(crate) asked: Option<Instant>,
     /// By when it should have ended.
     pub(crate) stop_deadline: Option<Instant>,
-    /// Stopped a lead before then, for the jobs of a queue.
+    /// Until when the stop waits for it: the same for everyone in the outermost host.
+    pub(crate) stop_end: Option<Instant>,
+    /// Stopped a lead before the deadline, for the jobs of a queue.
     pub(crate) time_up: Option<StopSource>,
     /// Stopped when the deadline is set or moves, if somebody waits until then.
     pub(crate) deadline_moved: Option<StopSource>,
@@ -141,6 +143,7 @@ impl Slot {
             late: false,
             asked: None,
             stop_deadline: None,
+            stop_end: None,
             time_up: None,
             deadline_moved: None,
             overtaken: false,
@@ -191,6 +194,16 @@ impl Slot {
     pub(crate) fn count_error(&mut self, text: String) {
         self.errors += 1;
         self.last_error = Some(text);
+    }
+
+    /// What a group in this slot has for its stop, once it is asked.
+    pub(crate) fn stop_by(&self) -> Option<StopBy> {
+        Some(StopBy { deadline: self.stop_deadline?, end: self.stop_end })
+    }
+
+    /// It was never started, or has nothing more to do.
+    pub(crate) fn is_over(&self) -> bool {
+        self.launched.is_none() || self.ended.is_some()
     }
 
     /// Nothing of it is left: no thread, no callback.
@@ -264,7 +277,7 @@ impl Slot {
 /// What is left of a service that should have ended.
 pub(crate) struct Remains {
     name: Arc<str>,
-    phase: Phase,
+    pub(crate) phase: Phase,
     thread: Option<Thread>,
     /// Of a callback: the service's own thread, if that is alive too.
     service_thread: Option<Thread>,
@@ -289,7 +302,8 @@ impl Remains {
         Ok(connection.map(|(connection, blocked_in)| (connection, self.seen(Some(blocked_in)))))
     }
 
-    fn seen(&self, blocked_in: Option<String>) -> HungService {
+    /// The same with what a look found before, without another look.
+    pub(crate) fn seen(&self, blocked_in: Option<String>) -> HungService {
         let is_callback = self.phase == Phase::Callback;
         let name = if is_callback { line::on_stop(&self.name) } else { Plain(&self.name).to_string() };
         let thread = match &self.thread {

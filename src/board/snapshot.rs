@@ -26,7 +26,7 @@ impl Board {
     pub(crate) fn adopt(&self, index: usize, children: Arc<Board>) -> Option<Arc<Board>> {
         let _unchanging = self.tree.lock();
         self.update(|inner| {
-            children.stop_by(inner.slots[index].stop_deadline);
+            children.stop_by(inner.slots[index].stop_by());
             inner.groups.insert(index);
             inner.slots[index].children.replace(children)
         })

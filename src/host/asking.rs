@@ -1,46 +1,59 @@
-//! Asking one service to stop. Its waiters are woken here and now; its callbacks may do anything, so they run elsewhere.
+//! Requesting the stop of one service. Its waiters are woken here and now; its callbacks may do anything, so they run on a
+//! pool of threads, and are scheduled once everybody has been flagged.
 
 use super::plan::Entry;
-use crate::blocked::{Thread, tidy_thread_name};
+use crate::blocked::Thread;
 use crate::board::{Board, CallbackThread};
 use crate::error::{Cause, Phase, ServiceError};
 use crate::line;
-use crate::stop::Callbacks;
-use crate::sync::{Arc, now, thread};
+use crate::stop::{Callbacks, elsewhere};
+use crate::sync::{Arc, now};
 use std::time::Instant;
 
-/// Asks `entry`, the row `index` of `board`, which should have ended by `deadline`.
-pub(super) fn ask(board: &Arc<Board>, index: usize, entry: &Entry, deadline: Option<Instant>) {
-    let retired = board.asked(index, deadline);
-    let callbacks = retired.and(entry.source.signal().unwrap_or_default());
-    if !callbacks.is_empty() {
-        call_back(board, index, callbacks);
-    }
+/// The callbacks of a service whose stop has been requested. The board counts them already.
+#[must_use = "the callbacks run only when they are scheduled"]
+pub(super) struct Waiting {
+    board: Arc<Board>,
+    index: usize,
+    service: Arc<str>,
+    callbacks: Callbacks,
 }
 
-/// Runs the callbacks on a thread that the board knows, so that one which blocks is named.
-fn call_back(board: &Arc<Board>, index: usize, callbacks: Callbacks) {
-    let name = board.update(|inner| {
+/// Requests the stop of `entry`, the row `index` of `board`, which should have ended by `deadline`, and is waited for until
+/// `end`.
+pub(super) fn ask(
+    board: &Arc<Board>,
+    index: usize,
+    entry: &Entry,
+    deadline: Option<Instant>,
+    end: Option<Instant>,
+) -> Option<Waiting> {
+    let retired = board.asked(index, deadline, end);
+    let callbacks = Some(retired.and(entry.source.signal().unwrap_or_default())).filter(|callbacks| !callbacks.is_empty())?;
+    let service = board.update(|inner| {
         inner.outstanding += 1;
         let slot = &mut inner.slots[index];
         slot.callbacks = Some(CallbackThread { thread: None, since: now() });
         slot.name.clone()
     });
-    let (theirs, at) = (callbacks.clone(), board.clone());
-    let service = name.clone();
-    let run = move || {
-        tidy_thread_name(&line::on_stop(&service));
-        at.calling_back(index, Thread::this());
-        run(&at, index, &service, theirs);
-    };
-    if thread::Builder::new().name(line::on_stop(&name)).spawn(run).is_err() {
-        // No thread is to be had: what blocks here blocks the stop, which is better than not to call at all.
-        self::run(board, index, &name, callbacks);
-    }
+    Some(Waiting { board: board.clone(), index, service, callbacks })
 }
 
-fn run(board: &Board, index: usize, service: &Arc<str>, callbacks: Callbacks) {
-    let error = |text| ServiceError::new(service.clone(), Phase::Callback, Cause::Panicked(text));
-    callbacks.run(|text| board.failed(index, &error(text)));
-    board.called_back(index);
+impl Waiting {
+    /// Runs them on a thread that the board knows meanwhile, so that a callback that blocks is named. If no thread can be
+    /// created, they run here: a callback that blocks then blocks the stop, which is better than not to call it at all.
+    pub(super) fn schedule(self) {
+        elsewhere::run(Box::new(|| self.run()));
+    }
+
+    fn run(self) {
+        let Waiting { board, index, service, callbacks } = self;
+        let name = line::on_stop(&service);
+        elsewhere::named(&name, || {
+            board.calling_back(index, Thread::this());
+            let error = |text| ServiceError::new(service.clone(), Phase::Callback, Cause::Panicked(text));
+            callbacks.run(|text| board.failed(index, &error(text)));
+            board.called_back(index);
+        });
+    }
 }

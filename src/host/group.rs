@@ -2,14 +2,13 @@
 
 use super::Host;
 use crate::blocked::View;
-use crate::board::{Board, CALLBACKS};
+use crate::board::Board;
 use crate::context::Context;
 use crate::error::{BoxError, Cause, Result, ServiceError, Stopped};
 use crate::report::{HostError, Report};
 use crate::service::Service;
 use crate::status::{Outcome, StopReason};
 use crate::stop::StopSource;
-use crate::sync::left;
 use std::time::Duration;
 
 /// A service that is a host of its own: `fill` fills a fresh [`Host`] at each start and restart.
@@ -58,7 +57,7 @@ where
         let board = host.board.clone();
         // In a life that is there to finish what the group holds, the stop was requested before: its deadline ends the start.
         let stop = if ctx.is_finishing() { ctx.time_up().token() } else { ctx.stop_token().clone() };
-        let link = stop.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere(CALLBACKS));
+        let link = stop.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere());
         let started = host.start();
         drop(link);
         match started {
@@ -97,8 +96,8 @@ where
 impl<F> Group<F> {
     fn close(&mut self, ctx: &Context) -> Result {
         let Some(mut host) = self.host.take() else { return Ok(()) };
-        // When the group is asked to stop meanwhile, the board tells this stop of its deadline.
-        let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |deadline| left(Some(deadline)));
+        // The board tells this stop of the group's deadline, also when the group is asked to stop meanwhile.
+        let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |_| Duration::MAX);
         match host.stop(timeout) {
             Ok(_) => Ok(()),
             Err(error) if is_hung(error.report()) => wait_for_hung(&mut host, &error, ctx),

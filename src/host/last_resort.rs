@@ -1,6 +1,5 @@
 //! When, in a stop, services that hang on a socket are disconnected from it: those that say so.
 
-#[cfg(feature = "disconnect")]
 use super::plan::Entry;
 use crate::sync::left;
 use std::collections::BTreeSet;
@@ -10,6 +9,14 @@ use std::time::{Duration, Instant};
 /// left, at least this, but at most half of it. An error has to make its way up, and a service to close.
 const BEFORE: Duration = Duration::from_millis(100);
 
+/// So much earlier for each service that may be disconnected: looking at its threads and their sockets takes about as long.
+const EACH: Duration = Duration::from_micros(400);
+
+/// For so long at a time services are disconnected. Between two such slices the stop goes on: others receive their request,
+/// and those that end let go of what they depend on.
+#[cfg(feature = "disconnect")]
+const SLICE: Duration = Duration::from_millis(3);
+
 pub(super) struct LastResort {
     /// When everyone's time is up, also of those who have more of their own.
     of_all: Option<Instant>,
@@ -18,10 +25,13 @@ pub(super) struct LastResort {
 }
 
 impl LastResort {
-    pub(super) fn new(deadline: Option<Instant>) -> Self {
+    /// Of a stop of these services by `deadline`.
+    pub(super) fn new(deadline: Option<Instant>, entries: &[Entry]) -> Self {
+        let services = entries.iter().filter(|entry| entry.options.disconnects).count();
+        let each = EACH.saturating_mul(u32::try_from(services).unwrap_or(u32::MAX));
         let of_all = deadline.and_then(|deadline| {
             let left = left(Some(deadline));
-            deadline.checked_sub(BEFORE.max(left / 10).min(left / 2))
+            deadline.checked_sub(BEFORE.saturating_add(each).max(left / 10).min(left / 2))
         });
         LastResort { of_all, due: BTreeSet::new() }
     }
@@ -52,14 +62,22 @@ impl LastResort {
             return;
         }
         let later = self.due.split_off(&(now, usize::MAX));
-        let due: Vec<usize> = std::mem::replace(&mut self.due, later).into_iter().map(|(_, place)| place).collect();
-        // Each takes part of a millisecond: not of so many that the host would be late itself.
-        let can = board.disconnect(due.iter().copied().take_while(|_| !left(deadline).is_zero()));
+        let mut due = std::mem::replace(&mut self.due, later);
+        let (slice, mut looked_at) = (crate::sync::deadline(SLICE).into_iter().chain(deadline).min(), Vec::new());
+        let mut can = true;
+        while let Some((_, place)) = due.pop_first() {
+            can = board.disconnect(std::iter::once(place));
+            looked_at.push(place);
+            if !can || left(slice).is_zero() {
+                break;
+            }
+        }
+        self.due.append(&mut due); // still due: the others come in the next slices
         if !can || left(deadline) <= SHORTEST {
             return self.due.clear();
         }
         let alive = |place: &usize| board.read(|inner| !inner.slots[*place].gone());
-        for place in due.into_iter().filter(alive) {
+        for place in looked_at.into_iter().filter(alive) {
             let own = entries[place].options.stop_timeout.unwrap_or(Duration::MAX).max(SHORTEST);
             self.note(place, crate::sync::deadline(own.min(left(deadline) / 2)));
         }

@@ -5,7 +5,6 @@ use super::plan::{SetupError, plan};
 use super::starting::{Aborted, start_all, who};
 use super::stopping::stop_all;
 use crate::blocked::View;
-use crate::board::CALLBACKS;
 use crate::error::BoxError;
 use crate::report::{HostError, Report};
 use crate::signal::{ctrl_c, watch};
@@ -19,6 +18,10 @@ impl Host {
     ///
     /// If one fails or takes too long, nothing more starts, and those that run are stopped in reverse, within the
     /// host's `stop_timeout`.
+    ///
+    /// After it has returned `Ok`, a request or a failure stops nothing by itself: the services run until the owner of the host
+    /// calls [`stop`](Self::stop) or drops it. [`wait`](Self::wait) tells when to. For an owner that must not block, see
+    /// [`HostHandle::request_stop`](crate::HostHandle::request_stop).
     ///
     /// # Errors
     ///
@@ -41,7 +44,7 @@ impl Host {
             Err(Aborted::Stopped) => None,
             Err(Aborted::Setup(setup)) => {
                 let culprit = setup.culprit().cloned().unwrap_or_default();
-                self.board.request_stop(StopReason::Failed(culprit)).run_elsewhere(CALLBACKS);
+                self.board.request_stop(StopReason::Failed(culprit)).run_elsewhere();
                 Some(setup)
             }
         };
@@ -49,7 +52,7 @@ impl Host {
         Err(self.error(setup.map(BoxError::from)))
     }
 
-    /// Waits until the host is to stop, and says why. It stops nothing itself.
+    /// Waits until the host is to stop, and says why. It stops nothing itself: call [`stop`](Self::stop) then.
     ///
     /// That is when a stop is requested, a service has failed for good, one with
     /// [`on_completion(StopHost)`](crate::OnCompletion::StopHost) has completed, or all have completed. Returns at once when
@@ -65,6 +68,11 @@ impl Host {
     /// A service is asked when those that came after it have ended, or have used up their share of the time: everyone
     /// is asked before the deadline, and waited for until it. What is left then is named in the result, stays on the
     /// books, and is waited for again by another `stop`. Without a start it does nothing, well.
+    ///
+    /// It returns within `timeout` and 100 ms, however many services are left. What the threads are blocked in is read for as
+    /// many as there is time for; of the others the report has no `blocked_in`. Log lines are written by the calling thread:
+    /// a slow logger comes on top. If the whole process was frozen beyond the deadline, by SIGSTOP or a suspended machine,
+    /// services have another 250 ms.
     ///
     /// A service that calls this on its own host, or drops it, waits for itself and is hung until the call comes back:
     /// [`HostHandle::request_stop`](crate::HostHandle::request_stop) is what it wants.
@@ -107,7 +115,7 @@ impl Host {
     fn run_for(&mut self, stop: &StopToken, reason: StopReason) -> Result<Report, HostError> {
         let board = self.board.clone();
         // Elsewhere: dropping the link waits for this callback, and must not wait for those of `stopping`.
-        let _link = stop.on_stop(move || board.request_stop(reason).run_elsewhere(CALLBACKS));
+        let _link = stop.on_stop(move || board.request_stop(reason).run_elsewhere());
         match self.start() {
             Ok(()) => {}
             Err(error) => return error.into_interrupted(),
@@ -145,7 +153,7 @@ impl Host {
         });
         match begun {
             Ok(callbacks) => {
-                callbacks.run_elsewhere(CALLBACKS);
+                callbacks.run_elsewhere();
                 true
             }
             Err(reason) => {
@@ -172,7 +180,7 @@ impl Host {
             inner.host = HostState::Stopped;
             inner.stop_for(reason)
         });
-        callbacks.run_elsewhere(CALLBACKS);
+        callbacks.run_elsewhere();
         (0..self.entries.len()).for_each(|place| self.board.retire(place));
     }
 }

@@ -1,8 +1,9 @@
 //! The start: each service when those it comes after are ready.
 
 use super::Host;
-use super::asking::ask;
+use super::asking::{Waiting, ask};
 use super::plan::SetupError;
+use super::reminder::Reminder;
 use crate::blocked::View;
 use crate::board::{Board, HostHandle, Inner, Remains, Slot, StartLimit};
 use crate::context::Context;
@@ -14,10 +15,7 @@ use crate::supervise::supervise;
 use crate::sync::{Arc, deadline, now, since, thread};
 use std::collections::BTreeSet;
 use std::io;
-use std::time::{Duration, Instant};
-
-/// How often a start or a stop that takes long says for whom.
-pub(super) const WORD: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// Why a start was not finished.
 pub(super) enum Aborted {
@@ -36,8 +34,8 @@ pub(super) fn start_all(host: &mut Host) -> Result<(), Aborted> {
         entry.after.iter().for_each(|&before| dependents[before].push(place));
     }
     let blockers = host.entries.iter().map(|entry| entry.after.len()).collect();
-    let (limits, word, view) = (BTreeSet::new(), began + WORD, View::new());
-    Starting { host, began, of_host, dependents, blockers, limits, word, view }.run()
+    let (limits, reminder, view) = (BTreeSet::new(), Reminder::new(began), View::new());
+    Starting { host, began, of_host, dependents, blockers, limits, reminder, view }.run()
 }
 
 struct Starting<'h> {
@@ -51,8 +49,8 @@ struct Starting<'h> {
     blockers: Vec<usize>,
     /// When to look whether one that was launched is late.
     limits: BTreeSet<(Instant, usize)>,
-    /// When to say next whom the start waits for.
-    word: Instant,
+    /// When to log next whom the start waits for.
+    reminder: Reminder,
     view: View,
 }
 
@@ -68,8 +66,8 @@ impl Starting<'_> {
         let first: Vec<usize> = (0..self.blockers.len()).filter(|&place| self.blockers[place] == 0).collect();
         first.into_iter().try_for_each(|place| self.launch(place))?;
         loop {
-            let until = self.limits.first().map_or(self.word, |limit| limit.0.min(self.word));
-            match self.host.board.wait_for(Some(until), look) {
+            let limit = self.limits.first().map(|limit| limit.0);
+            match self.host.board.wait_for(limit.into_iter().chain(self.reminder.next()).min(), look) {
                 Some(Seen::Started) => return Ok(()),
                 Some(Seen::Reason) => return Err(Aborted::Stopped),
                 Some(Seen::Settled(places)) => places.into_iter().try_for_each(|place| self.settled(place))?,
@@ -104,16 +102,16 @@ impl Starting<'_> {
         while let Some(&(at, place)) = self.limits.first().filter(|limit| limit.0 <= now()) {
             self.limits.remove(&(at, place));
             if self.host.board.is_late(place) {
-                ask(&self.host.board, place, &self.host.entries[place], None);
+                let callbacks = ask(&self.host.board, place, &self.host.entries[place], None, None);
+                callbacks.into_iter().for_each(Waiting::schedule);
             }
         }
     }
 
     fn say_who(&mut self) {
-        if now() < self.word {
+        if !self.reminder.is_due(now()) {
             return;
         }
-        self.word += WORD;
         let waited_for = |slot: &Slot| matches!(slot.state, State::Starting | State::Restarting);
         let services = who(&self.host.board, &mut self.view, waited_for);
         self.host.board.say(None, EventKind::StillStarting { waited: since(self.began), services });
@@ -160,14 +158,14 @@ fn spawn(host: &mut Host, place: usize, limit: Option<StartLimit>) -> Result<(),
 pub(super) fn who(board: &Arc<Board>, view: &mut View, waited_for: impl Fn(&Slot) -> bool) -> String {
     /// More than this on a line nobody reads; the others are counted.
     const NAMED: usize = 10;
-    let slots = board.read(|inner| {
-        let slots = inner.slots.iter().filter(|slot| waited_for(slot));
-        slots.map(Slot::remains).collect::<Vec<Remains>>()
+    let (named, more) = board.read(|inner| {
+        let mut slots = inner.slots.iter().filter(|slot| waited_for(slot));
+        (slots.by_ref().take(NAMED).map(Slot::remains).collect::<Vec<Remains>>(), slots.count())
     });
     view.again();
-    let mut text = slots.iter().take(NAMED).map(|slot| slot.describe(view)).collect::<Vec<_>>().join(", ");
-    if slots.len() > NAMED {
-        text += &format!(" and {} more", slots.len() - NAMED);
+    let mut text = named.iter().map(|slot| slot.describe(view)).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
     }
     text
 }

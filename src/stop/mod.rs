@@ -1,7 +1,9 @@
 //! Asking for a stop, seeing it, and reacting to it. Each file imports only from those before it.
 
+mod pool;
+pub(crate) mod elsewhere;
 mod slab;
-mod timer;
+pub(crate) mod timer;
 #[cfg(feature = "io")]
 mod bell;
 mod state;

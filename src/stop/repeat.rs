@@ -1,12 +1,15 @@
 //! A stop callback that is called again and again, for what may come a moment too early to be heard.
 
-use super::request::log_panic;
+use super::elsewhere::log_panic;
 use super::source::StopSource;
 use super::token::{StopCallback, StopToken};
 use crate::blocked::{Waits, tidy_thread_name, waiting};
+use crate::line;
 use crate::panic::guarded;
 use crate::sync::{Arc, Mutex, caller, thread};
+use log::Level;
 use std::fmt;
+use std::io;
 use std::iter;
 use std::time::Duration;
 
@@ -21,7 +24,8 @@ impl StopToken {
     /// For interrupts that are lost when they come a moment before the call that they are to interrupt: a database's
     /// cancel, above all. The first call comes with the stop, the second `every` later; the waits double, up to 200 ms
     /// (or `every`, if that is longer). It runs on a thread of its own, which there is from the stop on. A call that
-    /// panics is logged, and is the last.
+    /// panics is logged, and is the last. If the operating system has no thread to give, the callback is called once, where
+    /// other stop callbacks are called, and a warning is logged.
     ///
     /// When the drop of the guard has returned, `f` does not run and never will: so the drop waits for a call under way,
     /// unless it is that call itself that drops it.
@@ -49,15 +53,33 @@ impl StopToken {
         let (over, caller) = (StopSource::new(), Arc::<Mutex<_>>::default());
         let (token, begun) = (over.token(), caller.clone());
         let kernel_name = name.clone();
-        let run = move || {
-            tidy_thread_name(&kernel_name);
-            repeat(&token, every, f);
-        };
-        let registered = self.on_stop(move || match thread::Builder::new().name(name).spawn(run) {
-            Ok(thread) => *begun.lock() = Some(thread),
-            Err(error) => log_panic(&format!("no thread is to be had to call it again and again: {error}")),
+        let registered = self.on_stop(move || {
+            // Shared with the thread, so that it is still here if there is none.
+            let ours = Arc::new(Mutex::new(Some(f)));
+            let theirs = ours.clone();
+            let calls = move || {
+                tidy_thread_name(&kernel_name);
+                let f = theirs.lock().take();
+                f.into_iter().for_each(|f| repeat(&token, every, f));
+            };
+            match thread::Builder::new().name(name).spawn(calls) {
+                Ok(thread) => *begun.lock() = Some(thread),
+                Err(error) => {
+                    let f = ours.lock().take();
+                    f.into_iter().for_each(|f| call_once(f, &error));
+                }
+            }
         });
         StopRepeating { registered: Some(registered), over, caller }
+    }
+}
+
+/// Calls it here, as any other stop callback, since there is no thread to call it again: late or lost is worse than once.
+fn call_once(f: impl FnMut(), error: &io::Error) {
+    let text = format_args!("a repeated stop callback is called once: cannot create a thread to repeat it: {error}");
+    line::log(Level::Warn, "hosted::service", text);
+    if let Err(text) = guarded(f) {
+        log_panic(&text);
     }
 }
 

@@ -1,12 +1,11 @@
 //! Asking for the stop: flags and wakes the whole subtree first, then leaves the callbacks to whoever asked.
 
+use super::elsewhere::{self, log_panic};
 use super::slab::Slab;
 use super::state::{Node, CALLBACKS_DONE, STOPPED, TIMED};
 use super::timer::{self, Due};
-use crate::line;
 use crate::panic::guarded;
-use crate::sync::{Arc, Ordering, Weak, caller, thread};
-use log::Level;
+use crate::sync::{Arc, Ordering, Weak, caller};
 
 /// The callbacks of a stop that has been requested: every flag is set and every waiter woken before they exist.
 #[must_use = "the callbacks run only when told to"]
@@ -136,16 +135,12 @@ impl Callbacks {
         self.run(|text| log_panic(&text));
     }
 
-    /// Runs them on a thread of their own, if there are any: for requesters that no callback may hold up.
-    pub(crate) fn run_elsewhere(self, thread: &str) {
-        if self.is_empty() {
-            return;
-        }
-        let again = self.clone();
-        let spawned = thread::Builder::new().name(thread.to_owned()).spawn(|| self.run_and_log());
-        if spawned.is_err() {
-            // No thread is to be had: better here than never.
-            again.run_and_log();
+    /// Runs them on a thread of the pool, if there are any: for requesters that no callback may delay.
+    ///
+    /// If no thread can be created they run here: late is better than never.
+    pub(crate) fn run_elsewhere(self) {
+        if !self.is_empty() {
+            elsewhere::run(Box::new(|| self.run_and_log()));
         }
     }
 }
@@ -153,12 +148,10 @@ impl Callbacks {
 impl Due for Node {
     fn due(self: Arc<Self>) {
         if let Some(callbacks) = request_stop(&self) {
-            callbacks.run_elsewhere("hosted-timer-callbacks");
+            // Never here: this thread keeps the time for the whole process.
+            if !callbacks.is_empty() {
+                elsewhere::run_patiently(Box::new(|| callbacks.run_and_log()));
+            }
         }
     }
-}
-
-/// Where nobody else is to be told that a callback panicked.
-pub(super) fn log_panic(text: &str) {
-    line::log(Level::Error, "hosted::service", format_args!("a stop callback panicked: {text}"));
 }

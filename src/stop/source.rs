@@ -5,7 +5,7 @@ use super::state::{Link, Node, Parents};
 use super::token::StopToken;
 use crate::sync::{Arc, Ordering, deadline};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Requests a stop that its [tokens](StopToken) observe.
 ///
@@ -99,7 +99,15 @@ impl StopSource {
     /// system has no thread to give.
     #[doc(alias = "CancelAfter")]
     pub fn request_stop_after(&self, delay: Duration) {
-        self.node.stop_at(deadline(delay));
+        if !self.node.stop_at(deadline(delay)) {
+            self.node.stop_at(None);
+            panic!("cannot create the thread behind request_stop_after"); // as documented
+        }
+    }
+
+    /// The same, at an instant. If the timer's thread cannot be created, a host that stops keeps the time for it.
+    pub(crate) fn request_stop_at(&self, at: Option<Instant>) {
+        self.node.stop_at(at);
     }
 
     /// Returns `true` if a stop was requested. One atomic load.

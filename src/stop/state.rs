@@ -212,11 +212,12 @@ impl Node {
         }
     }
 
-    /// Schedules the stop for `at`, and replaces an earlier schedule. `None` cancels the schedule.
-    pub(super) fn stop_at(self: &Arc<Self>, at: Option<Instant>) {
+    /// Schedules the stop for `at`, and replaces an earlier schedule. `None` cancels the schedule. Returns `false` if the
+    /// timer has no thread.
+    pub(super) fn stop_at(self: &Arc<Self>, at: Option<Instant>) -> bool {
         let due: Weak<dyn Due> = Arc::<Self>::downgrade(self);
         // Relaxed: `arm` holds the timer's lock around this write, and a requester that disarms takes the same lock.
-        timer::arm(self.key(), due, at, || self.state.fetch_or(TIMED, Ordering::Relaxed) & STOPPED == 0);
+        timer::arm(self.key(), due, at, || self.state.fetch_or(TIMED, Ordering::Relaxed) & STOPPED == 0)
     }
 
     /// Called when the last source is dropped: cancels the schedule.

@@ -1,7 +1,10 @@
 //! The one thread behind every `request_stop_after`, started by the first of them, asleep until the next is due.
 //!
 //! It holds what it will stop weakly, and an entry goes when its source goes or stops, not when it is due.
+//!
+//! If the operating system has no thread to give, a host that stops keeps the time meanwhile: see `tend`.
 
+use super::elsewhere;
 use crate::sync::{Arc, Condvar, Mutex, OnceLock, Weak, now, thread, wait};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -25,6 +28,7 @@ struct Timer {
 struct Entries {
     by_time: BTreeMap<(Instant, Key), Weak<dyn Due>>,
     by_key: HashMap<Key, Instant>,
+    has_thread: bool,
 }
 
 impl Entries {
@@ -49,10 +53,8 @@ impl Entries {
 
 /// Makes `due` due at `at`, instead of when it was due before. `None` is never.
 ///
-/// # Panics
-///
-/// If the timer's thread is not there yet and cannot be had, as `std::thread::spawn` does.
-pub(super) fn arm(key: Key, due: Weak<dyn Due>, at: Option<Instant>, still_wanted: impl FnOnce() -> bool) {
+/// Returns `false` if the timer has no thread and none can be created. The entry stays: `tend` may come to it.
+pub(super) fn arm(key: Key, due: Weak<dyn Due>, at: Option<Instant>, still_wanted: impl FnOnce() -> bool) -> bool {
     let timer = timer();
     let mut entries = timer.entries.lock();
     entries.remove(key);
@@ -60,8 +62,28 @@ pub(super) fn arm(key: Key, due: Weak<dyn Due>, at: Option<Instant>, still_wante
         entries.by_time.insert((at, key), due);
         entries.by_key.insert(key, at);
     }
+    let has_thread = timer.start(&mut entries);
     drop(entries);
     timer.changed.notify_one();
+    has_thread
+}
+
+/// For whoever waits anyway: does what the timer's thread would, while that cannot be created. Returns when to call this
+/// again.
+pub(crate) fn tend() -> Option<Instant> {
+    let timer = timer();
+    loop {
+        let mut entries = timer.entries.lock();
+        if entries.by_time.is_empty() || timer.start(&mut entries) {
+            return None;
+        }
+        let due = match entries.pop_due() {
+            Ok(due) => due,
+            Err(next) => return next,
+        };
+        drop(entries);
+        due.upgrade().into_iter().for_each(Due::due);
+    }
 }
 
 pub(super) fn disarm(key: Key) {
@@ -69,30 +91,34 @@ pub(super) fn disarm(key: Key) {
 }
 
 fn timer() -> &'static Timer {
-    static TIMER: OnceLock<&'static Timer> = OnceLock::new();
-    TIMER.get_or_init(|| {
-        let timer: &'static Timer = Box::leak(Box::new(Timer { entries: Mutex::default(), changed: Condvar::new() }));
-        let thread = thread::Builder::new().name("hosted-timer".to_owned());
-        // A panic that `request_stop_after` documents: without this thread no time would ever come.
-        thread.spawn(move || keep_time(timer)).expect("the thread behind request_stop_after cannot be had");
-        timer
-    })
+    static TIMER: OnceLock<Timer> = OnceLock::new();
+    TIMER.get_or_init(|| Timer { entries: Mutex::default(), changed: Condvar::new() })
+}
+
+impl Timer {
+    /// Starts the thread, if it is not there yet. Returns `false` if it cannot be created.
+    fn start(&'static self, entries: &mut Entries) -> bool {
+        if !entries.has_thread {
+            let thread = thread::Builder::new().name("hosted-timer".to_owned());
+            entries.has_thread = thread.spawn(|| keep_time(self)).is_ok();
+        }
+        entries.has_thread
+    }
 }
 
 fn keep_time(timer: &Timer) {
-    let mut entries = timer.entries.lock();
     loop {
+        // Before the lock is taken: this may start a thread.
+        let retry = elsewhere::tend();
+        let mut entries = timer.entries.lock();
         match entries.pop_due() {
             Ok(due) => {
                 // Upgraded and dropped outside the lock: this may be the last hold on it, and its end disarms.
                 drop(entries);
-                if let Some(due) = due.upgrade() {
-                    due.due();
-                }
-                entries = timer.entries.lock();
+                due.upgrade().into_iter().for_each(Due::due);
             }
             Err(next) => {
-                wait(&timer.changed, &mut entries, next);
+                wait(&timer.changed, &mut entries, next.into_iter().chain(retry).min());
             }
         }
     }

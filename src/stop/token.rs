@@ -2,7 +2,7 @@
 
 #[cfg(feature = "io")]
 use super::bell::Bell;
-use super::request::log_panic;
+use super::elsewhere::log_panic;
 use super::slab::NONE;
 use super::state::Node;
 use crate::blocked::{Waits, waiting};
@@ -232,7 +232,7 @@ impl StopToken {
 
     /// Calls `f` once when a stop is requested, unless the returned guard is dropped before.
     ///
-    /// It runs on the thread that requests the stop (a host that stops a service uses a thread of its own), before
+    /// It runs on the thread that requests the stop (a host that stops a service uses a pool of threads), before
     /// `request_stop` returns, with no lock held; the flag is set and every waiter of this source and of those
     /// linked to it is awake by then. After the stop, `f` runs here and now. One that panics is logged and keeps no
     /// other from running. In which order several run is not defined.

@@ -24,13 +24,18 @@ pub(crate) fn begin() {
     ENTRIES.take();
 }
 
-pub(super) fn arm(key: Key, due: Weak<dyn Due>, at: Option<Instant>, still_wanted: impl FnOnce() -> bool) {
+pub(super) fn arm(key: Key, due: Weak<dyn Due>, at: Option<Instant>, still_wanted: impl FnOnce() -> bool) -> bool {
     let entries = entries();
     let mut entries = entries.lock();
     entries.remove(&key);
     if at.is_some() && still_wanted() {
         entries.insert(key, due);
     }
+    true
+}
+
+pub(crate) fn tend() -> Option<Instant> {
+    None
 }
 
 pub(super) fn disarm(key: Key) {

@@ -1,0 +1,59 @@
+//! The pool of callback threads, a fresh one for each schedule: no job is forgotten, and one that blocks holds up none.
+
+use super::explore::explore;
+use crate::StopSource;
+use crate::stop::pool::Pool;
+use crate::sync::time;
+use shuttle::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fn fresh() -> Arc<Pool> {
+    // Threads without work wait for a while, and then end: time has to pass.
+    time::runs_one_in(20);
+    Pool::new(|text| panic!("{text}"))
+}
+
+#[test]
+fn every_job_runs_once_whoever_submits_it() {
+    explore(|| {
+        let (pool, runs) = (fresh(), Arc::new(AtomicUsize::new(0)));
+        let submit = |pool: Arc<Pool>, runs: Arc<AtomicUsize>| {
+            for patiently in [false, true] {
+                let runs = runs.clone();
+                let job = Box::new(move || _ = runs.fetch_add(1, Ordering::Relaxed));
+                if patiently { pool.submit_patiently(job) } else { assert!(pool.submit(job).is_ok()) }
+            }
+        };
+        let (theirs, counted) = (pool.clone(), runs.clone());
+        let other = thread::spawn(move || submit(theirs, counted));
+        submit(pool, runs.clone());
+        other.join().unwrap();
+        // Shuttle ends a schedule when all threads have: those of the pool end when they have nothing to do.
+        while runs.load(Ordering::Relaxed) < 4 {
+            thread::yield_now();
+        }
+        assert_eq!(runs.load(Ordering::Relaxed), 4);
+    });
+}
+
+#[test]
+fn jobs_that_block_until_a_later_one_has_run_hold_it_up_only_for_a_while() {
+    explore(|| {
+        let (pool, gate, done) = (fresh(), StopSource::new(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..3 {
+            let (token, done) = (gate.token(), done.clone());
+            let blocks = move || {
+                token.wait();
+                done.fetch_add(1, Ordering::Relaxed);
+            };
+            assert!(pool.submit(Box::new(blocks)).is_ok());
+        }
+        let opens = gate.clone();
+        assert!(pool.submit(Box::new(move || _ = opens.request_stop())).is_ok());
+        gate.token().wait();
+        while done.load(Ordering::Relaxed) < 3 {
+            thread::yield_now();
+        }
+    });
+}
