@@ -1,6 +1,8 @@
 //! What a service is given: its name, its stop token, its clock, its host.
 
-use crate::board::{Board, HostHandle, arm};
+#[cfg(all(feature = "io", target_os = "linux"))]
+use crate::board::DeadlineWatch;
+use crate::board::{Board, HostHandle};
 use crate::clock::Clock;
 use crate::error::{BoxError, RecvError, Result, Stopped, chain, discard};
 use crate::event::EventKind;
@@ -199,25 +201,13 @@ impl Context {
     /// A source that is stopped a lead before this service's deadline, also if the deadline moves closer. For one run of a
     /// queue's consumer.
     pub(crate) fn time_up(&self) -> StopSource {
-        let time_up = StopSource::new();
-        if let Some(index) = self.seat.index {
-            let (before, deadline) = self.board().update(|inner| {
-                let slot = &mut inner.slots[index];
-                (slot.time_up.replace(time_up.clone()), slot.stop_deadline)
-            });
-            drop(before);
-            if deadline.is_some() {
-                arm(&time_up, deadline);
-            }
-        }
-        time_up
+        self.seat.index.map_or_else(StopSource::new, |index| self.board().time_up(index))
     }
 
-    /// The deadline, and a token that is stopped when it is set or moves.
+    /// For code that waits until the deadline. `None` without a host.
     #[cfg(all(feature = "io", target_os = "linux"))]
-    pub(crate) fn watch_deadline(&self) -> (Option<Instant>, StopToken) {
-        let watch = |index| self.board().watch_deadline(index);
-        self.seat.index.map_or_else(|| (None, StopToken::never()), watch)
+    pub(crate) fn watch_deadline(&self) -> Option<DeadlineWatch> {
+        self.seat.index.map(|index| DeadlineWatch::new(self.seat.host.board().clone(), index))
     }
 
     /// Waits until every service of the host has started. .NET: `ApplicationStarted`.

@@ -1,6 +1,7 @@
 //! What the board knows of one service.
 
 use super::Board;
+use super::deadline::{TimeUp, Watched};
 #[cfg(feature = "disconnect")]
 use crate::blocked::Connection;
 use crate::blocked::{Thread, View, clause};
@@ -8,7 +9,6 @@ use crate::error::{Phase, ServiceError};
 use crate::line::{self, Plain};
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
-use crate::stop::StopSource;
 use crate::sync::{Arc, Caller, now, since};
 use std::time::{Duration, Instant};
 
@@ -46,10 +46,10 @@ pub(crate) struct Slot {
     pub(crate) asked: Option<Instant>,
     /// By when it should have ended.
     pub(crate) stop_deadline: Option<Instant>,
-    /// Stopped a lead before then, for the jobs of a queue.
-    pub(crate) time_up: Option<StopSource>,
-    /// Stopped when the deadline is set or moves, if somebody waits until then.
-    pub(crate) deadline_moved: Option<StopSource>,
+    /// For the jobs of a queue.
+    pub(super) time_up: Option<TimeUp>,
+    /// For code that waits until the deadline.
+    pub(super) watched: Watched,
     /// The stop went on without waiting for it any longer.
     pub(crate) overtaken: bool,
     /// When its value was dropped and its thread had nothing more to do, and how that end is called.
@@ -104,7 +104,7 @@ impl Slot {
             asked: None,
             stop_deadline: None,
             time_up: None,
-            deadline_moved: None,
+            watched: Watched::default(),
             overtaken: false,
             ended: None,
             joined: false,
