@@ -1,7 +1,13 @@
 //! What a service is given: its name, its stop token, its clock, its host.
 
+<<<<<<< HEAD
 use crate::blocked::Waits;
 use crate::board::{Board, HostHandle, arm};
+=======
+#[cfg(all(feature = "io", target_os = "linux"))]
+use crate::board::DeadlineWatch;
+use crate::board::{Board, HostHandle};
+>>>>>>> w1
 use crate::clock::Clock;
 use crate::error::{BoxError, RecvError, Result, Stopped, chain, discard};
 use crate::event::EventKind;
@@ -239,30 +245,22 @@ impl Context {
     /// A source that is stopped a lead before this service's deadline, also if the deadline moves closer. For one run of a
     /// queue's consumer.
     pub(crate) fn time_up(&self) -> StopSource {
-        let time_up = StopSource::new();
-        if let Some(index) = self.seat.index {
-            let (before, deadline) = self.board().update(|inner| {
-                let slot = &mut inner.slots[index];
-                (slot.time_up.replace(time_up.clone()), slot.stop_deadline)
-            });
-            drop(before);
-            if deadline.is_some() {
-                arm(&time_up, deadline);
-            }
-        }
-        time_up
+        self.seat.index.map_or_else(StopSource::new, |index| self.board().time_up(index))
     }
 
+<<<<<<< HEAD
     /// Whether a stop was requested before this life of the service, which is there to finish what the service holds.
     pub(crate) fn is_finishing(&self) -> bool {
         self.seat.index.is_some_and(|index| self.board().read(|inner| inner.slots[index].finishing))
     }
 
     /// The deadline, and a token that is stopped when it is set or moves.
+=======
+    /// For code that waits until the deadline. `None` without a host.
+>>>>>>> w1
     #[cfg(all(feature = "io", target_os = "linux"))]
-    pub(crate) fn watch_deadline(&self) -> (Option<Instant>, StopToken) {
-        let watch = |index| self.board().watch_deadline(index);
-        self.seat.index.map_or_else(|| (None, StopToken::never()), watch)
+    pub(crate) fn watch_deadline(&self) -> Option<DeadlineWatch> {
+        self.seat.index.map(|index| DeadlineWatch::new(self.seat.host.board().clone(), index))
     }
 
     /// Waits until every service of the host has started. .NET: `ApplicationStarted`.

@@ -40,7 +40,7 @@ impl HostHandle {
         HostHandle::new(Board::new(None))
     }
 
-    pub(crate) fn board(&self) -> &Board {
+    pub(crate) fn board(&self) -> &Arc<Board> {
         &self.board
     }
 

@@ -5,8 +5,8 @@
 //! nothing foreign), so that their order is the order of what happened. Locks nest downwards only: a host's board,
 //! then those of the groups in it, then the bus of events and the nodes of stop tokens.
 
-mod slot;
 mod deadline;
+mod slot;
 mod life;
 mod snapshot;
 mod handle;
@@ -14,7 +14,8 @@ mod repeated;
 #[cfg(feature = "disconnect")]
 mod disconnect;
 
-pub(crate) use deadline::arm;
+#[cfg(all(feature = "io", target_os = "linux"))]
+pub(crate) use deadline::DeadlineWatch;
 pub use handle::HostHandle;
 pub(crate) use slot::{CallbackThread, Policy, Remains, Retired, Slot, StartLimit};
 

@@ -36,8 +36,7 @@ impl StopToken {
     /// is signalled. As [`Child::wait`] does, it closes the child's standard input first.
     ///
     /// If the process has no descriptor left, or the system has none for processes (before Linux 5.3), this looks at the
-    /// child every 50 ms instead, until there is a descriptor. A stop still ends this wait at once. Nothing else in this
-    /// library polls.
+    /// child every 50 ms instead, until there is a descriptor. A stop still ends this wait at once.
     ///
     /// ```
     /// use hosted::StopSource;

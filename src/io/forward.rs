@@ -6,14 +6,14 @@ use super::interruptible::Interruptible;
 use crate::context::Context;
 use crate::line;
 #[cfg(target_os = "linux")]
+use crate::stop::StopToken;
+#[cfg(target_os = "linux")]
 use crate::sync::deadline;
 use log::Level;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
-#[cfg(target_os = "linux")]
-use std::time::Instant;
 
 impl Context {
     /// Accepts a connection, until this service is asked to stop. See [`StopToken::accept`](crate::StopToken::accept).
@@ -75,11 +75,12 @@ impl Context {
     /// As there.
     #[cfg(target_os = "linux")]
     pub fn wait_child(&self, child: &mut std::process::Child, grace: Duration) -> io::Result<std::process::ExitStatus> {
-        let mut end = None;
+        // Made at the stop, and kept until the child has exited.
+        let mut at_stop = None;
         let until = || {
-            let end: Option<Instant> = *end.get_or_insert_with(|| deadline(grace));
-            let (deadline, moved) = self.watch_deadline();
-            (end.into_iter().chain(deadline).min(), moved)
+            let (end, watch) = at_stop.get_or_insert_with(|| (deadline(grace), self.watch_deadline()));
+            let (deadline, moved) = watch.as_ref().map_or_else(|| (None, StopToken::never()), |watch| watch.get());
+            (end.iter().copied().chain(deadline).min(), moved)
         };
         self.stop_token().wait_child_until(child, until)
     }

@@ -43,6 +43,11 @@ fn is_there(child: &Child) -> bool {
     Path::new(&format!("/proc/{}", child.id())).exists()
 }
 
+fn waits(ctx: &Context) -> Result {
+    ctx.wait();
+    Ok(())
+}
+
 #[test]
 fn a_child_in_its_grace_is_ended_when_the_deadline_moves_closer() {
     let mut host = Host::new();
@@ -64,7 +69,7 @@ fn a_child_in_its_grace_is_ended_when_the_deadline_moves_closer() {
         Ok(())
     };
     host.add("crew", group(fill)).on_failure(OnFailure::Ignore);
-    host.add("other", worker(|ctx| Ok(ctx.wait())));
+    host.add("other", worker(waits));
     host.start().unwrap();
     let is_asked =
         |event: &Event| matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("crew/parent");
@@ -82,7 +87,7 @@ fn a_jobs_child_has_time_to_exit_on_its_own_before_the_deadline() {
     let (began, begun) = channel();
     let job = move |(), ctx: &Context| -> Result {
         let mut child = shell("trap 'exit 3' TERM; sleep 3600 & echo ready; wait");
-        began.send(())?;
+        began.send(()).unwrap();
         let status = ctx.wait_child(&mut child, Duration::from_secs(3_600))?;
         Ok(told.send((status.code(), ctx.stop_requested()))?)
     };

@@ -68,7 +68,10 @@ where
     (Box::new(into), Arc::new(move || until_error(&stream)))
 }
 
-const KINDS: &[(&str, fn(&StopToken) -> Shared)] = &[
+/// A name, and what makes it.
+type Kind = (&'static str, fn(&StopToken) -> Shared);
+
+const KINDS: &[Kind] = &[
     ("TCP", |token| share::<TcpStream>(token, connected())),
     ("a Unix socket", |token| share::<UnixStream>(token, UnixStream::pair().unwrap())),
     ("a pipe", |token| {
