@@ -189,7 +189,8 @@ impl World {
         timed.request_stop_after(AN_HOUR);
         let more: [Box<dyn Any + Send>; 4] =
             [Box::new(ctx.host().clone()), Box::new(ctx.clone()), Box::new(guard), Box::new(timed)];
-        if let Some(kept) = &mut *self.kept.lock() {
+        // A bound on what a schedule with thousands of jobs keeps: the tables for it are never made smaller.
+        if let Some(kept) = self.kept.lock().as_mut().filter(|kept| kept.len() < KEPT) {
             kept.extend(more);
         }
         // One that comes and goes at once.
@@ -197,6 +198,8 @@ impl World {
         drop(self.outer.on_stop(move || world.release()));
     }
 }
+
+const KEPT: usize = 100;
 
 const AN_HOUR: Duration = Duration::from_secs(3_600);
 
