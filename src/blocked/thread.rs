@@ -147,7 +147,8 @@ impl fmt::Debug for Thread {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::super::View;
     use super::{Thread, at_thread_end};

@@ -194,7 +194,8 @@ impl Board {
     /// nobody would.
     pub(super) fn left(&self, index: usize) {
         self.update(|inner| {
-            inner.slots[index].left = true;
+            // It has told of the end of its service before: that is a guard's doing, whatever happened.
+            inner.slots[index].left = inner.slots[index].ended.is_some();
             if inner.host == HostState::Stopped {
                 inner.let_go_of_those_that_left();
             }
@@ -275,6 +276,9 @@ impl Board {
     /// The service did not end in time.
     pub(crate) fn hung(&self, index: usize, mut hung: HungService) {
         self.update(|inner| {
+            if inner.slots[index].left {
+                inner.let_go(index); // its thread has ended, and was only not joined in time
+            }
             let slot = &mut inner.slots[index];
             if slot.gone() {
                 return; // it has ended while it was looked at
@@ -326,7 +330,7 @@ impl Inner {
     /// ended from here on.
     pub(crate) fn let_go_of_those_that_left(&mut self) {
         for index in 0..self.slots.len() {
-            if self.slots[index].left && self.slots[index].ended.is_some() {
+            if self.slots[index].left {
                 self.let_go(index);
             }
         }

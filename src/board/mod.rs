@@ -79,7 +79,7 @@ pub(crate) struct Inner {
     pub(crate) outstanding: usize,
     /// How many of those threads have nothing more to do but to be joined.
     pub(crate) unjoined: usize,
-    /// How many threads have been joined.
+    /// How many threads the reapers have joined. Of those that end after a stop nobody joins any.
     pub(crate) joined: usize,
     /// What a stop under way has, whatever it was given: a group's, when its host stops.
     pub(crate) stop_by: Option<StopBy>,

@@ -75,7 +75,7 @@ pub(crate) struct Slot {
     pub(crate) overtaken: bool,
     /// When its value was dropped and its thread had nothing more to do, and how that end is called.
     pub(crate) ended: Option<(Instant, State)>,
-    /// Its thread has been joined: thread-local destructors have run too.
+    /// Its thread has been joined, or has said that it ends when nobody was to join it: thread-local destructors have run too.
     pub(crate) joined: bool,
     /// Stopped once the service will not be started again.
     pub(crate) retired: Retired,
