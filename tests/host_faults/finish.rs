@@ -231,13 +231,14 @@ fn a_service_that_cannot_finish_fails_for_good_and_fails_the_host() {
 
 #[test]
 fn a_backoff_while_finishing_is_cut_so_that_there_is_time_for_another_try() {
-    let (service, calls) = fails_until(3);
+    let (service, calls) = fails_until(2);
     let mut host = Host::new();
-    host.add("store", service).restart(Restart::on_failure().backoff(always(FOREVER)).finish_on_stop());
+    let restart = Restart::on_failure().backoff(always(FOREVER)).finish_on_stop();
+    host.add("store", service).restart(restart).stop_timeout(4_000 * MS);
     host.start().unwrap();
-    let report = host.stop(4_000 * MS).unwrap();
+    let report = host.stop(LIMIT).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
-    assert_eq!(calls.try_iter().filter(|&call| call == "run").count(), 3);
+    assert_eq!(calls.try_iter().filter(|&call| call == "run").count(), 2);
 }
 
 #[test]
@@ -245,9 +246,10 @@ fn a_service_that_has_no_time_left_to_finish_has_failed_and_is_not_hung() {
     let time = ManualClock::new(); // it is not moved: no backoff ends before the deadline
     let (service, calls) = fails_until(u32::MAX);
     let mut host = Host::with_clock(time.clock());
-    host.add("store", service).restart(Restart::on_failure().backoff(always(FOREVER)).finish_on_stop());
+    let restart = Restart::on_failure().backoff(always(FOREVER)).finish_on_stop();
+    host.add("store", service).restart(restart).stop_timeout(200 * MS);
     host.start().unwrap();
-    let error = host.stop(2_000 * MS).unwrap_err();
+    let error = host.stop(LIMIT).unwrap_err();
     let service = &error.report().services[0];
     assert!(
         matches!(&service.outcome, Outcome::Failed(error) if error.to_string().ends_with("run 1 failed")),

@@ -40,6 +40,7 @@ fn a_service_added_after_the_start_is_an_error_of_run_beside_the_failures() {
     host.start().unwrap();
     host.add("late", waiting());
     assert!(host.run().unwrap_err().to_string().contains("service `late` was added after the start"));
+    host.wait(); // for the failure of `early`
     let error = host.stop(LIMIT).unwrap_err();
     assert_eq!(error.failures().len(), 1, "{error}");
     assert!(error.to_string().contains("\nalso: service `early` failed while running: lost\n"), "{error}");

@@ -2,7 +2,7 @@
 
 use crate::common::LIMIT;
 use crate::heap::{counted, live_bytes};
-use hosted::{Context, Host, HostHandle, ServiceOptions, State, group, task};
+use hosted::{Context, Host, HostHandle, ServiceOptions, State, group, task, worker};
 use std::thread;
 
 /// Services side by side that have all completed, so that nobody looks at a thread.
@@ -110,18 +110,28 @@ fn a_dropped_subscription_of_a_quiet_host_frees_its_room() {
 }
 
 #[test]
-fn events_that_wait_are_freed_when_their_receiver_is_dropped() {
-    let host = Host::new();
-    let ctx_host = host.handle();
-    let events = host.events();
+fn a_subscription_that_nobody_reads_stays_bounded_and_is_freed_when_it_is_dropped() {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    let mut host = Host::new();
+    host.add(
+        "reporter",
+        worker(move |ctx| {
+            tell.send(ctx.clone())?;
+            waits(ctx)
+        }),
+    );
+    host.start().unwrap();
+    let ctx = told.recv_timeout(LIMIT).unwrap();
+    ctx.report("x"); // what a report takes besides
     let before = live_bytes();
-    let mut waiting = Host::new();
-    let theirs = waiting.events();
-    waiting.start().unwrap();
-    assert!(!theirs.is_empty());
-    drop((theirs, waiting));
-    drop((events, ctx_host, host));
-    assert!(live_bytes() <= before + 4_096);
+    let events = host.events();
+    (0..1_024).for_each(|_| ctx.report("x"));
+    let full = live_bytes();
+    (0..10_000).for_each(|_| ctx.report("x"));
+    assert!(full > before + 1_024 && live_bytes() <= full, "{before}, {full}, {}", live_bytes());
+    drop(events);
+    assert!(live_bytes() < before + 2_048, "{} bytes are left", live_bytes() - before);
+    host.stop(LIMIT).unwrap();
 }
 
 #[test]
