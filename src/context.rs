@@ -1,13 +1,9 @@
 //! What a service is given: its name, its stop token, its clock, its host.
 
-<<<<<<< HEAD
 use crate::blocked::Waits;
-use crate::board::{Board, HostHandle, arm};
-=======
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::board::DeadlineWatch;
 use crate::board::{Board, HostHandle};
->>>>>>> w1
 use crate::clock::Clock;
 use crate::error::{BoxError, RecvError, Result, Stopped, chain, discard};
 use crate::event::EventKind;
@@ -248,16 +244,12 @@ impl Context {
         self.seat.index.map_or_else(StopSource::new, |index| self.board().time_up(index))
     }
 
-<<<<<<< HEAD
     /// Whether a stop was requested before this life of the service, which is there to finish what the service holds.
     pub(crate) fn is_finishing(&self) -> bool {
         self.seat.index.is_some_and(|index| self.board().read(|inner| inner.slots[index].finishing))
     }
 
-    /// The deadline, and a token that is stopped when it is set or moves.
-=======
     /// For code that waits until the deadline. `None` without a host.
->>>>>>> w1
     #[cfg(all(feature = "io", target_os = "linux"))]
     pub(crate) fn watch_deadline(&self) -> Option<DeadlineWatch> {
         self.seat.index.map(|index| DeadlineWatch::new(self.seat.host.board().clone(), index))

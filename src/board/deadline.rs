@@ -20,10 +20,6 @@ use std::time::{Duration, Instant};
 /// finish (a goodbye to a peer, the grace of a child process) would have no time at all.
 const LEAST_LEAD: Duration = Duration::from_millis(100);
 
-<<<<<<< HEAD
-/// Stops `time_up` a lead before `deadline`.
-pub(crate) fn arm(time_up: &StopSource, deadline: Option<Instant>) {
-=======
 /// A source that is stopped a lead before the deadline, and the deadline that it goes by.
 pub(super) struct TimeUp {
     source: StopSource,
@@ -46,10 +42,8 @@ fn is_closer(deadline: Option<Instant>, than: Option<Instant>) -> bool {
     deadline.is_some_and(|at| than.is_none_or(|than| at < than))
 }
 
-/// Stops `time_up` a lead before `deadline`. If no thread can be created for that, it is not stopped at all: a stop must
-/// not fail because of that.
+/// Stops `time_up` a lead before `deadline`.
 pub(super) fn arm(time_up: &StopSource, deadline: Option<Instant>) {
->>>>>>> w1
     let left = left(deadline);
     // Without a deadline `left` is `Duration::MAX`, and nine tenths of that are forever, too.
     let lead = (left / 10).max(LEAST_LEAD).min(left / 2);

@@ -222,12 +222,8 @@ impl Board {
                 inner.say_of(index, EventKind::Stopping);
             }
             let slot = &mut inner.slots[index];
-<<<<<<< HEAD
-            (slot.time_up.clone(), slot.deadline_moved.take(), retired)
-=======
             let time_up = slot.time_up.as_mut().and_then(|time_up| time_up.moves(deadline));
-            (time_up, slot.watched.moves(deadline))
->>>>>>> w1
+            (time_up, slot.watched.moves(deadline), retired)
         });
         time_up.iter().for_each(|time_up| arm(time_up, deadline));
         moved.iter().for_each(|moved| _ = moved.request_stop());

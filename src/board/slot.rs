@@ -1,11 +1,7 @@
 //! What the board knows of one service.
 
-<<<<<<< HEAD
-use super::{Board, StopBy};
-=======
-use super::Board;
 use super::deadline::{TimeUp, Watched};
->>>>>>> w1
+use super::{Board, StopBy};
 #[cfg(feature = "disconnect")]
 use crate::blocked::Connection;
 use crate::blocked::{Thread, View, clause};
@@ -13,10 +9,7 @@ use crate::error::{Phase, ServiceError};
 use crate::line::{self, Plain};
 use crate::report::ServiceReport;
 use crate::status::{HungService, Outcome, ServiceStatus, State};
-<<<<<<< HEAD
 use crate::stop::{Callbacks, StopSource, StopToken};
-=======
->>>>>>> w1
 use crate::sync::{Arc, Caller, now, since};
 use std::time::{Duration, Instant};
 
@@ -58,19 +51,12 @@ pub(crate) struct Slot {
     pub(crate) asked: Option<Instant>,
     /// By when it should have ended.
     pub(crate) stop_deadline: Option<Instant>,
-<<<<<<< HEAD
     /// Until when the stop waits for it: the same for everyone in the outermost host.
     pub(crate) stop_end: Option<Instant>,
-    /// Stopped a lead before the deadline, for the jobs of a queue.
-    pub(crate) time_up: Option<StopSource>,
-    /// Stopped when the deadline is set or moves, if somebody waits until then.
-    pub(crate) deadline_moved: Option<StopSource>,
-=======
     /// For the jobs of a queue.
     pub(super) time_up: Option<TimeUp>,
     /// For code that waits until the deadline.
     pub(super) watched: Watched,
->>>>>>> w1
     /// The stop went on without waiting for it any longer.
     pub(crate) overtaken: bool,
     /// When its value was dropped and its thread had nothing more to do, and how that end is called.
