@@ -74,7 +74,7 @@ fn handing_out(what: &str, all: Receiver<()>, push: impl Fn(u64) + 'static) -> C
 }
 
 fn events(bench: &Bench) {
-    let table = bench.comparison("An event, by `ctx.report(\"x\")`, without a logger");
+    let table = bench.comparison("An event, by `ctx.report_error(\"x\")`, without a logger");
     table.compare("event, nobody listens", None, || {
         let text: Mutex<Option<String>> = Mutex::new(None);
         let least = move || {
@@ -118,7 +118,7 @@ fn reporting(what: &str, listener: Option<Listener>) -> Contender<'static> {
         let mut took = Duration::ZERO;
         for begun in (0..n).step_by(512) {
             let begin = Instant::now();
-            (begun..n.min(begun + 512)).for_each(|_| ctx.report("x"));
+            (begun..n.min(begun + 512)).for_each(|_| ctx.report_error("x"));
             took += begin.elapsed();
             if let Some((Listener::Reads, events)) = &events {
                 events.try_iter().for_each(drop);

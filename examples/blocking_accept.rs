@@ -25,7 +25,7 @@ fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     for client in ctx.incoming(listener) {
         // A client that has disconnected must not stop the service, nor must an error of the listener.
         if let Err(error) = client.map_err(Into::into).and_then(tell_time) {
-            ctx.report(error);
+            ctx.report_error(error);
         }
     }
     Ok(())
@@ -39,9 +39,9 @@ fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     for client in listener.incoming() {
         ctx.check()?; // if a stop is requested, the client is our own callback
         match client {
-            Ok(client) => _ = tell_time(client).map_err(|error| ctx.report(error)),
+            Ok(client) => _ = tell_time(client).map_err(|error| ctx.report_error(error)),
             Err(error) => {
-                ctx.report(error); // without free descriptors, `accept` fails at once
+                ctx.report_error(error); // without free descriptors, `accept` fails at once
                 ctx.sleep(Duration::from_millis(100))?;
             }
         }

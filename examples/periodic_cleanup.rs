@@ -36,7 +36,7 @@ fn clean_up(uploads: &Path, ctx: &Context) -> hosted::Result {
         if age < MAX_AGE {
             kept += 1;
         } else if let Err(error) = fs::remove_file(entry.path()) {
-            ctx.report(error); // logs and counts the error; the other files are still removed
+            ctx.report_error(error); // logs and counts the error; the other files are still removed
         } else {
             println!("removed {}", entry.file_name().to_string_lossy());
         }

@@ -42,7 +42,7 @@ fn serve(server: &Arc<Server>, visits: &AtomicU64, ctx: &Context) -> Result {
         let rows = ctx.host().services().into_iter();
         let page: String = rows.map(|service| format!("{:12} {}\n", service.name, service.state)).collect();
         if let Err(error) = request.respond(Response::from_string(page)) {
-            ctx.report(error); // a visitor who has disconnected must not stop the service
+            ctx.report_error(error); // a visitor who has disconnected must not stop the service
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The clock of services: the system clock, or a manual clock that a test moves.
 
-use crate::blocked::Waits;
-use crate::error::{RecvError, Stopped};
-use crate::stop::StopToken;
-use crate::sync::{Arc, Condvar, Mutex, deadline, now, wait};
+use crate::diagnose::Waits;
+use crate::stop::{RecvError, StopToken, Stopped};
+use crate::util::sync::{Arc, Condvar, Mutex, now, wait};
+use crate::util::time::deadline;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::convert::Infallible;

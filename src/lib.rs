@@ -157,60 +157,40 @@
 
 #![forbid(unsafe_code)]
 
-mod panic;
-mod restart;
-mod sync;
+mod util;
 
-mod line;
+mod diagnose;
 
-mod blocked;
-mod error;
-
-mod status;
 mod stop;
 
+mod report;
+
 mod clock;
-mod event;
 mod signal;
 
-mod bus;
-mod report;
-mod ticks;
+mod registry;
 
-mod board;
-
-mod context;
+mod service;
 
 #[cfg(feature = "io")]
 mod io;
-mod service;
-
-mod every;
-mod queue;
-mod supervise;
-
-mod consumer;
+mod services;
 
 mod host;
 
-pub use board::HostHandle;
 pub use clock::Clock;
-pub use consumer::Consumer;
-pub use context::Context;
-pub use error::{BoxError, Cause, Phase, RecvError, Result, ServiceError, Stopped};
-pub use event::{Event, EventKind};
-pub use every::{Every, every};
 pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
 #[cfg(feature = "io")]
 pub use io::{Interruptible, Listener};
-pub use queue::{PushError, Queue};
-pub use report::{HostError, Report, ServiceReport};
-pub use restart::Restart;
-pub use service::{Service, task, worker};
+pub use registry::HostHandle;
+pub use report::{
+    BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result,
+    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
+};
+pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
+pub use services::{Consumer, Every, PushError, Queue, every};
 pub use signal::ctrl_c;
-pub use status::{HostState, HungService, Outcome, ServiceStatus, State, StopReason};
-pub use stop::{StopCallback, StopRepeating, StopSource, StopToken};
-pub use ticks::{Tick, Ticks};
+pub use stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 
 /// What a test of services needs.
 pub mod testing {

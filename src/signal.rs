@@ -4,9 +4,9 @@
 //! dispatcher flags them and lets their callbacks run elsewhere: no callback can swallow the second signal. Before the
 //! process exits by a second signal, one log line names the services that are left.
 
-use crate::line;
-use crate::stop::{Callbacks, StopSource, StopToken};
-use crate::sync::{Arc, Mutex, thread};
+use crate::stop::{PendingCallbacks, StopSource, StopToken};
+use crate::util::log::log_line;
+use crate::util::sync::{Arc, Mutex, thread};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use log::Level;
 use std::collections::BTreeMap;
@@ -84,7 +84,7 @@ pub fn ctrl_c() -> io::Result<StopToken> {
     let source = StopSource::new();
     let token = source.token();
     let mut untold = UNTOLD.lock();
-    untold.sources.retain(StopSource::watched);
+    untold.sources.retain(StopSource::has_observers);
     untold.sources.push(source);
     drop(untold);
     // Last: a signal that finds the handler finds this token too, and does not end the process.
@@ -105,8 +105,8 @@ fn install() -> io::Result<()> {
             thread::sleep(SETTLING);
             UNTOLD.lock().settling = false;
             // Every token first: if no thread can be created, callbacks run here, and one may block.
-            let callbacks: Vec<Callbacks> = sources.iter().filter_map(StopSource::signal).collect();
-            callbacks.into_iter().for_each(Callbacks::run_elsewhere);
+            let callbacks: Vec<PendingCallbacks> = sources.iter().filter_map(StopSource::signal).collect();
+            callbacks.into_iter().for_each(PendingCallbacks::run_on_thread);
         }
     })?;
     let reserve = Reserve::new()?;
@@ -127,7 +127,7 @@ fn install() -> io::Result<()> {
         let text = format_args!(
             "the program's own handler of {signals} is replaced; to keep it, use `run_until` or `HostHandle::request_stop`"
         );
-        line::log(Level::Warn, "hosted::host", text);
+        log_line(Level::Warn, "hosted::host", text);
     }
     Ok(())
 }
@@ -187,7 +187,7 @@ fn on_signal(dispatcher: &Sender<Vec<StopSource>>) {
     let mut sources = std::mem::take(&mut untold.sources);
     untold.settling = true;
     drop(untold);
-    sources.retain(StopSource::watched);
+    sources.retain(StopSource::has_observers);
     if sources.is_empty() || dispatcher.send(sources).is_err() {
         log_who_is_left();
         std::process::exit(TOLD_TWICE);
@@ -204,7 +204,7 @@ fn log_who_is_left() {
         let text = format_args!(
             "exiting at once with code {TOLD_TWICE}, because of another ctrl-c or termination signal; still running: {left}"
         );
-        line::log(Level::Warn, "hosted::host", text);
+        log_line(Level::Warn, "hosted::host", text);
         _ = written.send(()); // nobody waits any longer if this took too long
     };
     // Without a thread the line is left out: written here, it could block the exit.

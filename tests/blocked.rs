@@ -3,7 +3,7 @@
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crossbeam_channel::bounded;
-use hosted::{Context, Host, Outcome, Service, ServiceStatus, State, worker};
+use hosted::{Context, Host, Outcome, Service, ServiceState, ServiceStatus, worker};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -48,9 +48,9 @@ fn what_a_service_is_blocked_in_is_told_only_while_it_is_waited_for() {
     let look = |host: &Host| host.handle().services().remove(0);
     assert_eq!(look(&host).blocked_in, None);
     host.start().unwrap();
-    assert_eq!((look(&host).state, look(&host).blocked_in), (State::Running, None));
+    assert_eq!((look(&host).state, look(&host).blocked_in), (ServiceState::Running, None));
     host.stop(LIMIT).unwrap();
-    assert_eq!((look(&host).state, look(&host).blocked_in), (State::Stopped, None));
+    assert_eq!((look(&host).state, look(&host).blocked_in), (ServiceState::Stopped, None));
 }
 
 // 49
@@ -68,7 +68,7 @@ fn what_a_service_is_blocked_in_is_told_at_any_time_of_its_life_to_who_asks() {
         assert!(began.elapsed() < LIMIT, "that is never said");
         std::thread::yield_now();
     }
-    assert_eq!(host.handle().services()[0].state, State::Running);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Running);
     let before = host.handle().services();
     host.stop(LIMIT).unwrap();
     assert_eq!(look(&host), [None, None]);

@@ -4,7 +4,8 @@
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{
-    Context, Event, EventKind, Host, HostHandle, Phase, Restart, Result, Service, State, StopToken, group, task, worker,
+    Context, Event, EventKind, Host, HostHandle, Phase, Restart, Result, Service, ServiceState, StopToken, group, task,
+    worker,
 };
 use std::thread;
 use std::time::Duration;
@@ -81,7 +82,7 @@ impl Gate {
     }
 }
 
-fn states(host: &HostHandle) -> Vec<State> {
+fn states(host: &HostHandle) -> Vec<ServiceState> {
     host.services().iter().map(|service| service.state).collect()
 }
 
@@ -96,14 +97,14 @@ fn a_snapshot_waits_neither_for_a_slow_start_nor_for_a_slow_stop() {
         let handle = host.handle();
         let owner = thread::spawn(move || host.run_until(&StopToken::never()));
         assert_eq!(gate.who(), "slow");
-        assert_eq!(states(&handle), [State::Running, State::Starting]);
+        assert_eq!(states(&handle), [ServiceState::Running, ServiceState::Starting]);
         gate.let_one_through();
         assert_eq!(gate.who(), "slow");
-        assert_eq!(states(&handle), [State::Running, State::Stopping]);
+        assert_eq!(states(&handle), [ServiceState::Running, ServiceState::Stopping]);
         handle.request_stop();
         gate.let_one_through();
         owner.join().unwrap().unwrap();
-        assert_eq!(states(&handle), [State::Stopped, State::Completed]);
+        assert_eq!(states(&handle), [ServiceState::Stopped, ServiceState::Completed]);
     });
 }
 
@@ -125,12 +126,12 @@ fn a_snapshot_during_a_backoff_says_restarting_and_what_went_wrong() {
         host.start().unwrap();
         time.wait_for_sleepers(1);
         let [a] = &host.handle().services()[..] else { panic!("one service") };
-        assert_eq!((&*a.name, a.state, a.restarts, a.errors), ("a", State::Restarting, 0, 1));
+        assert_eq!((&*a.name, a.state, a.restarts, a.errors), ("a", ServiceState::Restarting, 0, 1));
         assert!(a.last_error.as_deref().is_some_and(|error| error.contains("cable cut")), "{a:?}");
         time.advance(hour);
         told.recv().unwrap();
         let [a] = &host.handle().services()[..] else { panic!("one service") };
-        assert_eq!((a.state, a.restarts, a.errors), (State::Running, 1, 1));
+        assert_eq!((a.state, a.restarts, a.errors), (ServiceState::Running, 1, 1));
         host.stop(PATIENCE).unwrap();
     });
 }
@@ -160,11 +161,11 @@ fn restarts_are_counted_also_when_a_stop_comes_between_two_lives() {
 #[test]
 fn a_snapshot_shows_a_chain_of_services_as_it_was_at_one_moment() {
     in_time(|| {
-        let rank = |state: &State| match state {
-            State::Waiting => 0,
-            State::Starting => 1,
-            State::Running => 2,
-            State::Stopping => 3,
+        let rank = |state: &ServiceState| match state {
+            ServiceState::Waiting => 0,
+            ServiceState::Starting => 1,
+            ServiceState::Running => 2,
+            ServiceState::Stopping => 3,
             _ => 4,
         };
         for _ in 0..50 {
@@ -250,8 +251,8 @@ fn a_snapshot_shows_the_children_of_all_groups_as_they_were_at_one_moment() {
                     let services = handle.services();
                     let child = |name| services.iter().find(|service| &*service.name == name).unwrap().state;
                     let both = (child("first/child"), child("second/child"));
-                    assert!(both.1 != State::Completed || both.0 == State::Completed, "{both:?}");
-                    if both.1 == State::Completed {
+                    assert!(both.1 != ServiceState::Completed || both.0 == ServiceState::Completed, "{both:?}");
+                    if both.1 == ServiceState::Completed {
                         return handle;
                     }
                 }

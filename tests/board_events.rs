@@ -88,7 +88,7 @@ fn word(event: &Event) -> &'static str {
         EventKind::Failed(_) => "failed",
         EventKind::Restarting { .. } => "restarting",
         EventKind::Reported { .. } => "reported",
-        EventKind::Missed { .. } => "missed",
+        EventKind::Lagged { .. } => "missed",
         EventKind::HostStarting { .. } => "host starting",
         EventKind::HostStarted { .. } => "host started",
         EventKind::HostStopping { .. } => "host stopping",
@@ -114,7 +114,7 @@ fn the_events_of_one_service_and_of_the_host_are_in_order() {
         let mut host = Host::new();
         let (services, whole, heard) = (host.events(), host.events(), host.events());
         let run = |ctx: &Context| {
-            ctx.report("a hiccup");
+            ctx.report_error("a hiccup");
             if ctx.restarts() == 0 { Err("cable cut".into()) } else { otherwise(Phase::Run, ctx) }
         };
         let none = Duration::ZERO..=Duration::ZERO;
@@ -189,7 +189,7 @@ fn reporter(name: impl Into<Arc<str>>) -> (Host, Sender<u32>, Receiver<u32>) {
     let run = move |ctx: &Context| {
         ctx.wait_until_started()?;
         while let Ok(times) = ctx.recv(&orders) {
-            (0..times).for_each(|_| ctx.report("a hiccup"));
+            (0..times).for_each(|_| ctx.report_error("a hiccup"));
             answer.send(times)?;
         }
         Ok(())
@@ -218,7 +218,7 @@ fn a_slow_listener_holds_up_nothing_keeps_1024_events_and_is_told_how_many_it_mi
         answers.recv().unwrap();
         let next: Vec<Event> = events.try_iter().collect();
         assert_eq!(next.iter().map(word).collect::<Vec<_>>(), ["missed", "reported", "reported"]);
-        assert!(matches!(next[0].kind, EventKind::Missed { events } if events == 4 + 5_000 - 1_024), "{}", next[0]);
+        assert!(matches!(next[0].kind, EventKind::Lagged { events } if events == 4 + 5_000 - 1_024), "{}", next[0]);
         assert_eq!(next[0].service, None);
         host.stop(PATIENCE).unwrap();
     });
@@ -278,7 +278,7 @@ fn log_lines_say_what_the_events_say() {
         let (lines, mut host) = (log_lines(), Host::new());
         let events = host.events();
         let run = |ctx: &Context| {
-            ctx.report("a hiccup");
+            ctx.report_error("a hiccup");
             if ctx.restarts() == 0 { Err("cable cut".into()) } else { panic!("burnt down") }
         };
         let none = Duration::ZERO..=Duration::ZERO;

@@ -3,9 +3,8 @@
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{Context, Host, HostHandle, OnFailure, Phase, Restart, Result, Service, group, worker};
-use std::fmt;
-use std::thread;
 use std::time::Duration;
+use std::{fmt, thread};
 
 /// Only so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ mod common;
 
 use common::deaf;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use hosted::{Context, EventKind, Host, Result, Service, State, task};
+use hosted::{Context, EventKind, Host, Result, Service, ServiceState, task};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Its start waits to be asked to stop; its run tells what the board says of it.
 struct ReadyTooLate {
     starting: Sender<()>,
-    seen: Sender<State>,
+    seen: Sender<ServiceState>,
 }
 
 impl Service for ReadyTooLate {
@@ -39,7 +39,7 @@ fn a_service_that_is_ready_when_it_has_been_asked_to_stop_is_shown_as_stopping()
     let starts = thread::spawn(move || host.start().is_err());
     started.recv_timeout(LIMIT).unwrap();
     handle.request_stop();
-    assert_eq!(states.recv_timeout(LIMIT), Ok(State::Stopping));
+    assert_eq!(states.recv_timeout(LIMIT), Ok(ServiceState::Stopping));
     assert!(starts.join().unwrap());
 }
 

@@ -3,7 +3,7 @@
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{
-    Cause, Context, Host, HungService, Outcome, Phase, Report, Service, StopCallback, StopReason, StopSource,
+    BlockedThread, Cause, Context, Host, Outcome, Phase, Report, Service, StopCallback, StopReason, StopSource,
     StopToken, worker,
 };
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn registered(guards: &Receiver<StopCallback>) -> StopCallback {
     guards.recv_timeout(LIMIT).unwrap()
 }
 
-fn hung(report: &Report, place: usize) -> &HungService {
+fn hung(report: &Report, place: usize) -> &BlockedThread {
     match &report.services[place].outcome {
         Outcome::Hung(hung) => hung,
         other => panic!("not hung: {other:?} in\n{report}"),
@@ -96,7 +96,7 @@ fn those_a_service_depends_on_are_asked_when_it_has_ended_though_its_callback_bl
     host.start().unwrap();
     let _guard = registered(&guards);
     let report = host.stop(Duration::MAX).unwrap(); // of which no half is ever over
-    assert!(report.services.iter().all(|service| !service.overtaken), "{report}");
+    assert!(report.services.iter().all(|service| !service.stop_timed_out), "{report}");
 }
 
 // 73

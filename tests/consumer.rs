@@ -1,8 +1,10 @@
 //! Promises 69 and 70: what a queue's consumers do with its jobs, also when a stop is asked for and when time is up.
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use hosted::{Context, Event, EventKind, Host, Outcome, PushError, Queue, Report, Result, Service, StopToken};
-use hosted::{HostError, StopSource, Stopped};
+use hosted::{
+    Context, Event, EventKind, Host, HostError, Outcome, PushError, Queue, Report, Result, Service, StopSource,
+    StopToken, Stopped,
+};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -45,7 +47,7 @@ fn stop_aside(mut host: Host, timeout: Duration) -> Stopping {
 
 fn left_in_queue(events: &Receiver<Event>) -> Vec<(String, usize)> {
     let left = |event: Event| match event.kind {
-        EventKind::LeftInQueue { items } => Some((event.service.unwrap().to_string(), items)),
+        EventKind::QueueNotDrained { items } => Some((event.service.unwrap().to_string(), items)),
         _ => None,
     };
     events.try_iter().filter_map(left).collect()

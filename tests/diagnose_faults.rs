@@ -7,7 +7,9 @@ mod io_common;
 use child::{Child, LIMIT, say};
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use hosted::testing::ManualClock;
-use hosted::{Context, EventKind, Host, HostHandle, Outcome, Queue, Restart, Service, State, StopToken, group, worker};
+use hosted::{
+    Context, EventKind, Host, HostHandle, Outcome, Queue, Restart, Service, ServiceState, StopToken, group, worker,
+};
 use io_common::silent;
 use std::cell::RefCell;
 use std::io::{self, BufRead};
@@ -130,14 +132,14 @@ fn a_service_that_ends_after_the_drop_of_its_host_shows_how_it_ended() {
     let handle = host.handle();
     drop(host);
     let before = handle.services().remove(0);
-    assert_eq!(before.state, State::Hung);
+    assert_eq!(before.state, ServiceState::Hung);
     assert!(before.blocked_in.is_some() && before.blocked_now().is_some());
     drop(release);
     let state = || handle.services()[0].state;
-    until(|| (state() == State::Stopped).then_some(()), || format!("it is {} for ever", state()));
+    until(|| (state() == ServiceState::Stopped).then_some(()), || format!("it is {} for ever", state()));
     assert_eq!(handle.services()[0].blocked_in, None);
     assert_eq!(before.blocked_now(), None, "its thread has ended, whoever has the number now");
-    assert_eq!(handle.services()[1].state, State::Failed);
+    assert_eq!(handle.services()[1].state, ServiceState::Failed);
 }
 
 /// Blocks when it is dropped, until the sender is.
@@ -170,10 +172,10 @@ fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer()
     let stopped = |kind: &EventKind| matches!(kind, EventKind::Stopped);
     while !stopped(&events.recv_timeout(LIMIT).unwrap().kind) {}
     until_blocked(&handle, "deaf", |text| text.starts_with("futex"));
-    assert_eq!(handle.services()[0].state, State::Hung);
+    assert_eq!(handle.services()[0].state, ServiceState::Hung);
     drop(in_destructor.0);
     let state = || handle.services()[0].state;
-    until(|| (state() == State::Stopped).then_some(()), || format!("it is {} for ever", state()));
+    until(|| (state() == ServiceState::Stopped).then_some(()), || format!("it is {} for ever", state()));
     // The second stop finds nothing left to wait for.
     let report = host.stop(Duration::ZERO).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
@@ -193,7 +195,7 @@ fn many_services_that_end_after_the_stop_all_show_how_they_ended() {
     assert_eq!(error.failures().len(), SERVICES);
     let handle = host.handle();
     drop((host, release));
-    let hung = || handle.services().iter().filter(|row| row.state != State::Stopped).count();
+    let hung = || handle.services().iter().filter(|row| row.state != ServiceState::Stopped).count();
     until(|| (hung() == 0).then_some(()), || format!("{} never stop", hung()));
 }
 

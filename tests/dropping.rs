@@ -1,7 +1,7 @@
 //! Promises 55, 76: dropping a host stops it, in time and without a panic; a service's value is dropped on its thread.
 
 use crossbeam_channel::{Sender, bounded, unbounded};
-use hosted::{Cause, Context, Host, HostState, Outcome, Phase, Result, Service, State, task, worker};
+use hosted::{Cause, Context, Host, HostState, Outcome, Phase, Result, Service, ServiceState, task, worker};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ fn dropping_a_running_host_stops_it_in_reverse() {
     drop(host);
     assert_eq!(told.iter().collect::<Vec<_>>(), ["c", "b", "a"]);
     assert_eq!(handle.state(), HostState::Stopped);
-    assert!(handle.services().iter().all(|service| service.state == State::Stopped));
+    assert!(handle.services().iter().all(|service| service.state == ServiceState::Stopped));
 }
 
 // 55
@@ -86,7 +86,7 @@ fn dropping_a_running_host_takes_no_longer_than_its_stop_timeout() {
     let began = Instant::now();
     drop(host); // returns, although nobody has released the deaf one
     assert!(began.elapsed() >= SHORT);
-    assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopped, State::Hung));
+    assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopped, ServiceState::Hung));
     drop(release);
 }
 

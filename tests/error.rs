@@ -5,11 +5,9 @@ use hosted::{
     Cause, Context, Host, HostError, Phase, Queue, RecvError, Result, Service, ServiceError, StopToken, Stopped, worker,
 };
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
+use std::{fmt, io, thread};
 
 /// Only so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -220,7 +218,7 @@ fn an_error_that_panics_when_it_is_displayed_is_reported_all_the_same() {
         }
         impl Error for Mute {}
         let error = error_of(worker(|ctx| {
-            ctx.report(Mute);
+            ctx.report_error(Mute);
             Err(Mute.into())
         }));
         let text = error.failures()[0].to_string();

@@ -140,7 +140,7 @@ fn errors_panics_and_reports_forge_no_line_in_the_log_the_events_or_the_host_err
         let events = host.events();
         let none = Duration::ZERO..=Duration::ZERO;
         let fails = |ctx: &Context| {
-            ctx.report(evil("hiccup"));
+            ctx.report_error(evil("hiccup"));
             Err(evil("error").into())
         };
         host.add(evil("completes"), task(|_| Ok(())));
@@ -256,7 +256,7 @@ fn those_that_are_waited_for_or_hung_forge_no_line() {
         gate.let_one_through();
         let mut host = starter.join().unwrap().unwrap();
         let stopper = thread::spawn(move || (host.stop(Duration::from_secs(2)), host));
-        wait_for(|kind| matches!(kind, EventKind::Overtaken { .. }));
+        wait_for(|kind| matches!(kind, EventKind::StopTimedOut { .. }));
         wait_for(|kind| matches!(kind, EventKind::StillStopping { .. }));
         wait_for(|kind| matches!(kind, EventKind::Hung(_)));
         let (stopped, mut host) = stopper.join().unwrap();

@@ -2,9 +2,12 @@
 
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::testing::ManualClock;
-use hosted::{Cause, Context, Event, EventKind, Every, Host, Outcome, Phase, Restart, Result};
-use hosted::{Service, ServiceReport, StopSource, StopToken, Stopped, every};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use hosted::{
+    Cause, Context, Event, EventKind, Every, Host, Outcome, Phase, Restart, Result, Service, ServiceReport, StopSource,
+    StopToken, Stopped, every,
+};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

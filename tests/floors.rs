@@ -6,17 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A folder stands where its name does; inside it the order is that of its `mod` lines.
 const FLOORS: &[&[&str]] = &[
-    &["sync", "panic", "restart"],
-    &["line"],
-    &["error", "blocked"],
-    &["stop", "status"],
-    &["clock", "event", "signal"],
-    &["ticks", "bus", "report"],
-    &["board"],
-    &["context"],
-    &["service", "io"],
-    &["every", "queue", "supervise"],
-    &["consumer"],
+    &["util"],
+    &["diagnose"],
+    &["stop"],
+    &["report"],
+    &["clock", "signal"],
+    &["registry"],
+    &["service"],
+    &["services", "io"],
     &["host"],
 ];
 

@@ -2,8 +2,10 @@
 //! `group_hung.rs`, stopping one in `group_stop.rs`.)
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use hosted::{BoxError, Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, Service};
-use hosted::{ServiceError, StopReason, StopToken, group, task, worker};
+use hosted::{
+    BoxError, Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, Service, ServiceError, StopReason,
+    StopToken, group, task, worker,
+};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);

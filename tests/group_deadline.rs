@@ -53,7 +53,7 @@ fn a_shorter_deadline_is_halved_anew_among_the_children_that_do_not_hear() {
     let overtaken: Vec<_> = events
         .try_iter()
         .filter_map(|event| match event.kind {
-            EventKind::Overtaken { waited } => Some((event.service?.to_string(), waited)),
+            EventKind::StopTimedOut { waited } => Some((event.service?.to_string(), waited)),
             _ => None,
         })
         .collect();

@@ -2,8 +2,10 @@
 //! true end.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use hosted::{Cause, Service, group, task, worker};
-use hosted::{Context, Event, EventKind, Host, HostError, Outcome, Phase, Report, Restart, Result, State, StopReason};
+use hosted::{
+    Cause, Context, Event, EventKind, Host, HostError, Outcome, Phase, Report, Restart, Result, Service, ServiceState,
+    StopReason, group, task, worker,
+};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -60,7 +62,7 @@ fn assert_hung(error: &HostError, names: &[&str], phase: Phase) {
     assert!(error.to_string().contains("g/deaf") || error.to_string().contains("g/n/deaf"), "{error}");
 }
 
-fn states(host: &Host) -> Vec<(String, State)> {
+fn states(host: &Host) -> Vec<(String, ServiceState)> {
     host.handle().services().into_iter().map(|row| (row.name.to_string(), row.state)).collect()
 }
 
@@ -92,12 +94,12 @@ fn a_group_with_a_hung_child_is_hung_and_names_it_and_everyone_else_still_stops(
     for name in ["before", "g/first", "g/last", "after"] {
         assert!(matches!(outcome(error.report(), name), Outcome::Stopped), "{error}");
     }
-    let hung = |row: &(String, State)| row.1 == State::Hung;
+    let hung = |row: &(String, ServiceState)| row.1 == ServiceState::Hung;
     assert_eq!(states(&host).iter().filter(|row| hung(row)).count(), 2);
     deaf.release();
     let report = host.stop(LIMIT).unwrap();
     assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
-    assert!(states(&host).iter().all(|row| row.1 == State::Stopped));
+    assert!(states(&host).iter().all(|row| row.1 == ServiceState::Stopped));
     assert_eq!(report.services[1].restarts, 0);
     assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::Restarting { .. })));
 }
@@ -118,7 +120,7 @@ fn a_second_stop_that_finds_the_child_still_hung_says_so_again() {
     host.start().unwrap();
     for _ in 1..=3 {
         assert_hung(&host.stop(SOON).unwrap_err(), &["g", "g/deaf"], Phase::Run);
-        assert!(states(&host).iter().all(|row| row.1 == State::Hung));
+        assert!(states(&host).iter().all(|row| row.1 == ServiceState::Hung));
     }
     deaf.release();
     host.stop(LIMIT).unwrap();
@@ -183,7 +185,7 @@ fn a_group_that_fails_in_mid_life_beside_a_hung_child_is_hung_stops_the_host_and
     assert_eq!(host.wait(), StopReason::Failed("g".into()));
     let is_hung = |event: Event| matches!(event.kind, EventKind::Hung(_)) && event.service.as_deref() == Some("g");
     while !is_hung(next(&events)) {} // it is called failed, and in the next breath hung
-    assert_eq!(states(&host)[..2], [("g".to_owned(), State::Hung), ("g/deaf".to_owned(), State::Hung)]);
+    assert_eq!(states(&host)[..2], [("g".to_owned(), ServiceState::Hung), ("g/deaf".to_owned(), ServiceState::Hung)]);
     let error = host.stop(SOON).unwrap_err();
     assert_hung(&error, &["g", "g/deaf"], Phase::Run);
     let first = &error.failures()[0];

@@ -3,7 +3,7 @@
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::testing::ManualClock;
-use hosted::{Context, EventKind, Host, Result, Service, State, StopSource, group, task, worker};
+use hosted::{Context, EventKind, Host, Result, Service, ServiceState, StopSource, group, task, worker};
 use std::collections::BTreeSet;
 use std::thread::spawn;
 use std::time::{Duration, Instant};
@@ -72,11 +72,11 @@ fn children_stand_after_their_group_in_statuses_and_reports() {
     assert_eq!(names(&host), ["a", "g"], "a group is filled at its start");
     host.start().unwrap();
     assert_eq!(names(&host), ALL);
-    assert!(host.handle().services().iter().all(|row| row.state == State::Running));
+    assert!(host.handle().services().iter().all(|row| row.state == ServiceState::Running));
     let report = host.stop(LIMIT).unwrap();
     assert_eq!(report.services.iter().map(|service| &*service.name).collect::<Vec<_>>(), ALL);
     assert!(ALL.iter().all(|name| report.to_string().contains(&format!("  {name} "))), "{report}");
-    assert!(host.handle().services().iter().all(|row| row.state == State::Stopped));
+    assert!(host.handle().services().iter().all(|row| row.state == ServiceState::Stopped));
 }
 
 // 78

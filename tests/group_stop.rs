@@ -1,8 +1,10 @@
 //! A group in a stop, and a stop that comes from within one.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use hosted::{Context, EventKind, Host, HostHandle, OnCompletion, Outcome, Restart, Result, Service, StopReason};
-use hosted::{StopToken, group, task, worker};
+use hosted::{
+    Context, EventKind, Host, HostHandle, OnCompletion, Outcome, Restart, Result, Service, StopReason, StopToken,
+    group, task, worker,
+};
 use std::thread::spawn;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Promise 36, from outside: a handle asks for a stop, and neither holds its host up nor is held up by it.
 
 use crossbeam_channel::bounded;
-use hosted::{Context, Host, HostState, Service, State, StopReason, StopToken, worker};
+use hosted::{Context, Host, HostState, Service, ServiceState, StopReason, StopToken, worker};
 use std::time::Duration;
 
 /// A hang becomes a failure.
@@ -30,7 +30,7 @@ fn a_stop_requested_from_a_handle_ends_the_wait_but_asks_no_service() {
     std::thread::spawn(move || handle.request_stop()).join().unwrap();
     assert_eq!(host.wait(), StopReason::Requested);
     assert_eq!(host.handle().state(), HostState::Stopping);
-    assert_eq!(host.handle().services()[0].state, State::Running, "asking it is the owner's part");
+    assert_eq!(host.handle().services()[0].state, ServiceState::Running, "asking it is the owner's part");
     assert_eq!(host.stop(LIMIT).unwrap().reason, StopReason::Requested);
 }
 
@@ -81,7 +81,7 @@ fn a_stop_requested_from_a_handle_before_the_start_stops_the_coming_run() {
     host.handle().request_stop();
     let report = host.run_until(&StopToken::never()).unwrap();
     assert_eq!(report.reason, StopReason::Requested);
-    assert_eq!(host.handle().services()[0].state, State::Waiting);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Waiting);
     assert_eq!(host.handle().state(), HostState::Stopped);
 }
 
@@ -120,7 +120,7 @@ fn a_handle_outlives_its_host() {
     assert!(stopping.stop_requested());
     assert_eq!(handle.state(), HostState::Stopped);
     let services = handle.services();
-    assert_eq!((&*services[0].name, services[0].state), ("idle", State::Stopped));
+    assert_eq!((&*services[0].name, services[0].state), ("idle", ServiceState::Stopped));
     handle.request_stop();
     assert_eq!(handle.state(), HostState::Stopped);
     let (asked, told) = bounded(1);
@@ -134,7 +134,7 @@ fn a_handle_outlives_a_host_that_never_started() {
     let host = idle_host();
     let handle = host.handle();
     drop(host);
-    assert_eq!(handle.services()[0].state, State::Waiting);
+    assert_eq!(handle.services()[0].state, ServiceState::Waiting);
     handle.request_stop();
     assert!(handle.stopping().stop_requested());
 }

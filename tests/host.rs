@@ -2,8 +2,8 @@
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
 use hosted::{
-    Context, Host, HostError, HostState, Outcome, Phase, Result, Service, State, StopReason, StopSource, StopToken,
-    worker,
+    Context, Host, HostError, HostState, Outcome, Phase, Result, Service, ServiceState, StopReason, StopSource,
+    StopToken, worker,
 };
 use std::error::Error;
 use std::thread;
@@ -226,7 +226,7 @@ fn a_stop_may_be_requested_from_a_handle_on_another_thread() {
         let handle = requester.join().unwrap();
         drop(host);
         handle.request_stop(); // it outlives its host
-        assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopped, State::Stopped));
+        assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopped, ServiceState::Stopped));
     });
 }
 

@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use hosted::{
     Cause, Context, EventKind, Host, HostError, HostState, OnCompletion, OnFailure, Outcome, Phase, Result, Service,
-    State, StopReason, StopToken, task, worker,
+    ServiceState, StopReason, StopToken, task, worker,
 };
 use std::sync::Mutex;
 use std::thread;
@@ -102,7 +102,7 @@ fn a_failure_stops_the_host_is_its_reason_and_is_in_the_result_with_service_phas
         drop(gate.0);
         assert_eq!(host.wait(), StopReason::Failed("b".into()));
         assert_eq!((stopping.stop_requested(), host.handle().state()), (true, HostState::Stopping));
-        assert_eq!(host.handle().services()[0].state, State::Running); // the owner's stop is what asks it
+        assert_eq!(host.handle().services()[0].state, ServiceState::Running); // the owner's stop is what asks it
         let error = host.stop(PATIENCE).unwrap_err();
         assert_eq!(failures(&error), [("b", Phase::Run)]);
         assert!(matches!(error.failures()[0].cause(), Cause::Failed(error) if error.to_string() == "cable cut"));
@@ -193,7 +193,7 @@ fn a_normal_end_is_completed_is_logged_and_leaves_the_host_running() {
         let line = lines.iter().find(|line| line.2 == "service `catalogue` has completed").unwrap();
         assert_eq!((line.0, &*line.1), (log::Level::Info, "hosted::service"));
         let status = host.handle().services();
-        assert_eq!((status[0].state, status[1].state), (State::Completed, State::Running));
+        assert_eq!((status[0].state, status[1].state), (ServiceState::Completed, ServiceState::Running));
         assert!(!host.handle().stopping().stop_requested());
         let report = host.stop(PATIENCE).unwrap();
         assert_eq!(report.reason, StopReason::Requested);

@@ -104,7 +104,7 @@ fn a_restart_and_a_reported_error_are_warnings() {
         if ctx.restarts() == 0 {
             return Err("not yet".into());
         }
-        ctx.report("a hiccup");
+        ctx.report_error("a hiccup");
         tell.send(())?;
         ctx.wait();
         Ok(())

@@ -55,7 +55,7 @@ fn report_of(odd: Odd, once_asked: bool) -> (Report, Option<String>) {
     host.add("jobs", queue.consumer(move |(), _| Err(odd.into())));
     queue.push(()).unwrap();
     let run = move |ctx: &Context| -> Result {
-        ctx.report(odd);
+        ctx.report_error(odd);
         if once_asked {
             ctx.host().request_stop();
             ctx.wait();

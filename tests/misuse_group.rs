@@ -5,8 +5,8 @@ mod common;
 use common::{LIMIT, in_time};
 use crossbeam_channel::unbounded;
 use hosted::{
-    Cause, Context, Host, HostState, OnFailure, Outcome, Phase, Result, Service, State, StopReason, StopToken, group,
-    task, worker,
+    Cause, Context, Host, HostState, OnFailure, Outcome, Phase, Result, Service, ServiceState, StopReason, StopToken,
+    group, task, worker,
 };
 use std::time::Duration;
 
@@ -157,7 +157,7 @@ fn a_fill_that_puts_a_host_of_its_own_in_place_is_a_group_whose_children_are_not
         host.add("group", group(fill));
         host.start().unwrap();
         let inside = told.recv().unwrap();
-        assert_eq!((inside.state(), inside.services()[0].state), (HostState::Started, State::Running));
+        assert_eq!((inside.state(), inside.services()[0].state), (HostState::Started, ServiceState::Running));
         assert_eq!(host.handle().services().len(), 1);
         host.stop(LIMIT).unwrap();
         assert_eq!(inside.state(), HostState::Stopped);

@@ -5,8 +5,8 @@ mod common;
 use common::{LIMIT, in_time};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use hosted::{
-    Context, EventKind, Host, HostHandle, HostState, Outcome, Phase, Report, Service, State, StopReason, StopSource,
-    StopToken, worker,
+    Context, EventKind, Host, HostHandle, HostState, Outcome, Phase, Report, Service, ServiceState, StopReason,
+    StopSource, StopToken, worker,
 };
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn a_service_that_drops_its_own_host_is_hung_until_the_stop_timeout_and_then_goe
             tell.send((ctx.stop_requested(), ctx.host().services()[0].state)).unwrap();
         });
         over.wait();
-        assert_eq!(told.recv(), Ok((true, State::Hung)));
+        assert_eq!(told.recv(), Ok((true, ServiceState::Hung)));
         assert_eq!(handle.state(), HostState::Stopped);
     });
 }
@@ -133,7 +133,7 @@ fn the_services_of_a_forgotten_host_run_on_and_a_request_asks_none_of_them() {
         std::mem::forget(host);
         handle.request_stop();
         assert!(handle.stopping().stop_requested());
-        assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopping, State::Running));
+        assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopping, ServiceState::Running));
         tell.send(()).unwrap(); // it still waits, and was not asked
         assert!(events.iter().any(|event| matches!(event.kind, EventKind::Completed)));
     });
@@ -162,9 +162,9 @@ fn a_context_that_outlives_its_service_and_its_host_still_answers() {
         drop(host);
         assert!(ctx.stop_requested() && ctx.sleep(Duration::MAX).is_err());
         assert_eq!((ctx.name(), ctx.restarts(), ctx.host().state()), ("a", 0, HostState::Stopped));
-        ctx.report("too late");
+        ctx.report_error("too late");
         let status = ctx.host().services().remove(0);
-        assert_eq!((status.state, status.errors), (State::Stopped, 1));
+        assert_eq!((status.state, status.errors), (ServiceState::Stopped, 1));
         assert_eq!(status.last_error.as_deref(), Some("too late"));
         assert_eq!(ctx.wait_until_started(), Err(hosted::Stopped));
         let (tell, told) = bounded(1);

@@ -49,7 +49,7 @@ fn a_logger_that_panics_at_every_line_of_every_service_changes_nothing_for_them(
         let (done, ticked) = (tell.clone(), tell.clone());
         let job = move |(), ctx: &Context| {
             tell.send("job")?;
-            ctx.report("panicky");
+            ctx.report_error("panicky");
             Err("panicky".into())
         };
         host.add("panicky eater", queue.consumer(job));

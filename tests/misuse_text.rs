@@ -64,7 +64,7 @@ fn assert_lines(text: &str, lines: usize) {
 fn deceivers() -> Host {
     let mut host = Host::new();
     let fails = |ctx: &Context| {
-        ctx.report(evil("reported"));
+        ctx.report_error(evil("reported"));
         Err(evil("failed").into())
     };
     host.add(evil("one"), worker(fails)).on_failure(OnFailure::Ignore);
@@ -77,7 +77,7 @@ fn deceivers() -> Host {
         });
         ctx.host().request_stop();
         _ = called.recv();
-        ctx.report(evil("at last")); // which stays its last error
+        ctx.report_error(evil("at last")); // which stays its last error
         Ok(())
     };
     host.add(evil("three"), worker(called_back));
@@ -219,7 +219,7 @@ fn a_context_without_a_host_may_have_any_name() {
         listen_to_the_log();
         let ctx = Context::new(name.as_str(), StopSource::new().token());
         assert_eq!(ctx.name(), name);
-        ctx.report(evil("loner"));
+        ctx.report_error(evil("loner"));
         assert_plain(&format!("{ctx:?}"));
     }
     assert!(logged("loner ").len() >= 4);

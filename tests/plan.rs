@@ -2,8 +2,8 @@
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
 use hosted::{
-    Context, Host, HostError, HostState, Outcome, Phase, Queue, Restart, Result, Service, State, StopToken, every,
-    group, worker,
+    Context, Host, HostError, HostState, Outcome, Phase, Queue, Restart, Result, Service, ServiceState, StopToken,
+    every, group, worker,
 };
 use std::error::Error;
 use std::thread::{self, ThreadId};
@@ -75,7 +75,7 @@ fn assert_refused(culprit: &str, fill: impl FnOnce(&mut Host, &dyn Fn() -> Witne
         assert!(services.iter().all(|service| matches!(service.outcome, Outcome::NeverStarted)), "{error}");
     }
     assert_eq!(host.handle().state(), HostState::New);
-    assert!(host.handle().services().iter().all(|service| service.state == State::Waiting));
+    assert!(host.handle().services().iter().all(|service| service.state == ServiceState::Waiting));
     drop(host);
     drop(tell);
     // A thread that was made for a service would have dropped it: they all go with the host, uncalled.
@@ -171,7 +171,7 @@ fn a_second_start_is_an_error_that_says_so_and_leaves_the_running_host_alone() {
             let error = host.start().unwrap_err();
             assert!(error.failures().is_empty() && source(&error).contains("a host runs once"), "{error}");
             assert_eq!(host.handle().state(), HostState::Started);
-            assert_eq!(host.handle().services()[0].state, State::Running);
+            assert_eq!(host.handle().services()[0].state, ServiceState::Running);
         }
         host.stop(PATIENCE).unwrap();
         assert!(source(&host.start().unwrap_err()).contains("a host runs once"));
@@ -223,7 +223,7 @@ struct Looker {
 impl Looker {
     fn look(&self, phase: Phase, ctx: &Context) -> Result {
         let services = ctx.host().services();
-        let all_run = self.before.iter().all(|&place| services[place].state == State::Running);
+        let all_run = self.before.iter().all(|&place| services[place].state == ServiceState::Running);
         Ok(self.seen.send((phase, ctx.name().to_owned(), all_run))?)
     }
 }

@@ -5,8 +5,10 @@ mod common;
 
 use common::{LIMIT, asleep_in, in_time};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use hosted::{Context, Event, EventKind, Host, OnFailure, Outcome, PushError, Queue, Restart, Result, Service};
-use hosted::{StopReason, StopSource, StopToken, group, task, worker};
+use hosted::{
+    Context, Event, EventKind, Host, OnFailure, Outcome, PushError, Queue, Restart, Result, Service, StopReason,
+    StopSource, StopToken, group, task, worker,
+};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -54,7 +56,7 @@ fn wait_for_backoff(events: &Receiver<Event>) {
 
 fn left_in_queue(events: &Receiver<Event>) -> Vec<usize> {
     let left = |event: Event| match event.kind {
-        EventKind::LeftInQueue { items } => Some(items),
+        EventKind::QueueNotDrained { items } => Some(items),
         _ => None,
     };
     events.try_iter().filter_map(left).collect()

@@ -1,7 +1,7 @@
 //! Promise 74: a thread-local destructor that blocks makes no stop miss its deadline, and holds up nobody.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Report, Service, State, worker};
+use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Report, Service, ServiceState, worker};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ fn those_it_depends_on_are_asked_though_a_thread_local_destructor_still_blocks()
     host.add("lingering", service);
     host.start().unwrap();
     let report = host.stop(Duration::MAX).unwrap(); // of which no half is ever over
-    assert!(report.services.iter().all(|service| !service.overtaken), "{report}");
+    assert!(report.services.iter().all(|service| !service.stop_timed_out), "{report}");
 }
 
 // 74
@@ -183,7 +183,7 @@ fn who_was_hung_is_so_until_its_thread_is_gone_though_it_has_ended() {
     drop(in_run.0);
     let stopped = |event: &Event| matches!(event.kind, EventKind::Stopped);
     assert!(events.iter().any(|event| stopped(&event)), "it ends");
-    assert_eq!(host.handle().services()[0].state, State::Hung);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Hung);
     drop(in_destructor.0);
     let report = host.stop(LIMIT).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");

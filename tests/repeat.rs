@@ -5,7 +5,7 @@
 mod common;
 
 use common::{LIMIT, asleep_in, in_time};
-use hosted::{Context, Host, StopRepeating, StopSource, StopToken, worker};
+use hosted::{Context, Host, RepeatingStopCallback, StopSource, StopToken, worker};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
@@ -143,7 +143,7 @@ fn dropping_the_guard_waits_for_a_call_under_way() {
 fn a_call_that_drops_its_own_guard_is_the_last_and_waits_for_nobody() {
     let source = StopSource::new();
     let (called, calls) = channel();
-    let slot = Arc::new(Mutex::new(None::<StopRepeating>));
+    let slot = Arc::new(Mutex::new(None::<RepeatingStopCallback>));
     let own = slot.clone();
     let call = move || {
         drop(own.lock().unwrap().take().expect("the second call has none"));

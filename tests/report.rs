@@ -99,7 +99,10 @@ fn a_report_has_every_service_in_order_of_registration_with_durations() {
     assert!(db.start_took + web.start_took <= start_took, "one after the other");
     assert!(db.stop_took + web.stop_took <= report.took && report.took <= took, "{report} in {took:?}");
     assert!(cache.start_took > Duration::ZERO && cache.stop_took > Duration::ZERO);
-    assert_eq!((report.reason.clone(), db.restarts, db.errors, db.overtaken), (StopReason::Requested, 0, 0, false));
+    assert_eq!(
+        (report.reason.clone(), db.restarts, db.errors, db.stop_timed_out),
+        (StopReason::Requested, 0, 0, false)
+    );
 }
 
 // 58
@@ -161,7 +164,7 @@ fn a_report_counts_restarts_and_errors() {
         if ctx.restarts() < 2 {
             return Err("not yet".into());
         }
-        ctx.report("a hiccup");
+        ctx.report_error("a hiccup");
         ready.send(())?;
         ctx.wait();
         Err("and again at the end".into())
@@ -261,6 +264,6 @@ fn a_service_is_overtaken_only_if_others_were_asked_while_it_was_alive() {
     });
     let report = host.stop(LIMIT).unwrap();
     releaser.join().unwrap();
-    let overtaken: Vec<bool> = report.services.iter().map(|service| service.overtaken).collect();
+    let overtaken: Vec<bool> = report.services.iter().map(|service| service.stop_timed_out).collect();
     assert_eq!(overtaken, [false, true, false], "{report}");
 }

@@ -35,7 +35,7 @@ fn failing() -> Box<dyn Service> {
 fn waits(events: &Receiver<Event>) -> BTreeMap<String, Duration> {
     let wait = |event: Event| match event.kind {
         EventKind::Restarting { after, .. } => Some((event.service.unwrap().to_string(), after)),
-        EventKind::Missed { .. } => panic!("the test has not listened"),
+        EventKind::Lagged { .. } => panic!("the test has not listened"),
         _ => None,
     };
     events.try_iter().filter_map(wait).collect()

@@ -6,8 +6,10 @@ mod child;
 use child::programs::{Server, for_ever, stay};
 use child::{AN_HOUR, Child, leave, say};
 use hosted::testing::ManualClock;
-use hosted::{Context, EventKind, Host, HostError, Report, Restart, Result, Service, StopReason, StopToken};
-use hosted::{ctrl_c, group, task, worker};
+use hosted::{
+    Context, EventKind, Host, HostError, Report, Restart, Result, Service, StopReason, StopToken, ctrl_c, group, task,
+    worker,
+};
 use std::sync::mpsc;
 
 #[test]

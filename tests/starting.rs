@@ -3,7 +3,8 @@
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use hosted::{
-    Context, EventKind, Host, HostError, HostHandle, HostState, Outcome, Phase, Result, Service, State, task, worker,
+    Context, EventKind, Host, HostError, HostHandle, HostState, Outcome, Phase, Result, Service, ServiceState, task,
+    worker,
 };
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -86,7 +87,7 @@ impl Gate {
     }
 }
 
-fn states(host: &HostHandle) -> Vec<State> {
+fn states(host: &HostHandle) -> Vec<ServiceState> {
     host.services().iter().map(|service| service.state).collect()
 }
 
@@ -106,7 +107,7 @@ fn each_service_starts_when_the_one_added_before_it_is_ready() {
         }
         let handle = host.handle();
         let starter = starting(host);
-        use State::{Running, Starting, Waiting};
+        use ServiceState::{Running, Starting, Waiting};
         let steps = [[Starting, Waiting, Waiting], [Running, Starting, Waiting], [Running, Running, Starting]];
         for (name, step) in ["a", "b", "c"].into_iter().zip(steps) {
             assert_eq!(gate.who(), name);
@@ -132,7 +133,7 @@ fn services_stop_in_exact_reverse_each_when_the_one_after_it_has_ended() {
         host.start().unwrap();
         let handle = host.handle();
         let stopper = thread::spawn(move || host.stop(PATIENCE).map(drop));
-        use State::{Running, Stopped, Stopping};
+        use ServiceState::{Running, Stopped, Stopping};
         let steps = [[Running, Running, Stopping], [Running, Stopping, Stopped], [Stopping, Stopped, Stopped]];
         for (name, step) in ["c", "b", "a"].into_iter().zip(steps) {
             assert_eq!(gate.who(), name);
@@ -158,7 +159,7 @@ fn a_service_with_after_waits_only_for_those_it_names() {
         let handle = host.handle();
         let starter = starting(host);
         assert_eq!(named.who(), "named");
-        use State::{Running, Starting, Waiting};
+        use ServiceState::{Running, Starting, Waiting};
         assert_eq!(states(&handle), [Starting, Running, Starting, Waiting, Waiting]);
         named.let_one_through();
         slow.let_one_through();
@@ -200,7 +201,7 @@ fn a_task_is_done_before_the_next_service_starts_and_has_completed() {
         let (handle, events) = (host.handle(), host.events());
         let starter = starting(host);
         assert_eq!(gate.who(), "migrate");
-        assert_eq!(states(&handle), [State::Starting, State::Waiting]);
+        assert_eq!(states(&handle), [ServiceState::Starting, ServiceState::Waiting]);
         gate.let_one_through();
         let mut host = starter.join().unwrap().unwrap();
         events.iter().find(|event| matches!(event.kind, EventKind::Completed)).unwrap();
@@ -241,7 +242,7 @@ fn a_body_that_blocks_from_its_first_line_blocks_nobodys_start() {
             host.add(name, worker(deaf));
         }
         host.start().unwrap();
-        assert_eq!(states(&host.handle()), [State::Running; 3]);
+        assert_eq!(states(&host.handle()), [ServiceState::Running; 3]);
         drop(release);
         host.stop(PATIENCE).unwrap();
     });

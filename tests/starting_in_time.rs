@@ -1,7 +1,7 @@
 //! The other side of promise 23: whoever is ready in time is left alone, and whose time it is decides what a late one costs.
 
 use crossbeam_channel::{Sender, bounded};
-use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, Service, State, task, worker};
+use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, Service, ServiceState, task, worker};
 use std::thread;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn who_was_ready_in_time_is_left_alone_when_that_time_has_passed() {
     host.add(
         "slow",
         task(move |_| {
-            assert_eq!(ready.services()[0].state, State::Running);
+            assert_eq!(ready.services()[0].state, ServiceState::Running);
             thread::sleep(OWN + OWN / 4);
             Ok(())
         }),
@@ -44,7 +44,7 @@ fn who_was_ready_in_time_is_left_alone_when_that_time_has_passed() {
     host.add("last", idle());
     host.start().unwrap();
     let first = &host.handle().services()[0];
-    assert_eq!((first.state, first.errors), (State::Running, 0));
+    assert_eq!((first.state, first.errors), (ServiceState::Running, 0));
     host.stop(LIMIT).unwrap();
 }
 

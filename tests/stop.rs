@@ -5,11 +5,10 @@ mod common;
 use common::{LIMIT, asleep_in, in_time, on_a_small_stack, race, times};
 use hosted::{RecvError, StopCallback, StopSource, StopToken, Stopped};
 use std::error::Error;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 /// A source at the end of a chain of `length` sources that hold one another, linked to `first`.
 fn chain(first: &StopSource, length: usize) -> StopSource {

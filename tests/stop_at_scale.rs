@@ -141,7 +141,7 @@ fn timers_whose_callbacks_block_share_the_pool_and_hold_up_no_other_timer() {
 }
 
 fn overtaken(report: &Report) -> Vec<&str> {
-    report.services.iter().filter(|service| service.overtaken).map(|service| &*service.name).collect()
+    report.services.iter().filter(|service| service.stop_timed_out).map(|service| &*service.name).collect()
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_slow_service_that_depends_only_on_a_completed_task_has_overtaken_nobody() {
     host.start().unwrap();
     let error = host.stop(SHORT).unwrap_err();
     assert_eq!(overtaken(error.report()), [] as [&str; 0]);
-    assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::Overtaken { .. })));
+    assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::StopTimedOut { .. })));
     drop(release);
     host.stop(LIMIT).unwrap();
 }
@@ -169,7 +169,7 @@ fn a_slow_service_is_overtaken_also_when_a_completed_task_is_between_it_and_its_
     host.start().unwrap();
     let error = host.stop(SHORT).unwrap_err();
     assert_eq!(overtaken(error.report()), ["slow"]);
-    let warned = events.try_iter().filter(|event| matches!(event.kind, EventKind::Overtaken { .. })).count();
+    let warned = events.try_iter().filter(|event| matches!(event.kind, EventKind::StopTimedOut { .. })).count();
     assert_eq!(warned, 1);
     drop(release);
     host.stop(LIMIT).unwrap();
@@ -291,10 +291,9 @@ mod starved {
     use crossbeam_channel::{bounded, unbounded};
     use hosted::{Context, Host, Queue, StopSource, worker};
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    use std::fs;
     use std::process::ExitCode;
-    use std::thread;
     use std::time::Duration;
+    use std::{fs, thread};
 
     /// Takes all threads that the process can have from now on, until it is dropped.
     struct NoThreads(Rlimit);

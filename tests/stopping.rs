@@ -59,7 +59,7 @@ fn outcomes(report: &Report) -> Vec<(&str, &Outcome)> {
 }
 
 fn overtaken(report: &Report) -> Vec<&str> {
-    report.services.iter().filter(|service| service.overtaken).map(|service| &*service.name).collect()
+    report.services.iter().filter(|service| service.stop_timed_out).map(|service| &*service.name).collect()
 }
 
 /// Who failed, and in what.

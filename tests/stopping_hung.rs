@@ -1,7 +1,7 @@
 //! Promises 49, 53: a hung service is named, and stays on the books until its true end.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use hosted::{Cause, Context, Host, HungService, Outcome, Phase, Report, Result, Service, State, worker};
+use hosted::{BlockedThread, Cause, Context, Host, Outcome, Phase, Report, Result, Service, ServiceState, worker};
 use std::time::{Duration, Instant};
 
 /// A hang becomes a failure.
@@ -54,7 +54,7 @@ impl Drop for Stuck {
     }
 }
 
-fn hung(report: &Report, place: usize) -> &HungService {
+fn hung(report: &Report, place: usize) -> &BlockedThread {
     match &report.services[place].outcome {
         Outcome::Hung(hung) => hung,
         other => panic!("not hung: {other:?} in\n{report}"),
@@ -168,19 +168,19 @@ fn a_hung_service_is_never_called_stopped_and_a_second_stop_waits_again_and_tell
     host.add("stuck", service);
     host.start().unwrap();
     let first = host.stop(SHORT).unwrap_err();
-    assert_eq!(host.handle().services()[0].state, State::Hung);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Hung);
     let began = Instant::now();
     let second = host.stop(SHORT).unwrap_err();
     assert!(began.elapsed() >= SHORT, "it was not waited for again");
     assert!(hung(second.report(), 0).waited > hung(first.report(), 0).waited);
-    assert_eq!(host.handle().services()[0].state, State::Hung);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Hung);
     let report = std::thread::scope(|scope| {
         let third = scope.spawn(|| host.stop(LIMIT));
         drop(release);
         third.join().unwrap().unwrap()
     });
     assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
-    assert_eq!(host.handle().services()[0].state, State::Stopped);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Stopped);
     assert!(host.stop(Duration::ZERO).is_ok(), "nothing is left to wait for");
 }
 
@@ -203,7 +203,7 @@ fn the_true_end_of_a_hung_service_may_be_a_failure_and_is_told() {
     assert!(
         matches!(error.failures(), [one] if matches!(one.cause(), Cause::Failed(why) if why.to_string() == "too late"))
     );
-    assert_eq!(host.handle().services()[0].state, State::Failed);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Failed);
     assert!(events.try_iter().any(|event| event.to_string().contains("too late")));
 }
 
@@ -216,6 +216,6 @@ fn what_ends_between_two_stops_is_not_called_stopped_before_it_is_joined() {
     host.start().unwrap();
     host.stop(SHORT).unwrap_err();
     drop(release); // it may have ended, or not: nobody has joined it
-    assert_eq!(host.handle().services()[0].state, State::Hung);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Hung);
     assert!(matches!(host.stop(LIMIT).unwrap().services[0].outcome, Outcome::Stopped));
 }

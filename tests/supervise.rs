@@ -2,8 +2,10 @@
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::testing::ManualClock;
-use hosted::{Context, EventKind, Host, Outcome, Phase, Restart, Result, Service, ServiceReport, State};
-use hosted::{StopReason, StopToken, worker};
+use hosted::{
+    Context, EventKind, Host, Outcome, Phase, Restart, Result, Service, ServiceReport, ServiceState, StopReason,
+    StopToken, worker,
+};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -130,7 +132,7 @@ fn the_stop_of_the_old_run_has_returned_before_the_start_of_the_new_one_is_calle
     host.start().unwrap();
     for _ in 1..=2 {
         assert_eq!([next(&steps), next(&steps), next(&steps)], ["start", "run", "stop"]);
-        assert_eq!(host.handle().services()[0].state, State::Restarting);
+        assert_eq!(host.handle().services()[0].state, ServiceState::Restarting);
         assert!(steps.is_empty(), "the old one is not gone");
         go.send(()).unwrap();
     }
@@ -210,7 +212,7 @@ fn a_stop_ends_a_backoff_at_once_and_the_service_is_stopped_and_not_called_again
     host.add("it", service).restart(Restart::on_failure());
     host.start().unwrap();
     time.wait_for_sleepers(1);
-    assert_eq!(host.handle().services()[0].state, State::Restarting);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Restarting);
     let report = host.stop(LIMIT).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::NotRestarted(_)));
     assert_eq!((report.services[0].errors, report.services[0].restarts), (1, 0));
@@ -259,7 +261,7 @@ fn a_service_that_restarts_touches_no_other() {
         assert_eq!([next(&steps), next(&steps), next(&steps)], ["stop", "start", "run"]);
         let new = handle.services();
         for place in [0, 2] {
-            assert_eq!((new[place].state, new[place].since), (State::Running, old[place].since));
+            assert_eq!((new[place].state, new[place].since), (ServiceState::Running, old[place].since));
         }
     }
     assert!(!handle.stopping().stop_requested());

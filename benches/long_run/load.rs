@@ -153,7 +153,7 @@ fn listener(events: Receiver<Event>, tally: &Arc<Tally>) -> impl Service {
                     tally.restarts.add(1);
                     error.is_some()
                 }
-                EventKind::Missed { events } => {
+                EventKind::Lagged { events } => {
                     tally.missed.add(*events);
                     false
                 }

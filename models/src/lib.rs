@@ -8,61 +8,33 @@
 mod signal;
 mod sync;
 
-#[path = "../../src/panic.rs"]
-mod panic;
-#[path = "../../src/restart.rs"]
-mod restart;
-#[path = "../../src/blocked/mod.rs"]
-mod blocked;
-#[path = "../../src/line.rs"]
-mod line;
-#[path = "../../src/error.rs"]
-mod error;
-#[path = "../../src/status.rs"]
-mod status;
+mod util;
+#[path = "../../src/diagnose/mod.rs"]
+mod diagnose;
 mod stop;
+#[path = "../../src/report/mod.rs"]
+mod report;
 #[path = "../../src/clock.rs"]
 mod clock;
-#[path = "../../src/event.rs"]
-mod event;
-#[path = "../../src/bus.rs"]
-mod bus;
-#[path = "../../src/report.rs"]
-mod report;
-#[path = "../../src/ticks.rs"]
-mod ticks;
-#[path = "../../src/board/mod.rs"]
-mod board;
-#[path = "../../src/context.rs"]
-mod context;
-#[path = "../../src/service.rs"]
+#[path = "../../src/registry/mod.rs"]
+mod registry;
+#[path = "../../src/service/mod.rs"]
 mod service;
-#[path = "../../src/every.rs"]
-mod every;
-#[path = "../../src/queue/mod.rs"]
-mod queue;
-#[path = "../../src/supervise.rs"]
-mod supervise;
-#[path = "../../src/consumer.rs"]
-mod consumer;
+#[path = "../../src/services/mod.rs"]
+mod services;
 #[path = "../../src/host/mod.rs"]
 mod host;
 
-pub use board::HostHandle;
 pub use clock::Clock;
-pub use consumer::Consumer;
-pub use context::Context;
-pub use error::{BoxError, Cause, Phase, RecvError, Result, ServiceError, Stopped};
-pub use event::{Event, EventKind};
-pub use every::{Every, every};
 pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
-pub use queue::{PushError, Queue};
-pub use report::{HostError, Report, ServiceReport};
-pub use restart::Restart;
-pub use service::{Service, task, worker};
-pub use status::{HostState, HungService, Outcome, ServiceStatus, State, StopReason};
-pub use stop::{StopCallback, StopRepeating, StopSource, StopToken};
-pub use ticks::{Tick, Ticks};
+pub use registry::HostHandle;
+pub use report::{
+    BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result, ServiceError,
+    ServiceReport, ServiceState, ServiceStatus, StopReason,
+};
+pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
+pub use services::{Consumer, Every, PushError, Queue, every};
+pub use stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 
 #[cfg(test)]
 mod models {

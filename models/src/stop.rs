@@ -1,26 +1,34 @@
-//! The library's `stop/mod.rs` once more, with the timer and the pool of callback threads stood in for, and the models beside the files they look into.
+//! The library's `stop/mod.rs` once more, with the timer and the callback threads stood in for, and the models beside the
+//! files they look into.
 
-#[path = "../../src/stop/pool.rs"]
-pub(crate) mod pool;
-pub(crate) mod elsewhere;
+#[path = "../../src/stop/error.rs"]
+mod error;
+#[path = "../../src/stop/callback_pool.rs"]
+pub(crate) mod callback_pool;
+pub(crate) mod callback_threads;
 #[path = "../../src/stop/slab.rs"]
 mod slab;
 pub(crate) mod timer;
-#[path = "../../src/stop/state.rs"]
-mod state;
+#[path = "../../src/stop/node.rs"]
+mod node;
 #[path = "../../src/stop/request.rs"]
 mod request;
+#[path = "../../src/stop/callback.rs"]
+mod callback;
 #[path = "../../src/stop/token.rs"]
 mod token;
 #[path = "../../src/stop/source.rs"]
 mod source;
-#[path = "../../src/stop/repeat.rs"]
-mod repeat;
+#[path = "../../src/stop/repeating.rs"]
+mod repeating;
 
-pub use repeat::StopRepeating;
-pub(crate) use request::Callbacks;
+pub use callback::StopCallback;
+pub(crate) use error::StopMarker;
+pub use error::{RecvError, Stopped};
+pub use repeating::RepeatingStopCallback;
+pub(crate) use request::PendingCallbacks;
 pub use source::StopSource;
-pub use token::{StopCallback, StopToken};
+pub use token::StopToken;
 
 #[cfg(test)]
 #[path = "models/token/mod.rs"]

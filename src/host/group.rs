@@ -1,14 +1,11 @@
 //! A service that is a host of its own: services that stand and fall together (Erlang's `one_for_all`).
 
 use super::Host;
-use crate::blocked::View;
-use crate::board::Board;
-use crate::context::Context;
-use crate::error::{BoxError, Cause, Result, ServiceError, Stopped};
-use crate::report::{HostError, Report};
-use crate::service::Service;
-use crate::status::{Outcome, StopReason};
-use crate::stop::StopSource;
+use crate::diagnose::ProcSnapshot;
+use crate::registry::Registry;
+use crate::report::{BoxError, Cause, HostError, Outcome, Report, Result, ServiceError, StopReason};
+use crate::service::{Context, Service};
+use crate::stop::{StopSource, Stopped};
 use std::time::Duration;
 
 /// A service that is a host of its own: `fill` fills a fresh [`Host`] at each start and restart.
@@ -56,8 +53,8 @@ where
         (self.fill)(&mut host)?;
         let board = host.board.clone();
         // In a life that is there to finish what the group holds, the stop was requested before: its deadline ends the start.
-        let stop = if ctx.is_finishing() { ctx.time_up().token() } else { ctx.stop_token().clone() };
-        let link = stop.on_stop(move || board.request_stop(StopReason::Requested).run_elsewhere());
+        let stop = if ctx.is_finishing() { ctx.until_deadline_source().token() } else { ctx.stop_token().clone() };
+        let link = stop.on_stop(move || board.request_stop(StopReason::Requested).run_on_thread());
         let started = host.start();
         drop(link);
         match started {
@@ -151,7 +148,7 @@ fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
         let (board, cause) = (ctx.board(), Cause::Failed(first.clone().into()));
         board.failed(index, &ServiceError::new(ctx.shared_name(), first.phase(), cause));
         let remains = board.read(|inner| inner.slots[index].remains());
-        board.hung(index, remains.inspect(&View::new()));
+        board.hung(index, remains.inspect(&ProcSnapshot::new()));
     }
     loop {
         // A stop of the group's host may set a deadline again, and finds the child hung again.
@@ -175,7 +172,7 @@ fn cause(error: HostError) -> BoxError {
 impl Host {
     /// The host of the group that `ctx` is of: a part of that one's picture.
     fn inside(ctx: &Context) -> Self {
-        let board = Board::new(ctx.index().map(|_| (ctx.board(), ctx.shared_name())));
+        let board = Registry::new(ctx.index().map(|_| (ctx.board(), ctx.shared_name())));
         if let Some(index) = ctx.index() {
             // The old children's board is dropped once the locks are let go: their errors are foreign code.
             drop(ctx.board().adopt(index, board.clone()));

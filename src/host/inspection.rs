@@ -1,11 +1,11 @@
 //! What the threads that a stop leaves behind are blocked in. Reading that takes part of a millisecond for each thread, so
 //! that of many threads it is read before the deadline, and only of as many as there is time for.
 
-use crate::blocked::View;
-use crate::board::Board;
-use crate::error::Phase;
-use crate::status::HungService;
-use crate::sync::{Arc, deadline, left, now};
+use crate::diagnose::ProcSnapshot;
+use crate::registry::Registry;
+use crate::report::{BlockedThread, Phase};
+use crate::util::sync::{Arc, now};
+use crate::util::time::{deadline, remaining};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -33,23 +33,23 @@ pub(super) struct Inspection {
     /// How many there were is known.
     counted: bool,
     /// Whose threads have not been looked at.
-    queue: Vec<(Arc<Board>, usize)>,
+    queue: Vec<(Arc<Registry>, usize)>,
     /// What has been found, by board and row. The board is kept, so that its address remains its own.
-    found: HashMap<(*const Board, usize), Found>,
-    view: View,
+    found: HashMap<(*const Registry, usize), Found>,
+    view: ProcSnapshot,
 }
 
 struct Found {
     phase: Phase,
     blocked_in: Option<String>,
-    _board: Arc<Board>,
+    _board: Arc<Registry>,
 }
 
 impl Inspection {
     /// For a stop that waits until `end`. Before the end it takes a quarter of the time at most.
     pub(super) fn new(end: Option<Instant>) -> Self {
-        let next = end.and_then(|end| end.checked_sub(BEFORE.min(left(Some(end)) / 4)));
-        Inspection { next, counted: false, queue: Vec::new(), found: HashMap::new(), view: View::new() }
+        let next = end.and_then(|end| end.checked_sub(BEFORE.min(remaining(Some(end)) / 4)));
+        Inspection { next, counted: false, queue: Vec::new(), found: HashMap::new(), view: ProcSnapshot::new() }
     }
 
     /// None before the end: somebody else looks at the threads.
@@ -62,7 +62,7 @@ impl Inspection {
     }
 
     /// Looks at some threads, if it is time to.
-    pub(super) fn step(&mut self, board: &Arc<Board>, end: Option<Instant>) {
+    pub(super) fn step(&mut self, board: &Arc<Registry>, end: Option<Instant>) {
         if self.next.is_none_or(|next| now() < next) {
             return;
         }
@@ -71,7 +71,7 @@ impl Inspection {
             self.queue = board.remaining().into_iter().map(|(board, index, _)| (board, index)).collect();
             let takes = EACH.saturating_mul(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
             let many = many_descriptors();
-            if many && left(end) < TABLES {
+            if many && remaining(end) < TABLES {
                 self.view.without_tables();
             }
             // A few threads have time enough after the end, unless the tables of sockets are long.
@@ -90,7 +90,7 @@ impl Inspection {
                 let found = Found { phase: remains.phase, blocked_in, _board: board.clone() };
                 self.found.insert((Arc::as_ptr(&board), index), found);
             }
-            if left(until).is_zero() {
+            if remaining(until).is_zero() {
                 break;
             }
         }
@@ -98,7 +98,7 @@ impl Inspection {
     }
 
     /// Everyone who is left is hung. Looks at those it knows nothing of, for a moment.
-    pub(super) fn hang_those_left(mut self, board: &Arc<Board>) {
+    pub(super) fn hang_those_left(mut self, board: &Arc<Registry>) {
         let until = deadline(AFTER);
         if self.found.is_empty() && many_descriptors() {
             self.view.without_tables();
@@ -106,9 +106,9 @@ impl Inspection {
         let mut looked = false;
         for (board, index, remains) in board.remaining() {
             let found = self.found.remove(&(Arc::as_ptr(&board), index)).filter(|found| found.phase == remains.phase);
-            let hung: HungService = match found {
+            let hung: BlockedThread = match found {
                 Some(found) => remains.seen(found.blocked_in),
-                None if !looked || !left(until).is_zero() => remains.inspect(&self.view),
+                None if !looked || !remaining(until).is_zero() => remains.inspect(&self.view),
                 None => remains.seen(None),
             };
             looked = true;

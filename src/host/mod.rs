@@ -3,40 +3,40 @@
 
 mod names;
 mod options;
-mod plan;
+mod supervisor;
+mod validate;
 mod reaper;
-mod asking;
-mod budget;
-mod reminder;
-mod starting;
-mod last_resort;
+mod stop_request;
+mod stop_budget;
+mod progress;
+mod startup;
+mod disconnect;
 mod inspection;
-mod overtaking;
-mod stopping;
-mod conclusion;
-mod running;
+mod early_stops;
+mod shutdown;
+mod outcome;
+mod lifecycle;
 mod group;
 
 pub use group::group;
 pub use options::{OnCompletion, OnFailure, ServiceOptions};
 
-use crate::board::{Board, HostHandle, Retired, Slot};
 use crate::clock::Clock;
-use crate::event::Event;
-use crate::line;
-use crate::panic::{drop_quietly, guarded};
+use crate::registry::{HostHandle, Registry, Retired, ServiceRecord};
+use crate::report::{Event, HostState};
 use crate::service::Service;
 use crate::signal::Watched;
-use crate::status::HostState;
 use crate::stop::{StopSource, StopToken};
-use crate::sync::Arc;
+use crate::util::log::log_line;
+use crate::util::panic::{catch_panic, drop_catching_panic};
+use crate::util::sync::Arc;
 use crossbeam_channel::Receiver;
 use log::Level;
 use names::Names;
-use plan::{Entry, SetupError};
 use reaper::Reapers;
 use std::fmt;
 use std::time::Duration;
+use validate::{HostedService, SetupError};
 
 /// Below the 30 s after which Kubernetes kills.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
@@ -69,7 +69,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// goes wrong. One that is forgotten (`mem::forget`) is stopped by nobody: its services run on.
 #[doc(alias("IHost", "GenericHost", "HostApplicationBuilder", "supervisor", "ServiceManager"))]
 pub struct Host {
-    board: Arc<Board>,
+    board: Arc<Registry>,
     clock: Clock,
     /// Of a group: its name, which stands before those of its services.
     prefix: Option<Arc<str>>,
@@ -77,7 +77,7 @@ pub struct Host {
     retired: Option<StopToken>,
     start_timeout: Option<Duration>,
     stop_timeout: Duration,
-    entries: Vec<Entry>,
+    entries: Vec<HostedService>,
     names: Names,
     reapers: Reapers,
     /// The first service that was added after the start, and never runs: an error of `start`, `stop` and `run`.
@@ -95,15 +95,27 @@ impl Host {
 
     /// A host whose services sleep and tick, and whose restarts wait, by `clock`.
     pub fn with_clock(clock: Clock) -> Self {
-        Self::on(Board::new(None), clock, None, None)
+        Self::on(Registry::new(None), clock, None, None)
     }
 
-    fn on(board: Arc<Board>, clock: Clock, prefix: Option<Arc<str>>, retired: Option<StopToken>) -> Self {
+    fn on(board: Arc<Registry>, clock: Clock, prefix: Option<Arc<str>>, retired: Option<StopToken>) -> Self {
         let reapers = Reapers::new(board.clone());
         let (start_timeout, stop_timeout, added_late) = (None, STOP_TIMEOUT, None);
         let (entries, names) = (Vec::new(), Names::default());
         let watched = None;
-        Host { board, clock, prefix, retired, start_timeout, stop_timeout, entries, names, reapers, added_late, watched }
+        Host {
+            board,
+            clock,
+            prefix,
+            retired,
+            start_timeout,
+            stop_timeout,
+            entries,
+            names,
+            reapers,
+            added_late,
+            watched,
+        }
     }
 
     /// Adds a service. It starts after all those added before it, unless the options say otherwise.
@@ -125,18 +137,25 @@ impl Host {
         service.attach(&retired.token());
         let place = self.entries.len();
         let state = self.board.update(|inner| {
-            inner.slots.push(Slot::new(full, retired));
+            inner.slots.push(ServiceRecord::new(full, retired));
             inner.host
         });
         if state != HostState::New {
             let error = SetupError::AddedLate(name.clone());
-            line::log(Level::Error, "hosted::host", format_args!("{error}"));
+            log_line(Level::Error, "hosted::host", format_args!("{error}"));
             self.added_late.get_or_insert(name.clone());
             self.board.retire(place); // it never starts
         }
         self.names.add(name.clone());
         let (options, source) = (ServiceOptions::among(self.names.clone()), StopSource::new());
-        self.entries.push(Entry { name, options, service: Some(service), thread: None, source, after: Vec::new() });
+        self.entries.push(HostedService {
+            name,
+            options,
+            service: Some(service),
+            thread: None,
+            source,
+            after: Vec::new(),
+        });
         &mut self.entries[place].options
     }
 
@@ -161,7 +180,7 @@ impl Host {
 
     /// What happens from now on, also in groups. Each call is a subscription of its own.
     ///
-    /// It holds 1,024 events. A listener that falls further behind holds nobody up: it is told how many it missed. Memory is
+    /// It holds 1,024 events. A listener that falls further behind holds nobody up: it is told how many it missed. LastObservation is
     /// used only by the events that wait to be received, and is freed when the receiver is dropped. The host forgets a
     /// dropped subscription, which is a few hundred bytes, with its next event.
     pub fn events(&self) -> Receiver<Event> {
@@ -177,11 +196,11 @@ impl Default for Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let complain = |text| line::log(Level::Error, "hosted::host", format_args!("dropping a host: {text}"));
+        let complain = |text| log_line(Level::Error, "hosted::host", format_args!("dropping a host: {text}"));
         let timeout = self.stop_timeout;
         if self.handle().state() != HostState::Stopped {
             // Of one that was never started it says just that, to whoever waits for `stopping`.
-            match guarded(|| self.stop(timeout)) {
+            match catch_panic(|| self.stop(timeout)) {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => complain(error.to_string()),
                 Err(text) => complain(text),
@@ -189,7 +208,7 @@ impl Drop for Host {
         }
         // What was never started goes here, and its Drop is foreign code.
         let services = self.entries.drain(..).map(|entry| entry.service);
-        services.filter_map(|service| drop_quietly(service).err()).for_each(complain);
+        services.filter_map(|service| drop_catching_panic(service).err()).for_each(complain);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The names of a host's services, each with its place: `after` keeps places, which are a fraction of the names.
 
-use crate::sync::{Arc, Mutex};
+use crate::util::sync::{Arc, Mutex};
 use std::collections::HashMap;
 use std::fmt;
 

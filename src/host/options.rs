@@ -1,8 +1,8 @@
 //! What can be said about one service of a host.
 
 use super::names::{After, Names};
-use crate::board::Policy;
-use crate::restart::Restart;
+use crate::registry::Policy;
+use crate::service::Restart;
 use std::time::Duration;
 
 /// What a host does with one service: from [`Host::add`](crate::Host::add).

@@ -1,16 +1,16 @@
 //! Joining threads with a deadline. `join` has none, and a thread's end as the standard library tells it comes before
 //! its thread-local destructors: so other threads do the joining, and the owner waits for those, as long as it likes.
 
-use crate::board::Board;
-use crate::sync::channel::{Receiver, Sender, unbounded};
-use crate::sync::thread::{Builder, JoinHandle};
-use crate::sync::{Arc, now};
+use crate::registry::Registry;
+use crate::util::sync::channel::{Receiver, Sender, unbounded};
+use crate::util::sync::thread::{Builder, JoinHandle};
+use crate::util::sync::{Arc, now};
 use std::time::{Duration, Instant};
 
 /// The reapers of a host: none until the first thread is to be joined, then one, and more where one is held up.
 pub(super) struct Reapers {
-    board: Arc<Board>,
-    work: (Sender<Dead>, Receiver<Dead>),
+    board: Arc<Registry>,
+    work: (Sender<ExitedThread>, Receiver<ExitedThread>),
     threads: usize,
     handed_over: usize,
     /// How many had been joined when that last changed, and when that was.
@@ -18,13 +18,13 @@ pub(super) struct Reapers {
 }
 
 /// A thread that has nothing more to do, and whose it was.
-type Dead = (usize, JoinHandle<()>);
+type ExitedThread = (usize, JoinHandle<()>);
 
 /// A reaper that has not come back for so long may be held up by a thread-local destructor.
 const HELD_UP: Duration = Duration::from_millis(10);
 
 impl Reapers {
-    pub(super) fn new(board: Arc<Board>) -> Self {
+    pub(super) fn new(board: Arc<Registry>) -> Self {
         Reapers { board, work: unbounded(), threads: 0, handed_over: 0, progress: (0, now()) }
     }
 

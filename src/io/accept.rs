@@ -62,7 +62,7 @@ impl StopToken {
     /// The first call makes the listener non-blocking, because a client may vanish between the wait for it and the accept.
     /// The streams block as usual.
     ///
-    /// In a loop, use [`incoming`](Self::incoming): it pauses if there is no descriptor left, where this fails at once.
+    /// In a loop, use [`incoming`](Self::incoming): it pauses if there is no descriptor remaining, where this fails at once.
     ///
     /// ```
     /// use hosted::StopSource;

@@ -1,9 +1,8 @@
 //! Waiting for a child process until the stop, and then ending it.
 
 use super::ready::{is_stopped, ready};
-use crate::error::Stopped;
-use crate::stop::StopToken;
-use crate::sync::{deadline, left};
+use crate::stop::{StopToken, Stopped};
+use crate::util::time::{deadline, remaining};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -12,10 +11,9 @@ use rustix::process::{
     pidfd_send_signal, waitid,
 };
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 /// How often a child is looked at while there is no descriptor to wait for it with.
 const LOOK: Duration = Duration::from_millis(50);
@@ -111,7 +109,7 @@ impl Watched {
             if self.look() != Look::Alive {
                 return true;
             }
-            if wake.wait_timeout(left(until).min(LOOK)) || left(until).is_zero() {
+            if wake.wait_timeout(remaining(until).min(LOOK)) || remaining(until).is_zero() {
                 return false;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::ready::{check, ready};
 use crate::stop::StopToken;
-use crate::sync::deadline;
+use crate::util::time::deadline;
 use rustix::event::PollFlags;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;

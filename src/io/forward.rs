@@ -3,12 +3,12 @@
 use super::accept::Listener;
 use super::incoming::{accepts_again, cannot_accept};
 use super::interruptible::Interruptible;
-use crate::context::Context;
-use crate::line;
+use crate::service::Context;
 #[cfg(target_os = "linux")]
 use crate::stop::StopToken;
+use crate::util::log::log_line;
 #[cfg(target_os = "linux")]
-use crate::sync::deadline;
+use crate::util::time::deadline;
 use log::Level;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -33,9 +33,9 @@ impl Context {
     pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
         let over = |outage| {
             let text = accepts_again(outage);
-            line::log(Level::Info, "hosted::service", format_args!("service `{}` {text}", self.name()));
+            log_line(Level::Info, "hosted::service", format_args!("service `{}` {text}", self.name()));
         };
-        self.stop_token().incoming_as(listener, |error| self.report(cannot_accept(error)), over)
+        self.stop_token().incoming_as(listener, |error| self.report_error(cannot_accept(error)), over)
     }
 
     /// Connects, until this service is asked to stop. See [`StopToken::connect`](crate::StopToken::connect).

@@ -2,9 +2,11 @@
 
 use super::accept::Listener;
 use super::ready::is_stopped;
-use crate::line::{self, Seconds};
 use crate::stop::StopToken;
-use crate::sync::{now, since};
+use crate::util::log::log_line;
+use crate::util::sync::now;
+use crate::util::text::HumanDuration;
+use crate::util::time::since;
 use log::Level;
 use rustix::io::Errno;
 use std::io;
@@ -36,7 +38,7 @@ impl StopToken {
     ///         for client in ctx.incoming(listener) {
     ///             let spawn = |client| Builder::new().spawn_scoped(clients, || talk(client, ctx));
     ///             // `?` would leave the loop, and wait for clients that wait for a stop.
-    ///             _ = client.and_then(spawn).map_err(|error| ctx.report(error));
+    ///             _ = client.and_then(spawn).map_err(|error| ctx.report_error(error));
     ///         }
     ///     });
     ///     Ok(())
@@ -119,11 +121,11 @@ pub(super) fn cannot_accept(error: &io::Error) -> String {
 }
 
 pub(super) fn accepts_again(outage: Duration) -> String {
-    format!("accepts connections again, after {}", Seconds(outage))
+    format!("accepts connections again, after {}", HumanDuration(outage))
 }
 
 fn log(level: Level, text: std::fmt::Arguments<'_>) {
-    line::log(level, "hosted::service", text);
+    log_line(level, "hosted::service", text);
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@
 
 use super::ready::{check, ready, stopped};
 use crate::stop::StopToken;
-use crate::sync::{Arc, OnceLock, deadline};
+use crate::util::sync::{Arc, OnceLock};
+use crate::util::time::deadline;
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select_biased};
 use rustix::event::PollFlags;
 use rustix::io::Errno;

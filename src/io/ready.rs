@@ -1,8 +1,7 @@
 //! The wait that all others are made of: until a descriptor is ready, or the stop.
 
-use crate::error::Stopped;
-use crate::stop::StopToken;
-use crate::sync::{deadline, left};
+use crate::stop::{StopToken, Stopped};
+use crate::util::time::{deadline, remaining};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
@@ -89,9 +88,9 @@ pub(super) fn check(token: &StopToken) -> io::Result<()> {
 /// Waits until one of `fds` is ready. Returns `false` if `until` comes first.
 pub(super) fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<bool> {
     loop {
-        let time = until.and_then(|_| Timespec::try_from(left(until).min(LONGEST)).ok());
+        let time = until.and_then(|_| Timespec::try_from(remaining(until).min(LONGEST)).ok());
         match poll(fds, time.as_ref()) {
-            Ok(0) if left(until).is_zero() => return Ok(false),
+            Ok(0) if remaining(until).is_zero() => return Ok(false),
             Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return Ok(true),
             Err(error) => return Err(error.into()),

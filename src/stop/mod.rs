@@ -1,18 +1,23 @@
-//! Asking for a stop, seeing it, and reacting to it. Each file imports only from those before it.
+//! Requesting a stop, observing it, and reacting to it. Each file imports only from the files declared before it.
 
-mod pool;
-pub(crate) mod elsewhere;
+mod error;
+mod callback_pool;
+pub(crate) mod callback_threads;
 mod slab;
 pub(crate) mod timer;
 #[cfg(feature = "io")]
-mod bell;
-mod state;
+mod wake_fd;
+mod node;
 mod request;
+mod callback;
 mod token;
 mod source;
-mod repeat;
+mod repeating;
 
-pub use repeat::StopRepeating;
-pub(crate) use request::Callbacks;
+pub use callback::StopCallback;
+pub(crate) use error::StopMarker;
+pub use error::{RecvError, Stopped};
+pub use repeating::RepeatingStopCallback;
+pub(crate) use request::PendingCallbacks;
 pub use source::StopSource;
-pub use token::{StopCallback, StopToken};
+pub use token::StopToken;

@@ -1,28 +1,29 @@
 //! Asking for the stop: flags and wakes the whole subtree first, then leaves the callbacks to whoever asked.
 
-use super::elsewhere::{self, log_panic};
+use super::callback_threads::log_panic;
+use super::node::{CALLBACKS_DONE, Node, STOPPED, TIMED};
 use super::slab::Slab;
-use super::state::{Node, CALLBACKS_DONE, STOPPED, TIMED};
-use super::timer::{self, Due};
-use crate::panic::guarded;
-use crate::sync::{Arc, Ordering, Weak, caller};
+use super::timer::Due;
+use super::{callback_threads, timer};
+use crate::util::panic::catch_panic;
+use crate::util::sync::{Arc, Ordering, Weak, caller};
 
 /// The callbacks of a stop that has been requested: every flag is set and every waiter woken before they exist.
 #[must_use = "the callbacks run only when told to"]
 #[derive(Clone, Default)]
-pub(crate) struct Callbacks(Vec<Arc<Node>>);
+pub(crate) struct PendingCallbacks(Vec<Arc<Node>>);
 
 /// Flags and wakes the whole subtree of `root`. `None`: somebody else had requested the stop before.
 #[inline]
-pub(super) fn request_stop(root: &Arc<Node>) -> Option<Callbacks> {
+pub(super) fn request_stop(root: &Arc<Node>) -> Option<PendingCallbacks> {
     match root.flag() {
         Flagged::Before => None,
-        Flagged::Alone => Some(Callbacks::default()),
+        Flagged::Alone => Some(PendingCallbacks::default()),
         Flagged::Listened => Some(wake_subtree(root)),
     }
 }
 
-fn wake_subtree(root: &Arc<Node>) -> Callbacks {
+fn wake_subtree(root: &Arc<Node>) -> PendingCallbacks {
     let (mut node, mut flagged, mut found) = (root.clone(), Vec::new(), Vec::new());
     loop {
         let (children, has_callbacks) = node.wake_all();
@@ -33,7 +34,7 @@ fn wake_subtree(root: &Arc<Node>) -> Callbacks {
         }
         match flagged.pop() {
             Some(next) => node = next,
-            None => return Callbacks(found),
+            None => return PendingCallbacks(found),
         }
     }
 }
@@ -95,7 +96,7 @@ impl Node {
             from = slot + 1;
             slabs.running = Some((slot, runner));
             drop(slabs);
-            if let Err(text) = guarded(callback) {
+            if let Err(text) = catch_panic(callback) {
                 panicked(text);
             }
             slabs = lists.slabs.lock();
@@ -107,18 +108,18 @@ impl Node {
     }
 }
 
-impl Callbacks {
+impl PendingCallbacks {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// These, or `others` where there are none: one stop has callbacks once.
-    pub(crate) fn or(self, others: Callbacks) -> Callbacks {
+    pub(crate) fn or(self, others: PendingCallbacks) -> PendingCallbacks {
         if self.is_empty() { others } else { self }
     }
 
     /// These, and then `others`.
-    pub(crate) fn and(mut self, others: Callbacks) -> Callbacks {
+    pub(crate) fn and(mut self, others: PendingCallbacks) -> PendingCallbacks {
         self.0.extend(others.0);
         self
     }
@@ -138,9 +139,9 @@ impl Callbacks {
     /// Runs them on a thread of the pool, if there are any: for requesters that no callback may delay.
     ///
     /// If no thread can be created they run here: late is better than never.
-    pub(crate) fn run_elsewhere(self) {
+    pub(crate) fn run_on_thread(self) {
         if !self.is_empty() {
-            elsewhere::run(Box::new(|| self.run_and_log()));
+            callback_threads::run(Box::new(|| self.run_and_log()));
         }
     }
 }
@@ -150,7 +151,7 @@ impl Due for Node {
         if let Some(callbacks) = request_stop(&self) {
             // Never here: this thread keeps the time for the whole process.
             if !callbacks.is_empty() {
-                elsewhere::run_patiently(Box::new(|| callbacks.run_and_log()));
+                callback_threads::run_patiently(Box::new(|| callbacks.run_and_log()));
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Requesting a stop: `StopSource`.
 
-use super::request::{Callbacks, request_stop};
-use super::state::{Link, Node, Parents};
+use super::node::{Link, Node, Parents};
+use super::request::{PendingCallbacks, request_stop};
 use super::token::StopToken;
-use crate::sync::{Arc, Ordering, deadline};
+use crate::util::sync::{Arc, Ordering};
+use crate::util::time::deadline;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,7 @@ impl StopSource {
     /// Requests the stop when `delay` has passed, on a thread of the library.
     ///
     /// A later call replaces the delay, counted from that call; `Duration::MAX` cancels it. If the last clone of this
-    /// source is dropped first, nothing happens. Callbacks run on a thread of the library. .NET: `CancelAfter`.
+    /// source is dropped first, nothing happens. PendingCallbacks run on a thread of the library. .NET: `CancelAfter`.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -118,12 +119,12 @@ impl StopSource {
 
     /// Sets the flag and wakes the waiters. Returns the callbacks, which the caller must run, or `None` if the stop was
     /// requested before.
-    pub(crate) fn signal(&self) -> Option<Callbacks> {
+    pub(crate) fn signal(&self) -> Option<PendingCallbacks> {
         request_stop(&self.node)
     }
 
     /// Returns `true` if a token, a callback or a linked source is left that could observe the stop of this source.
-    pub(crate) fn watched(&self) -> bool {
+    pub(crate) fn has_observers(&self) -> bool {
         Arc::strong_count(&self.node) > 1
     }
 }

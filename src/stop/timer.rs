@@ -4,8 +4,8 @@
 //!
 //! If the operating system has no thread to give, a host that stops keeps the time meanwhile: see `tend`.
 
-use super::elsewhere;
-use crate::sync::{Arc, Condvar, Mutex, OnceLock, Weak, now, thread, wait};
+use super::callback_threads;
+use crate::util::sync::{Arc, Condvar, Mutex, OnceLock, Weak, now, thread, wait};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -54,7 +54,12 @@ impl Entries {
 /// Makes `due` due at `at`, instead of when it was due before. `None` is never.
 ///
 /// Returns `false` if the timer has no thread and none can be created. The entry stays: `tend` may come to it.
-pub(super) fn arm(key: Key, due: Weak<dyn Due>, at: Option<Instant>, still_wanted: impl FnOnce() -> bool) -> bool {
+pub(super) fn schedule_stop(
+    key: Key,
+    due: Weak<dyn Due>,
+    at: Option<Instant>,
+    still_wanted: impl FnOnce() -> bool,
+) -> bool {
     let timer = timer();
     let mut entries = timer.entries.lock();
     entries.remove(key);
@@ -109,7 +114,7 @@ impl Timer {
 fn keep_time(timer: &Timer) {
     loop {
         // Before the lock is taken: this may start a thread.
-        let retry = elsewhere::tend();
+        let retry = callback_threads::tend();
         let mut entries = timer.entries.lock();
         match entries.pop_due() {
             Ok(due) => {

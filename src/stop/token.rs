@@ -1,14 +1,13 @@
 //! Seeing the stop: `StopToken`, and reacting to it: `StopCallback`.
 
+use super::callback::StopCallback;
+use super::error::{RecvError, Stopped};
+use super::node::Node;
 #[cfg(feature = "io")]
-use super::bell::Bell;
-use super::elsewhere::log_panic;
-use super::slab::NONE;
-use super::state::Node;
-use crate::blocked::{Waits, waiting};
-use crate::error::{RecvError, Stopped};
-use crate::panic::guarded;
-use crate::sync::{Arc, OnceLock, deadline, left, thread};
+use super::wake_fd::WakeFd;
+use crate::diagnose::{Waits, waiting};
+use crate::util::sync::{Arc, OnceLock, thread};
+use crate::util::time::{deadline, remaining};
 use crossbeam_channel::{Receiver, never, select_biased};
 use std::convert::Infallible;
 use std::fmt;
@@ -192,7 +191,7 @@ impl StopToken {
             return Ok(bell.ear());
         }
         // Made before it is put there, because this may fail. The second of two threads drops its own.
-        let made = Bell::new()?;
+        let made = WakeFd::new()?;
         let bell = place.get_or_init(|| made);
         self.ring_if_stopped(bell);
         Ok(bell.ear())
@@ -216,15 +215,15 @@ impl StopToken {
     }
 
     #[cfg(feature = "io")]
-    fn bell(&self) -> &OnceLock<Bell> {
-        static NEVER: OnceLock<Bell> = OnceLock::new();
+    fn bell(&self) -> &OnceLock<WakeFd> {
+        static NEVER: OnceLock<WakeFd> = OnceLock::new();
         self.0.as_ref().map_or(&NEVER, |node| &node.lists().bell)
     }
 
     /// Only after a change of the bell, as with a list (invariant 2 of the node): either this thread sees the stop, or the
     /// requester sees the changed bell. Both may ring.
     #[cfg(feature = "io")]
-    fn ring_if_stopped(&self, bell: &Bell) {
+    fn ring_if_stopped(&self, bell: &WakeFd) {
         if self.0.as_ref().is_some_and(|node| node.listen()) {
             bell.ring();
         }
@@ -253,14 +252,7 @@ impl StopToken {
     /// ```
     #[doc(alias("Register", "stop_callback"))]
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
-        let Some(node) = &self.0 else { return StopCallback { node: None, slot: NONE } };
-        let slot = node.register(Box::new(f)).unwrap_or_else(|callback| {
-            if let Err(text) = guarded(callback) {
-                log_panic(&text);
-            }
-            NONE
-        });
-        StopCallback { node: Some(node.clone()), slot }
+        StopCallback::register(self.node(), Box::new(f))
     }
 
     pub(crate) fn wait_until(&self, until: Option<Instant>, waits: Waits) -> bool {
@@ -268,7 +260,7 @@ impl StopToken {
         match (&self.0, until) {
             (Some(node), until) => node.wait(until),
             (None, Some(until)) => {
-                thread::sleep(left(Some(until)));
+                thread::sleep(remaining(Some(until)));
                 false
             }
             (None, None) => loop {
@@ -284,52 +276,9 @@ impl fmt::Debug for StopToken {
     }
 }
 
-/// Keeps a stop callback registered; dropping it unregisters.
-///
-/// The drop promises what C++'s `stop_callback` promises: when it returns, the callback has run, or never will. So it
-/// waits while *another thread* is running this very callback, and not inside the callback itself. Two callbacks
-/// of different sources that each drop the other's guard wait for each other for ever (so they do in C++ and
-/// .NET): [`unregister`](Self::unregister) never waits.
-#[must_use = "dropping it unregisters the callback at once"]
-#[doc(alias("CancellationTokenRegistration", "stop_callback"))]
-pub struct StopCallback {
-    /// `None`: the token is never stopped.
-    node: Option<Arc<Node>>,
-    /// Where the node keeps it; `NONE` where it came after the stop and has run: then the guard does nothing but hold
-    /// the node.
-    slot: u32,
-}
-
-impl StopCallback {
-    /// Unregisters without ever waiting. True: the callback has not run and never will.
-    ///
-    /// False: it has run, or is running now.
-    #[doc(alias = "Unregister")]
-    pub fn unregister(mut self) -> bool {
-        self.node.take().is_none_or(|node| node.deregister(self.slot))
-    }
-}
-
-impl Drop for StopCallback {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(node) = &self.node {
-            if !node.deregister(self.slot) {
-                node.wait_for_callback(self.slot);
-            }
-        }
-    }
-}
-
-impl fmt::Debug for StopCallback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StopCallback").finish_non_exhaustive()
-    }
-}
-
 #[cfg(all(test, feature = "io"))]
 mod tests {
-    use crate::stop::StopSource;
+    use super::super::StopSource;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     #[test]

@@ -3,8 +3,10 @@
 use super::schedule::{Act, How, Kind, Plan};
 use super::world::{Job, Step, World};
 use crossbeam_channel::{never, select};
-use hosted::{Context, Host, PushError, Result, Service, StopCallback, StopSource, StopToken, every, group};
-use hosted::{OnCompletion, OnFailure};
+use hosted::{
+    Context, Host, OnCompletion, OnFailure, PushError, Result, Service, StopCallback, StopSource, StopToken, every,
+    group,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;

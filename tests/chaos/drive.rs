@@ -1,11 +1,11 @@
 //! Plays a schedule: makes the host, does with it what the schedule says, and brings everything to its end.
 
 use super::actor::add_all;
-use super::schedule::{AMPLE, Drive, Schedule};
 use super::left;
+use super::schedule::{AMPLE, Drive, Schedule};
 use super::world::{Job, Step, World};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use hosted::{Event, Host, HostError, HostHandle, Report, State, StopReason, StopSource, worker};
+use hosted::{Event, Host, HostError, HostHandle, Report, ServiceState, StopReason, StopSource, worker};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -82,7 +82,7 @@ fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
 /// When nobody is deaf any more, every service comes to show how it ended, even if the host is gone and nobody stops it again.
 fn nobody_stays_hung(handle: HostHandle) {
     let began = Instant::now();
-    while let Some(row) = handle.services().into_iter().find(|row| row.state == State::Hung) {
+    while let Some(row) = handle.services().into_iter().find(|row| row.state == ServiceState::Hung) {
         assert!(began.elapsed() < SLACK, "`{}` is hung for ever: {:?}", row.name, row.blocked_in);
         thread::yield_now();
     }

@@ -96,7 +96,7 @@ impl Case<'_> {
             let told = self.events_of(&note.name).filter(tells).count();
             assert_eq!(told, 1, "`{}` failed with {text}", note.name);
         }
-        let missed = |event: &Event| matches!(event.kind, EventKind::Missed { .. });
+        let missed = |event: &Event| matches!(event.kind, EventKind::Lagged { .. });
         assert!(!self.played.events.iter().any(missed), "the listener was too slow for this law");
     }
 
@@ -197,7 +197,7 @@ impl Case<'_> {
                 if let (Some(asked), Some(_), false) = (asked, self.at(&plan.name, &Step::Start), late) {
                     let gone = self.at(&plan.name, &Step::Dropped).is_some_and(|gone| gone < asked);
                     let (name, later) = (&earlier.name, &plan.name);
-                    assert!(gone || of(plan).overtaken, "`{name}` was asked to stop before `{later}` was gone");
+                    assert!(gone || of(plan).stop_timed_out, "`{name}` was asked to stop before `{later}` was gone");
                 }
             }
         }

@@ -1,9 +1,8 @@
 //! What a process holds: threads, descriptors, bytes.
 
 use super::heap;
-use std::fs;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 /// What the process holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

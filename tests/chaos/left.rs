@@ -38,7 +38,7 @@ pub fn forget() {
 /// How many items, each time that was said.
 pub fn said(events: &[Event]) -> Vec<usize> {
     let events = events.iter().filter_map(|event| match event.kind {
-        EventKind::LeftInQueue { items } => Some(items),
+        EventKind::QueueNotDrained { items } => Some(items),
         _ => None,
     });
     events.chain(LINES.0.lock().iter().copied()).collect()

@@ -65,7 +65,7 @@ fn of_event(kind: &EventKind) -> Option<&'static str> {
     Some(match kind {
         EventKind::Restarting { .. } => "restarts",
         EventKind::Hung(_) => "hung",
-        EventKind::Overtaken { .. } => "overtaken",
+        EventKind::StopTimedOut { .. } => "overtaken",
         EventKind::Failed(_) => "failed for good",
         EventKind::Stopped => "stopped",
         EventKind::NotRestarted(_) => "not restarted",

@@ -6,12 +6,11 @@ use hosted::testing::ManualClock;
 use hosted::{Context, Host, Queue, Result, StopCallback, StopSource, StopToken, worker};
 use parking_lot::Mutex;
 use std::any::Any;
-use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
+use std::{fmt, thread};
 
 /// What a service noted of itself, or somebody outside of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +152,7 @@ impl World {
             Act::Error => return Err(self.failure(&name, value).into()),
             // Without the panic hook, which would write a thousand backtraces.
             Act::Panic => resume_unwind(Box::new(self.failure(&name, value))),
-            Act::Report => ctx.report(self.failure(&name, value)),
+            Act::Report => ctx.report_error(self.failure(&name, value)),
             Act::Slow => thread::sleep(Duration::from_millis(1)),
             Act::DeafAWhile => thread::sleep(Duration::from_millis(8)),
             Act::DeafForEver => {

@@ -3,7 +3,7 @@
 use crate::common::LIMIT;
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use hosted::testing::ManualClock;
-use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Restart, Result, Service, State, group, worker};
+use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Restart, Result, Service, ServiceState, group, worker};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ fn a_stop_during_a_backoff_is_reported_as_not_restarted_and_is_no_failure() {
     let words = "was waiting to be restarted after: service `store` failed while running: database is locked";
     assert!(picture.contains("store  not restarted") && picture.contains(words), "{picture}");
     let status = &host.handle().services()[0];
-    assert_eq!((status.state, status.errors, status.restarts), (State::NotRestarted, 1, 0));
+    assert_eq!((status.state, status.errors, status.restarts), (ServiceState::NotRestarted, 1, 0));
     let ends: Vec<String> = events
         .try_iter()
         .filter(|event| matches!(event.kind, EventKind::Stopped | EventKind::NotRestarted(_)))
@@ -179,7 +179,7 @@ fn finish_on_stop_gives_a_service_in_a_backoff_one_last_life() {
     assert_eq!(all.try_iter().collect::<Vec<_>>(), [0, 1, 2], "{report}");
     assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
     assert_eq!((report.services[0].errors, report.services[0].restarts), (1, 1));
-    assert_eq!(host.handle().services()[0].state, State::Stopped);
+    assert_eq!(host.handle().services()[0].state, ServiceState::Stopped);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::common::LIMIT;
 use crate::heap::{counted, live_bytes};
-use hosted::{Context, Host, HostHandle, ServiceOptions, State, group, task, worker};
+use hosted::{Context, Host, HostHandle, ServiceOptions, ServiceState, group, task, worker};
 use std::thread;
 
 /// Services side by side that have all completed, so that nobody looks at a thread.
@@ -54,7 +54,7 @@ fn a_snapshot_allocates_as_often_for_ten_thousand_services_as_for_ten() {
         let host = completed(services);
         let (rows, allocations, _) = counted(|| host.handle().services());
         assert_eq!(rows.len(), services);
-        assert!(rows.iter().all(|row| row.state == State::Completed));
+        assert!(rows.iter().all(|row| row.state == ServiceState::Completed));
         allocations
     });
     assert_eq!(allocations[0], allocations[1]);
@@ -122,12 +122,12 @@ fn a_subscription_that_nobody_reads_stays_bounded_and_is_freed_when_it_is_droppe
     );
     host.start().unwrap();
     let ctx = told.recv_timeout(LIMIT).unwrap();
-    ctx.report("x"); // what a report takes besides
+    ctx.report_error("x"); // what a report takes besides
     let before = live_bytes();
     let events = host.events();
-    (0..1_024).for_each(|_| ctx.report("x"));
+    (0..1_024).for_each(|_| ctx.report_error("x"));
     let full = live_bytes();
-    (0..10_000).for_each(|_| ctx.report("x"));
+    (0..10_000).for_each(|_| ctx.report_error("x"));
     assert!(full > before + 1_024 && live_bytes() <= full, "{before}, {full}, {}", live_bytes());
     drop(events);
     assert!(live_bytes() < before + 2_048, "{} bytes are left", live_bytes() - before);
@@ -166,9 +166,9 @@ fn options_made_alone_or_for_another_host_name_services_by_their_names() {
         let stopper = thread::spawn(move || {
             // `a` is done, and `c` waits for `b`, which waits for the stop.
             while starting.services().iter().map(|row| row.state).ne([
-                State::Completed,
-                State::Starting,
-                State::Waiting,
+                ServiceState::Completed,
+                ServiceState::Starting,
+                ServiceState::Waiting,
             ]) {
                 thread::yield_now();
             }

@@ -150,9 +150,9 @@ pub(crate) fn of_a_service() {
 fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     thread::scope(|clients| {
         for client in ctx.incoming(listener) {
-            let served = |client| move || talk(client, ctx).unwrap_or_else(|error| ctx.report(error));
+            let served = |client| move || talk(client, ctx).unwrap_or_else(|error| ctx.report_error(error));
             let thread = client.and_then(|client| Builder::new().spawn_scoped(clients, served(client)));
-            _ = thread.map_err(|error| ctx.report(error));
+            _ = thread.map_err(|error| ctx.report_error(error));
         }
     });
     Ok(())

@@ -6,9 +6,8 @@ use hosted::{
     BoxError, Cause, Context, Host, Outcome, Phase, Queue, RecvError, Result, Service, StopSource, StopToken, Stopped,
     group, task, worker,
 };
-use std::io;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 /// Only so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -99,7 +99,10 @@ proptest! {
 
 #[test]
 fn a_service_left_hung_by_one_stop_has_its_true_end_in_a_later_one() {
-    use words::{Call::*, Cause::*, Command::*, Timeout::*};
+    use words::Call::*;
+    use words::Cause::*;
+    use words::Command::*;
+    use words::Timeout::*;
     let services = [Spec::default(), Spec { after: Some(vec![0]), ..Spec::default() }];
     let commands = [
         Call(Start),

@@ -44,7 +44,7 @@ impl Digester {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(_) if ctx.stop_requested() => Err(format!("no time left for {}", path.display()).into()),
             Err(error) => {
-                ctx.report(format!("{}: {error}", path.display()));
+                ctx.report_error(format!("{}: {error}", path.display()));
                 submit(Change::Unreadable(job, error.to_string()), &self.changes, ctx)
             }
         }

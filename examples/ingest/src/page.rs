@@ -1,7 +1,7 @@
 //! The page for people.
 
 use crate::status::Status;
-use hosted::{ServiceStatus, State};
+use hosted::{ServiceState, ServiceStatus};
 use std::fmt;
 use std::time::Duration;
 
@@ -85,9 +85,9 @@ fn totals(status: &Status) -> String {
 
 fn service(service: &ServiceStatus) -> String {
     let class = match service.state {
-        State::Running => "good",
-        State::Completed | State::Stopped => "idle",
-        State::Failed | State::NotRestarted | State::Hung => "bad",
+        ServiceState::Running => "good",
+        ServiceState::Completed | ServiceState::Stopped => "idle",
+        ServiceState::Failed | ServiceState::NotRestarted | ServiceState::Hung => "bad",
         _ => "busy",
     };
     format!(

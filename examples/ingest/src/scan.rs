@@ -44,7 +44,7 @@ impl Scanner {
                 Err(error) if is_not_found(&error) => continue,
                 Err(error) => {
                     if self.told.insert(error.to_string()) {
-                        ctx.report(error);
+                        ctx.report_error(error);
                     }
                     continue;
                 }

@@ -32,7 +32,7 @@ impl Web {
     fn answer(&self, request: Request, ctx: &Context) {
         let (status, kind, body) = self.find(&request, ctx).unwrap_or_else(|error| {
             let text = error.to_string();
-            ctx.report(error);
+            ctx.report_error(error);
             (500, TEXT, text)
         });
         let header = Header::from_bytes("Content-Type", kind).expect("three constants that are headers");

@@ -2,7 +2,7 @@
 
 use super::explore::explore;
 use crate::StopSource;
-use crate::stop::pool::Pool;
+use crate::stop::callback_pool::Pool;
 use crate::sync::time;
 use shuttle::thread;
 use std::sync::Arc;

@@ -16,18 +16,6 @@ pub(crate) fn now() -> Instant {
     *BEGAN.get_or_init(Instant::now) + PASSED.get()
 }
 
-pub(crate) fn deadline(after: Duration) -> Option<Instant> {
-    now().checked_add(after)
-}
-
-pub(crate) fn left(deadline: Option<Instant>) -> Duration {
-    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
-}
-
-pub(crate) fn since(at: Instant) -> Duration {
-    now().saturating_duration_since(at)
-}
-
 /// To be called first in every model.
 pub(crate) fn stands_still() {
     PASSED.set(Duration::ZERO);

@@ -1,7 +1,7 @@
 //! What the model knows, and what a look at it shows.
 
 use super::words::{Answer, Call, Cause, End, Ending, Failure, Fate, Notice, Spec};
-use hosted::{HostState, Phase, State, StopReason};
+use hosted::{HostState, Phase, ServiceState, StopReason};
 use std::collections::BTreeSet;
 
 pub struct Model {
@@ -35,7 +35,7 @@ pub struct Service {
     pub again: bool,
     /// The failure that it will be started again after, until it runs again.
     pub failed_before: Option<Failure>,
-    pub overtaken: bool,
+    pub stop_timed_out: bool,
     /// Its first final one.
     pub failure: Option<Failure>,
     pub hung: Option<Phase>,
@@ -54,22 +54,22 @@ impl Service {
             _ if self.completed => End::Completed,
             _ => self.failed_before.map_or(End::Stopped, End::NotRestarted),
         };
-        Fate { outcome, restarts: self.restarts, errors: self.errors, overtaken: self.overtaken }
+        Fate { outcome, restarts: self.restarts, errors: self.errors, stop_timed_out: self.stop_timed_out }
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> ServiceState {
         match (self.phase, self.fate().outcome) {
-            (_, End::Hung(_)) => State::Hung,
-            (Some(_), _) if self.asked => State::Stopping,
-            (Some(Phase::Start), _) => State::Starting,
-            (Some(Phase::Run), _) => State::Running,
-            (Some(_), _) if self.again => State::Restarting,
-            (Some(_), _) => State::Stopping,
-            (None, End::NeverStarted) => State::Waiting,
-            (None, End::Failed(_)) => State::Failed,
-            (None, End::Completed) => State::Completed,
-            (None, End::NotRestarted(_)) => State::NotRestarted,
-            (None, _) => State::Stopped,
+            (_, End::Hung(_)) => ServiceState::Hung,
+            (Some(_), _) if self.asked => ServiceState::Stopping,
+            (Some(Phase::Start), _) => ServiceState::Starting,
+            (Some(Phase::Run), _) => ServiceState::Running,
+            (Some(_), _) if self.again => ServiceState::Restarting,
+            (Some(_), _) => ServiceState::Stopping,
+            (None, End::NeverStarted) => ServiceState::Waiting,
+            (None, End::Failed(_)) => ServiceState::Failed,
+            (None, End::Completed) => ServiceState::Completed,
+            (None, End::NotRestarted(_)) => ServiceState::NotRestarted,
+            (None, _) => ServiceState::Stopped,
         }
     }
 }
@@ -91,7 +91,7 @@ impl Model {
     }
 
     /// What a service shows, if that can be known.
-    pub fn state_of(&self, place: usize) -> Option<State> {
+    pub fn state_of(&self, place: usize) -> Option<ServiceState> {
         let service = &self.services[place];
         let unknown = self.is_stopping_again() && service.hung.is_some() && service.over;
         (!unknown).then(|| service.state())

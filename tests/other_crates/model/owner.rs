@@ -78,7 +78,7 @@ fn fate(service: &ServiceReport) -> Fate {
         Outcome::Hung(hung) => End::Hung(hung.phase),
         other => panic!("an outcome that the model has no word for: {other:?}"),
     };
-    Fate { outcome, restarts: service.restarts, errors: service.errors, overtaken: service.overtaken }
+    Fate { outcome, restarts: service.restarts, errors: service.errors, stop_timed_out: service.stop_timed_out }
 }
 
 fn failure(error: &ServiceError) -> Failure {

@@ -148,7 +148,7 @@ impl Model {
             }
             if hurry {
                 service.hung = service.phase;
-                service.overtaken |= alive.iter().any(|other| service.after.contains(other));
+                service.stop_timed_out |= alive.iter().any(|other| service.after.contains(other));
             }
         }
         if hurry || alive.is_empty() {

@@ -96,7 +96,7 @@ pub struct Fate {
     pub outcome: End,
     pub restarts: u32,
     pub errors: u64,
-    pub overtaken: bool,
+    pub stop_timed_out: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

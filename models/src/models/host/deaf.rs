@@ -65,7 +65,7 @@ fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
             }
         });
         for deaf in &report(&first).services[1..] {
-            assert!(matches!(deaf.outcome, Outcome::Hung(_)) && (deaf.overtaken || &*deaf.name == "a"), "{deaf:?}");
+            assert!(matches!(deaf.outcome, Outcome::Hung(_)) && (deaf.stop_timed_out || &*deaf.name == "a"), "{deaf:?}");
         }
         assert!(first.as_ref().unwrap_err().failures().len() >= 3);
         gate.request_stop();
@@ -93,7 +93,7 @@ fn a_service_holds_others_up_for_its_own_stop_timeout_at_most() {
         stage.host.start().unwrap();
         let result = stage.stop();
         assert!(result.is_ok());
-        assert!(report(&result).services[1].overtaken);
+        assert!(report(&result).services[1].stop_timed_out);
         stage.check(&result);
     });
 }

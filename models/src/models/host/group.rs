@@ -3,7 +3,7 @@
 use super::probe::{Act, Journal, Noted, Probe, Step};
 use super::stage::{Stage, spawn};
 use crate::models::explore::explore;
-use crate::{Context, HostError, Outcome, Report, Restart, Service, State, StopReason, StopSource, group};
+use crate::{Context, HostError, Outcome, Report, Restart, Service, ServiceState, StopReason, StopSource, group};
 use std::time::Duration;
 
 /// A group of `first`, and `second` after it.
@@ -177,7 +177,7 @@ fn the_old_children_are_gone_before_the_new_ones_start() {
                 _ => {}
             }
         }
-        if left(&result) {
+        if remaining(&result) {
             let again = stage.stop();
             return stage.check(&again);
         }
@@ -185,7 +185,7 @@ fn the_old_children_are_gone_before_the_new_ones_start() {
     });
 }
 
-fn left(result: &Result<Report, HostError>) -> bool {
+fn remaining(result: &Result<Report, HostError>) -> bool {
     let report = result.as_ref().unwrap_or_else(|error| error.report());
     report.services.iter().any(|service| matches!(service.outcome, Outcome::Hung(_)))
 }
@@ -205,9 +205,9 @@ fn a_group_with_a_hung_child_is_hung_until_the_child_ends() {
         stage.add("g", &[], children);
         stage.host.start().unwrap();
         let first = stage.host.stop(Duration::from_secs(10));
-        assert!(left(&first), "{first:?}");
+        assert!(remaining(&first), "{first:?}");
         let services = stage.host.handle().services();
-        assert_eq!(services[0].state, State::Hung);
+        assert_eq!(services[0].state, ServiceState::Hung);
         gate.request_stop();
         let result = stage.stop();
         assert!(result.is_ok(), "{result:?}");
@@ -225,11 +225,11 @@ fn a_snapshot_shows_a_group_and_its_children_at_one_moment() {
         let looker = spawn("looker", move || {
             for _ in 0..5 {
                 let services = handle.services();
-                let alive = |state| matches!(state, State::Starting | State::Running | State::Stopping);
-                let over = matches!(services[0].state, State::Stopped | State::Failed);
+                let alive = |state| matches!(state, ServiceState::Starting | ServiceState::Running | ServiceState::Stopping);
+                let over = matches!(services[0].state, ServiceState::Stopped | ServiceState::Failed);
                 assert!(!over || services.iter().all(|service| !alive(service.state)), "{services:?}");
-                let runs = services[0].state == State::Running;
-                assert!(!runs || services.iter().all(|service| service.state == State::Running), "{services:?}");
+                let runs = services[0].state == ServiceState::Running;
+                assert!(!runs || services.iter().all(|service| service.state == ServiceState::Running), "{services:?}");
             }
         });
         let result = stage.start_and_stop();

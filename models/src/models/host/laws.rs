@@ -2,14 +2,14 @@
 
 use super::probe::Step;
 use super::stage::Stage;
-use crate::board::{Board, Inner, Slot};
-use crate::event::{Event, EventKind};
-use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, State, StopReason};
+use crate::registry::{Registry, Inner, ServiceRecord};
+use crate::report::{Event, EventKind};
+use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, ServiceState, StopReason};
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
 /// At any moment, under the lock. `after`: who comes after whom.
-pub(super) fn of_the_board(board: &Board, after: &[Vec<usize>]) {
+pub(super) fn of_the_board(board: &Registry, after: &[Vec<usize>]) {
     board.read(|inner| {
         counts_are_right(inner);
         for (place, before) in after.iter().enumerate() {
@@ -30,7 +30,7 @@ pub(super) fn of_the_board(board: &Board, after: &[Vec<usize>]) {
 }
 
 fn counts_are_right(inner: &Inner) {
-    let count = |of: fn(&Slot) -> bool| inner.slots.iter().filter(|slot| of(slot)).count();
+    let count = |of: fn(&ServiceRecord) -> bool| inner.slots.iter().filter(|slot| of(slot)).count();
     let threads = count(|slot| slot.launched.is_some() && !slot.joined);
     assert_eq!(inner.outstanding, threads + count(|slot| slot.callbacks.is_some()), "outstanding");
     assert_eq!(inner.unjoined, count(|slot| slot.ended.is_some() && !slot.joined), "unjoined");
@@ -42,20 +42,20 @@ fn counts_are_right(inner: &Inner) {
         assert!(slot.ended.is_none() || slot.launched.is_some(), "`{}` ended and was never started", slot.name);
         assert!(!slot.joined || slot.ended.is_some(), "`{}` was joined before its end was told", slot.name);
         assert!(!slot.joined || slot.left, "`{}` was joined before its thread said that it ends", slot.name);
-        let going = !matches!(slot.state, State::Waiting | State::Starting | State::Running | State::Restarting);
+        let going = !matches!(slot.state, ServiceState::Waiting | ServiceState::Starting | ServiceState::Running | ServiceState::Restarting);
         assert!(slot.asked.is_none() || slot.launched.is_none() || going, "`{}` was asked: {}", slot.name, slot.state);
-        assert!(slot.hung.is_some() == (slot.state == State::Hung), "`{}` is hung, or is not", slot.name);
+        assert!(slot.hung.is_some() == (slot.state == ServiceState::Hung), "`{}` is hung, or is not", slot.name);
     }
 }
 
 /// `later` comes after `earlier`.
-fn edge_holds(earlier: &Slot, later: &Slot) {
+fn edge_holds(earlier: &ServiceRecord, later: &ServiceRecord) {
     if later.launched.is_some() {
         assert!(earlier.settled, "`{}` was started before `{}` was ready", later.name, earlier.name);
     }
     // Who missed its start timeout is asked at once, also where it is ignored and those after it have started.
     if earlier.asked.is_some() && !earlier.late {
-        let over = later.launched.is_none() || later.ended.is_some() || later.overtaken;
+        let over = later.launched.is_none() || later.ended.is_some() || later.stop_timed_out;
         assert!(over, "`{}` was asked to stop while `{}` lived", earlier.name, later.name);
     }
 }
@@ -137,7 +137,7 @@ fn edges_were_kept(stage: &Stage, report: &Report) {
     let of = |place: usize| report.services.iter().find(|service| *service.name == *stage.names[place]).unwrap();
     for (place, before) in stage.after.iter().enumerate() {
         let later = stage.names[place];
-        if of(place).overtaken {
+        if of(place).stop_timed_out {
             continue;
         }
         // Who missed its start timeout is asked at once.

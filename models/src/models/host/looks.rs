@@ -3,15 +3,15 @@
 use super::probe::{Act, Probe};
 use super::stage::{Stage, spawn};
 use crate::models::explore::explore;
-use crate::{Context, HostHandle, ServiceStatus, State, StopSource};
+use crate::{Context, HostHandle, ServiceStatus, ServiceState, StopSource};
 
 /// `services[1]` comes after `services[0]`.
 fn in_order(services: &[ServiceStatus]) {
     let (earlier, later) = (services[0].state, services[1].state);
-    let unready = matches!(earlier, State::Waiting | State::Starting);
-    assert!(!unready || matches!(later, State::Waiting), "{earlier} with {later}");
-    let over = matches!(earlier, State::Stopping | State::Stopped);
-    let alive = matches!(later, State::Starting | State::Running | State::Restarting | State::Stopping);
+    let unready = matches!(earlier, ServiceState::Waiting | ServiceState::Starting);
+    assert!(!unready || matches!(later, ServiceState::Waiting), "{earlier} with {later}");
+    let over = matches!(earlier, ServiceState::Stopping | ServiceState::Stopped);
+    let alive = matches!(later, ServiceState::Starting | ServiceState::Running | ServiceState::Restarting | ServiceState::Stopping);
     assert!(!over || !alive, "{earlier} with {later}");
 }
 
@@ -63,7 +63,7 @@ fn a_snapshot_of_a_host_that_has_stopped_is_its_report() {
         let result = stage.start_and_stop();
         let report = result.as_ref().unwrap_err().report();
         for (status, report) in stage.host.handle().services().iter().zip(&report.services) {
-            let word = if status.state == State::Waiting { "never started" } else { &status.state.to_string() };
+            let word = if status.state == ServiceState::Waiting { "never started" } else { &status.state.to_string() };
             assert_eq!(word, report.outcome.word());
         }
         stage.check(&result);

@@ -1,7 +1,7 @@
 //! Services that write down what happens to them.
 
-use crate::error::means_stopped;
-use crate::panic::guarded;
+use crate::report::is_stop_error;
+use crate::util::panic::catch_panic;
 use crate::{Context, Phase, Result, Service};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
@@ -58,14 +58,14 @@ impl<S: Service> Noted<S> {
     }
 
     fn call(&mut self, phase: Phase, ctx: &Context, f: fn(&mut S, &Context) -> Result) -> Result {
-        let done = guarded(|| f(&mut self.service, ctx));
+        let done = catch_panic(|| f(&mut self.service, ctx));
         let asked = ctx.stop_requested();
         if asked {
             self.note(Step::Asked);
         }
         match done {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if asked && phase != Phase::Stop && means_stopped(&*error) => return Err(error),
+            Ok(Err(error)) if asked && phase != Phase::Stop && is_stop_error(&*error) => return Err(error),
             _ => self.note(Step::Failed(phase)),
         }
         done.unwrap_or_else(|text| resume_unwind(Box::new(text)))

@@ -102,7 +102,7 @@ fn a_stop_without_any_time_asks_everyone_and_names_who_has_not_ended() {
             let ended = matches!(service.outcome, Outcome::Stopped | Outcome::Completed);
             assert!(ended || matches!(service.outcome, Outcome::Hung(_)), "{service:?}");
         }
-        let unasked = |inner: &crate::board::Inner| inner.slots[..2].iter().any(|slot| slot.asked.is_none());
+        let unasked = |inner: &crate::registry::Inner| inner.slots[..2].iter().any(|slot| slot.asked.is_none());
         assert!(!stage.host.handle().board().read(unasked));
         let second = stage.stop();
         assert!(second.is_ok());

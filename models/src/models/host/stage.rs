@@ -2,7 +2,7 @@
 
 use super::laws;
 use super::probe::{Journal, Noted, Probe};
-use crate::event::Event;
+use crate::report::Event;
 use crate::sync::thread::{Builder, JoinHandle};
 use crate::sync::time;
 use crate::{Host, HostError, HostHandle, Report, Service, ServiceOptions};

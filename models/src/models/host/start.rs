@@ -3,7 +3,7 @@
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
 use crate::models::explore::explore;
-use crate::{HostState, State, StopReason, StopSource, Stopped};
+use crate::{HostState, ServiceState, StopReason, StopSource, Stopped};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -129,12 +129,12 @@ fn a_host_that_has_started_says_so_to_everyone_at_once() {
             let state = handle.state();
             let services = handle.services();
             if state == HostState::Started {
-                assert!(services.iter().all(|service| service.state != State::Starting), "{services:?}");
+                assert!(services.iter().all(|service| service.state != ServiceState::Starting), "{services:?}");
                 assert!(handle.started().stop_requested());
             }
         });
         stage.host.start().unwrap();
-        assert!(stage.host.handle().services().iter().all(|service| service.state == State::Running));
+        assert!(stage.host.handle().services().iter().all(|service| service.state == ServiceState::Running));
         looker.join().unwrap();
         let result = stage.stop();
         stage.check(&result);

@@ -1,0 +1,17 @@
+//! Everything a user reads: statuses, outcomes, errors, events and the report of a stop.
+
+mod error;
+mod outcome;
+mod status;
+mod service_report;
+mod timeline;
+mod host_error;
+mod event;
+
+pub use error::{BoxError, Cause, Phase, Result, ServiceError};
+pub(crate) use error::{chain, drop_error, is_stop_error};
+pub use event::{Event, EventKind};
+pub use host_error::HostError;
+pub use outcome::{BlockedThread, Outcome};
+pub use service_report::{Report, ServiceReport};
+pub use status::{HostState, ServiceState, ServiceStatus, StopReason};

@@ -1,0 +1,217 @@
+//! When a service that ended is started again, and how long that waits.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// When a service that ended is started again (Erlang's *restart type*, systemd's `Restart=`).
+///
+/// A restart happens on the service's own thread, with the same value: `stop` of the old run comes before `start`
+/// of the new one. Between the two it waits: first the shortest time, then twice that, up to the longest, each
+/// shortened by up to a quarter at random so that many services do not come back in one moment.
+///
+/// A stop request ends the wait, and the service is not started again. If the service may then hold work that it has
+/// accepted, such as items in a channel, use [`finish_on_stop`](Self::finish_on_stop).
+///
+/// ```
+/// use hosted::Restart;
+/// use std::time::Duration;
+///
+/// let restart = Restart::on_failure()
+///     .backoff(Duration::from_millis(200)..=Duration::from_secs(10))
+///     .give_up_after(5)
+///     .stable_after(Duration::from_secs(30));
+/// # let _ = restart;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "give it to ServiceOptions::restart"]
+#[doc(alias("RestartPolicy", "permanent", "transient", "temporary", "supervisor"))]
+pub struct Restart {
+    when: When,
+    backoff: RangeInclusive<Duration>,
+    limit: u32,
+    stable_after: Duration,
+    first_start: bool,
+    finish: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Never,
+    OnFailure,
+    Always,
+}
+
+impl Restart {
+    /// Never: the first failure is final. The default. Erlang: `temporary`.
+    pub fn never() -> Self {
+        Self::when(When::Never)
+    }
+
+    /// After an error or a panic, not after a normal end. Erlang: `transient`.
+    pub fn on_failure() -> Self {
+        Self::when(When::OnFailure)
+    }
+
+    /// After every end that was not asked for, a normal one too. Erlang: `permanent`.
+    pub fn always() -> Self {
+        Self::when(When::Always)
+    }
+
+    /// The shortest and the longest wait before a restart (default 100 ms to 30 s).
+    ///
+    /// A range whose start is above its end is an error of [`Host::start`](crate::Host::start).
+    pub fn backoff(mut self, range: RangeInclusive<Duration>) -> Self {
+        self.backoff = range;
+        self
+    }
+
+    /// After this many restarts in a row the next end is a final failure (default 10).
+    ///
+    /// With the default backoff that is an outage of 60 to 80 seconds. Restarts count as "in a row" until one run
+    /// lasts as long as [`stable_after`](Self::stable_after).
+    pub fn give_up_after(mut self, restarts: u32) -> Self {
+        self.limit = restarts;
+        self
+    }
+
+    /// A run of this length forgets the restarts before it (default 60 s). With `Duration::ZERO` every run does, and it never
+    /// gives up.
+    pub fn stable_after(mut self, run: Duration) -> Self {
+        self.stable_after = run;
+        self
+    }
+
+    /// Also retries the very first start, within its start timeout. Without this a host whose service cannot
+    /// start says so at once. On [`never`](Self::never) it changes nothing.
+    pub fn also_first_start(mut self) -> Self {
+        self.first_start = true;
+        self
+    }
+
+    /// After a stop request, gives a service that has failed one last life, so that it can finish what it holds.
+    ///
+    /// Without this policy, a stop request during a backoff ends the service: `run` is not called again, work that the
+    /// service had accepted stays undone, and the report says [`Outcome::NotRestarted`](crate::Outcome::NotRestarted). With
+    /// this policy:
+    ///
+    /// - A stop request during a backoff ends the backoff at once. `start`, `run` and `stop` are called once more. The stop
+    ///   token is stopped already: `start` and `run` must not wait on it, or they return `Stopped` at once.
+    /// - If that life fails, or if `run` fails after the stop request, the service tries again. The backoff goes on, and is
+    ///   never longer than half of the time until [`stop_deadline`](crate::Context::stop_deadline).
+    /// - If there is no time left, or after [`give_up_after`](Self::give_up_after) restarts, the failure is final, and is a
+    ///   failure of the host.
+    ///
+    /// A service that was never ready has nothing to finish, and is not started again. On [`never`](Self::never) this
+    /// changes nothing. A [`group`](crate::group) with this policy starts its services afresh, and then stops them.
+    ///
+    /// ```
+    /// use hosted::{Host, Outcome, Restart, worker};
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// let (orders, accepted) = channel();
+    /// let (store, stored) = channel();
+    /// let mut locked = true;
+    /// let mut host = Host::new();
+    /// host.add("store", worker(move |ctx| {
+    ///     if std::mem::take(&mut locked) {
+    ///         return Err("database is locked".into());
+    ///     }
+    ///     loop {
+    ///         for order in accepted.try_iter() {
+    ///             store.send(order)?; // also after the stop request: every order that was accepted
+    ///         }
+    ///         ctx.sleep(Duration::from_millis(10))?;
+    ///     }
+    /// }))
+    /// .restart(Restart::on_failure().backoff(Duration::from_secs(60)..=Duration::from_secs(60)).finish_on_stop());
+    /// host.start().unwrap();
+    /// orders.send("three apples").unwrap();
+    /// while host.handle().services()[0].errors == 0 {
+    ///     std::thread::yield_now(); // until it has failed, and waits to be restarted
+    /// }
+    /// let report = host.stop(Duration::from_secs(10)).unwrap();
+    /// assert!(matches!(report.services[0].outcome, Outcome::Stopped));
+    /// assert_eq!(stored.try_recv(), Ok("three apples"));
+    /// ```
+    #[doc(alias("drain", "flush", "graceful"))]
+    pub fn finish_on_stop(mut self) -> Self {
+        self.finish = true;
+        self
+    }
+
+    fn when(when: When) -> Self {
+        let backoff = Duration::from_millis(100)..=Duration::from_secs(30);
+        let stable_after = Duration::from_secs(60);
+        Restart { when, backoff, limit: 10, stable_after, first_start: false, finish: false }
+    }
+
+    /// What is wrong with this policy, for the error of `start`.
+    pub(crate) fn flaw(&self) -> Option<String> {
+        self.backoff.is_empty().then(|| {
+            let (min, max) = (self.backoff.start(), self.backoff.end());
+            format!("its restart backoff starts at {min:?}, above its end of {max:?}")
+        })
+    }
+
+    pub(crate) fn retries_first_start(&self) -> bool {
+        self.first_start && self.retries_failure()
+    }
+
+    pub(crate) fn retries_failure(&self) -> bool {
+        self.when != When::Never
+    }
+
+    pub(crate) fn finishes_on_stop(&self) -> bool {
+        self.finish && self.retries_failure()
+    }
+
+    pub(crate) fn retries_completion(&self) -> bool {
+        self.when == When::Always
+    }
+
+    pub(crate) fn backoff_of_run(&self) -> Backoff<'_> {
+        Backoff { policy: self, restarts: 0, longest: *self.backoff.start() }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self::never()
+    }
+}
+
+/// The restarts in a row of one service.
+pub(crate) struct Backoff<'a> {
+    policy: &'a Restart,
+    restarts: u32,
+    /// The next wait, before chance shortens it.
+    longest: Duration,
+}
+
+/// Twice nothing is nothing: a backoff that begins at zero goes on from here.
+const SHORTEST_DOUBLED: Duration = Duration::from_millis(1);
+
+impl Backoff<'_> {
+    /// A run of this length has ended: the wait before the next start, or `None` when it is time to give up.
+    pub(crate) fn next(&mut self, ran_for: Duration) -> Option<Duration> {
+        let (min, max) = (*self.policy.backoff.start(), *self.policy.backoff.end());
+        if ran_for >= self.policy.stable_after {
+            *self = self.policy.backoff_of_run();
+        }
+        if self.restarts >= self.policy.limit {
+            return None;
+        }
+        let longest = self.longest;
+        let doubled = if longest.is_zero() { SHORTEST_DOUBLED } else { longest.saturating_mul(2) };
+        (self.restarts, self.longest) = (self.restarts + 1, doubled.min(max));
+        Some((longest - (longest / 4).mul_f64(jitter())).max(min))
+    }
+}
+
+/// Between zero and one. The standard library's hash seeds are all the randomness this needs.
+fn jitter() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}

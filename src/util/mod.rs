@@ -1,0 +1,7 @@
+//! What every other module is built on: locks and threads, time, panics, text and the log.
+
+pub(crate) mod sync;
+pub(crate) mod time;
+pub(crate) mod panic;
+pub(crate) mod text;
+pub(crate) mod log;

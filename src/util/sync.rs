@@ -1,0 +1,35 @@
+//! Locks, atomics, threads and the clock. No other file names a lock type, starts a thread or reads the clock, so that
+//! the models can replace this file with the types of a model checker, under the same signatures.
+
+/// Channels between the threads of the host. Queues and tokens return crossbeam's receivers and name them directly.
+pub(crate) use crossbeam_channel as channel;
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+/// An atomic that only affects what is shown to a person: a model checker need not know about it.
+pub(crate) use std::sync::atomic::AtomicU32 as Gauge;
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+pub(crate) use std::sync::{Arc, OnceLock, Weak};
+pub(crate) use std::{thread, thread_local};
+
+use std::time::Instant;
+
+/// The calling thread: distinguishes a callback that drops its own guard from another thread, which must wait.
+pub(crate) type Caller = thread::ThreadId;
+
+pub(crate) fn caller() -> Caller {
+    thread::current().id()
+}
+
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Waits once on `condvar`, until it is notified or until `until`. Returns `false` if the time ran out.
+pub(crate) fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, until: Option<Instant>) -> bool {
+    match until {
+        None => {
+            condvar.wait(guard);
+            true
+        }
+        Some(at) => !condvar.wait_until(guard, at).timed_out(),
+    }
+}
