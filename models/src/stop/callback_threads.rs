@@ -2,7 +2,7 @@
 //! the library's pool is one for the whole process. The pool has a model of its own.
 
 use super::callback_pool::Job;
-use crate::line;
+use crate::util::log::log_line;
 use crate::sync::thread;
 use log::Level;
 use std::time::Instant;
@@ -24,5 +24,5 @@ pub(crate) fn named(_: &str, f: impl FnOnce()) {
 }
 
 pub(super) fn log_panic(text: &str) {
-    line::log(Level::Error, "hosted::service", format_args!("a stop callback panicked: {text}"));
+    log_line(Level::Error, "hosted::service", format_args!("a stop callback panicked: {text}"));
 }
