@@ -1,102 +1,104 @@
-//! When, in a stop, services that hang on a socket are disconnected from it: those that say so.
+//! When a shutdown closes the connections of hung services: of those that have opted in.
 
 use super::validate::HostedService;
+use crate::registry::ServiceId;
 use crate::util::time::remaining;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Who may be disconnected is told to be done earlier than others, and is disconnected then: with a tenth of the stop's time
-/// left, at least this, but at most half of it. An error has to make its way up, and a service to close.
-const BEFORE: Duration = Duration::from_millis(100);
+/// A service that has opted in has an earlier deadline than others, and is disconnected then: when a tenth of the time is
+/// left, at least this, at most half. The error has to reach the service, and the service has to clean up.
+const DISCONNECT_LEAD: Duration = Duration::from_millis(100);
 
-/// So much earlier for each service that may be disconnected: looking at its threads and their sockets takes about as long.
+/// So much earlier for each service that has opted in: inspecting its threads and their sockets takes about as long.
 const EACH: Duration = Duration::from_micros(400);
 
-/// For so long at a time services are disconnected. Between two such slices the stop goes on: others receive their request,
-/// and those that end let go of what they depend on.
+/// How long the shutdown disconnects services at a time. Between two slices the shutdown goes on: other services receive
+/// their stop request, and those that have stopped release their dependencies.
 #[cfg(feature = "disconnect")]
 const SLICE: Duration = Duration::from_millis(3);
 
 pub(super) struct DisconnectSchedule {
-    /// When everyone's time is up, also of those who have more of their own.
+    /// When every service is disconnected, even if its own stop timeout is longer.
     of_all: Option<Instant>,
-    /// When to look at whom.
-    due: BTreeSet<(Instant, usize)>,
+    /// When each service is inspected.
+    due: BTreeSet<(Instant, ServiceId)>,
 }
 
 impl DisconnectSchedule {
-    /// Of a stop of these services by `deadline`.
-    pub(super) fn new(deadline: Option<Instant>, entries: &[HostedService]) -> Self {
-        let services = entries.iter().filter(|entry| entry.options.disconnects).count();
+    /// The schedule of a shutdown of these services by `deadline`.
+    pub(super) fn new(deadline: Option<Instant>, services: &[HostedService]) -> Self {
+        let services = services.iter().filter(|entry| entry.options.disconnects).count();
         let each = EACH.saturating_mul(u32::try_from(services).unwrap_or(u32::MAX));
         let of_all = deadline.and_then(|deadline| {
             let left = remaining(Some(deadline));
-            deadline.checked_sub(BEFORE.saturating_add(each).max(left / 10).min(left / 2))
+            deadline.checked_sub(DISCONNECT_LEAD.saturating_add(each).max(left / 10).min(left / 2))
         });
         DisconnectSchedule { of_all, due: BTreeSet::new() }
     }
 
-    /// For how long, from `now` on, one that is asked may go on. Asked after everyone's time, it has half of what is left.
-    pub(super) fn time(&self, now: Instant, deadline: Option<Instant>) -> Duration {
+    /// How long a service may go on that receives its stop request at `now`. If every service is due already, it has half
+    /// of the time left.
+    pub(super) fn grace(&self, now: Instant, deadline: Option<Instant>) -> Duration {
         let time = self.of_all.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
         if time.is_zero() { remaining(deadline) / 2 } else { time }
     }
 
-    /// This one is looked at when its time is up, and never if that is `None`.
-    pub(super) fn note(&mut self, place: usize, limit: Option<Instant>) {
-        self.due.extend(limit.map(|at| (at, place)));
+    /// The service is inspected at `limit`, or never.
+    pub(super) fn schedule(&mut self, id: ServiceId, limit: Option<Instant>) {
+        self.due.extend(limit.map(|at| (at, id)));
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
         self.due.first().map(|due| due.0)
     }
 
-    /// Disconnects those whose time is up. Again when half of what was left of the stop has passed, or as much as they had of
-    /// their own: one that was not seen in its call will be, and one that connects anew has not much of that.
+    /// Disconnects the services that are due. A service that is still there is due again after its own stop timeout, or when
+    /// half of the time left has passed: it may not have been seen in its call, or have connected again.
     #[cfg(feature = "disconnect")]
-    pub(super) fn look(
+    pub(super) fn run_due(
         &mut self,
-        board: &crate::registry::Registry,
-        entries: &[HostedService],
+        registry: &crate::registry::Registry,
+        services: &[HostedService],
         deadline: Option<Instant>,
     ) {
-        /// With less than this left it is of no use any more. And nobody is looked at more often.
+        /// With less time left, a disconnect is useless. No service is inspected more often.
         const SHORTEST: Duration = Duration::from_millis(10);
         let now = crate::util::sync::now();
         if self.next().is_none_or(|at| now < at) {
             return;
         }
-        let later = self.due.split_off(&(now, usize::MAX));
+        let later = self.due.split_off(&(now, ServiceId::new(usize::MAX)));
         let mut due = std::mem::replace(&mut self.due, later);
-        let (slice, mut looked_at) = (crate::util::time::deadline(SLICE).into_iter().chain(deadline).min(), Vec::new());
+        let (slice, mut inspected) = (crate::util::time::deadline(SLICE).into_iter().chain(deadline).min(), Vec::new());
         let mut can = true;
-        while let Some((_, place)) = due.pop_first() {
-            can = board.disconnect(std::iter::once(place));
-            looked_at.push(place);
+        while let Some((_, id)) = due.pop_first() {
+            can = registry.disconnect(std::iter::once(id));
+            inspected.push(id);
             if !can || remaining(slice).is_zero() {
                 break;
             }
         }
-        self.due.append(&mut due); // still due: the others come in the next slices
+        self.due.append(&mut due); // the others stay due: they come in the next slices
         if !can || remaining(deadline) <= SHORTEST {
             return self.due.clear();
         }
-        let alive = |place: &usize| board.read(|inner| !inner.slots[*place].gone());
-        for place in looked_at.into_iter().filter(alive) {
-            let own = entries[place].options.stop_timeout.unwrap_or(Duration::MAX).max(SHORTEST);
-            self.note(place, crate::util::time::deadline(own.min(remaining(deadline) / 2)));
+        let alive = |id: &ServiceId| !registry.is_finished(*id);
+        for id in inspected.into_iter().filter(alive) {
+            let own = services[id.index()].options.stop_timeout.unwrap_or(Duration::MAX).max(SHORTEST);
+            self.schedule(id, crate::util::time::deadline(own.min(remaining(deadline) / 2)));
         }
     }
 }
 
-/// Says at the start, rather than at the stop, that nobody can be disconnected here.
+/// Warns at the start, rather than during a shutdown, if no connection can be closed here.
 #[cfg(feature = "disconnect")]
-pub(super) fn check(entries: &[HostedService]) {
-    if !entries.iter().any(|entry| entry.options.disconnects) {
+pub(super) fn check(services: &[HostedService]) {
+    if !services.iter().any(|entry| entry.options.disconnects) {
         return;
     }
     if let Err(error) = crate::diagnose::check() {
-        let text = format_args!("no service can be disconnected when it is hung: pidfd_getfd: {error}");
+        let text = format_args!("`disconnect_when_hung` is unavailable: pidfd_getfd failed: {error}");
         crate::util::log::log_line(log::Level::Warn, "hosted::host", text);
     }
 }

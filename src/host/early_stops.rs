@@ -1,38 +1,33 @@
-//! Which services have exceeded their time: those that are alive when a service they depend on receives its stop request.
+//! Which services have exceeded their stop timeout: those that are alive when a dependency receives its stop request.
 
-use super::validate::HostedService;
-use crate::registry::Registry;
+use super::graph::dependents;
+use crate::registry::{Registry, ServiceId};
 use std::collections::HashSet;
 
-pub(super) struct Overtaking {
-    /// Who comes after each.
-    dependents: Vec<Vec<usize>>,
-    /// Whom this stop has marked: a service may depend on several.
-    marked: HashSet<usize>,
+pub(super) struct EarlyStops {
+    dependents: Vec<Vec<ServiceId>>,
+    /// The services that this shutdown has recorded: a service may have several dependencies.
+    recorded: HashSet<ServiceId>,
 }
 
-impl Overtaking {
-    pub(super) fn new(entries: &[HostedService]) -> Self {
-        let mut dependents = vec![Vec::new(); entries.len()];
-        for (place, entry) in entries.iter().enumerate() {
-            entry.after.iter().for_each(|&before| dependents[before].push(place));
-        }
-        Overtaking { dependents, marked: HashSet::new() }
+impl EarlyStops {
+    pub(super) fn new(dependencies: &[Vec<ServiceId>]) -> Self {
+        EarlyStops { dependents: dependents(dependencies), recorded: HashSet::new() }
     }
 
-    /// The service at `place` is about to receive its stop request. Marks whoever is alive and depends on it, directly or by
-    /// way of services that have ended, such as start-up tasks.
-    pub(super) fn pass_by(&mut self, board: &Registry, place: usize) {
-        let (mut above, mut seen) = (vec![place], HashSet::new());
-        while let Some(place) = above.pop() {
-            for &dependent in &self.dependents[place] {
+    /// The service is about to receive its stop request. Records every service that is alive and depends on it, directly
+    /// or through services that have exited, such as start-up tasks.
+    pub(super) fn record(&mut self, registry: &Registry, id: ServiceId) {
+        let (mut above, mut seen) = (vec![id], HashSet::new());
+        while let Some(id) = above.pop() {
+            for &dependent in &self.dependents[id.index()] {
                 if !seen.insert(dependent) {
                     continue;
                 }
-                if board.read(|inner| inner.slots[dependent].is_over()) {
+                if registry.is_over(dependent) {
                     above.push(dependent);
-                } else if self.marked.insert(dependent) {
-                    board.record_stop_timeout(dependent);
+                } else if self.recorded.insert(dependent) {
+                    registry.record_stop_timeout(dependent);
                 }
             }
         }

@@ -51,10 +51,10 @@ where
     fn start(&mut self, ctx: &Context) -> Result {
         let mut host = Host::inside(ctx);
         (self.fill)(&mut host)?;
-        let board = host.board.clone();
+        let registry = host.registry.clone();
         // In a life that is there to finish what the group holds, the stop was requested before: its deadline ends the start.
         let stop = if ctx.is_finishing() { ctx.until_deadline_source().token() } else { ctx.stop_token().clone() };
-        let link = stop.on_stop(move || board.request_stop(StopReason::Requested).run_on_thread());
+        let link = stop.on_stop(move || registry.request_stop(StopReason::Requested).run_on_thread());
         let started = host.start();
         drop(link);
         match started {
@@ -118,20 +118,14 @@ fn interrupted(report: Report, ctx: &Context) -> Result {
 /// turn.
 fn stop_application(ctx: &Context) {
     ctx.host().request_stop();
-    if ctx.index().is_some() {
+    if ctx.id().is_some() {
         ctx.wait();
     }
 }
 
 /// A group whose services would find nothing to do in another life has completed for good.
 fn pass_on_completion(host: &Host, ctx: &Context) {
-    let complete = host.board.read(|inner| match &inner.reason {
-        Some(StopReason::AllCompleted) => inner.slots.iter().all(|slot| slot.complete),
-        // The group would end again as soon as this child is started.
-        Some(StopReason::Completed(name)) => inner.slots.iter().any(|slot| slot.complete && slot.name == *name),
-        _ => false,
-    });
-    if complete {
+    if host.registry.are_services_complete() {
         ctx.mark_complete();
     }
 }
@@ -143,19 +137,18 @@ fn is_hung(report: &Report) -> bool {
 /// The group ends when its last child does: so a group with a hung child is hung itself, and a later stop that waits
 /// for it finds its true end. Where it was not asked to stop, that a child is hung is its own final failure.
 fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
-    let unasked = !ctx.stop_requested();
-    if let (Some(index), true, Some(first)) = (ctx.index(), unasked, error.failures().first()) {
-        let (board, cause) = (ctx.board(), Cause::Failed(first.clone().into()));
-        board.failed(index, &ServiceError::new(ctx.shared_name(), first.phase(), cause));
-        let remains = board.read(|inner| inner.slots[index].remains());
-        board.hung(index, remains.inspect(&ProcSnapshot::new()));
+    let unrequested = !ctx.stop_requested();
+    if let (Some(id), true, Some(first)) = (ctx.id(), unrequested, error.failures().first()) {
+        let (registry, cause) = (ctx.registry(), Cause::Failed(first.clone().into()));
+        registry.record_failure(id, &ServiceError::new(ctx.shared_name(), first.phase(), cause));
+        registry.mark_hung(id, registry.stuck(id).inspect(&ProcSnapshot::new()));
     }
     loop {
         // A stop of the group's host may set a deadline again, and finds the child hung again.
-        host.board.stop_by(None);
+        host.registry.limit_stop(None);
         match host.stop_within(Duration::MAX, true) {
             Err(error) if is_hung(error.report()) => {}
-            Err(error) if !unasked => return Err(cause(error)),
+            Err(error) if !unrequested => return Err(cause(error)),
             _ => return Ok(()), // what went wrong has been said
         }
     }
@@ -172,12 +165,12 @@ fn cause(error: HostError) -> BoxError {
 impl Host {
     /// The host of the group that `ctx` is of: a part of that one's picture.
     fn inside(ctx: &Context) -> Self {
-        let board = Registry::new(ctx.index().map(|_| (ctx.board(), ctx.shared_name())));
-        if let Some(index) = ctx.index() {
+        let registry = Registry::new(ctx.id().map(|_| (ctx.registry(), ctx.shared_name())));
+        if let Some(id) = ctx.id() {
             // The old children's board is dropped once the locks are let go: their errors are foreign code.
-            drop(ctx.board().adopt(index, board.clone()));
+            drop(ctx.registry().adopt(id, registry.clone()));
         }
-        let retired = ctx.index().map(|_| ctx.retired().0);
-        Host::on(board, ctx.clock().clone(), Some(ctx.shared_name()), retired)
+        let retired = ctx.id().map(|_| ctx.retired().0);
+        Host::on(registry, ctx.clock().clone(), Some(ctx.shared_name()), retired)
     }
 }

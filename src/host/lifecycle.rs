@@ -1,9 +1,11 @@
 //! The one life of a host: start, wait, stop, and `run`, which is all three.
 
 use super::Host;
-use super::shutdown::stop_all;
-use super::startup::{Aborted, start_all, who};
-use super::validate::{SetupError, plan};
+use super::shutdown::shut_down;
+use super::progress::describe_waiting;
+use super::startup::{Aborted, start_all};
+use super::validate::{SetupError, validate};
+use crate::registry::ServiceId;
 use crate::diagnose::ProcSnapshot;
 use crate::report::{BoxError, HostError, HostState, Report, StopReason};
 use crate::signal::{ctrl_c, watch};
@@ -36,17 +38,17 @@ impl Host {
         }
         self.watch();
         #[cfg(feature = "disconnect")]
-        super::disconnect::check(&self.entries);
+        super::disconnect::check(&self.services);
         let setup = match start_all(self) {
             Ok(()) => return Ok(()),
-            Err(Aborted::Stopped) => None,
+            Err(Aborted::StopRequested) => None,
             Err(Aborted::Setup(setup)) => {
                 let culprit = setup.culprit().cloned().unwrap_or_default();
-                self.board.request_stop(StopReason::Failed(culprit)).run_on_thread();
+                self.registry.request_stop(StopReason::Failed(culprit)).run_on_thread();
                 Some(setup)
             }
         };
-        stop_all(self, self.stop_timeout, false);
+        shut_down(self, self.stop_timeout, false);
         Err(self.error(setup.map(BoxError::from)))
     }
 
@@ -57,8 +59,7 @@ impl Host {
     /// it has happened before.
     #[doc(alias = "WaitForShutdown")]
     pub fn wait(&self) -> StopReason {
-        // Without a deadline it comes back with a reason only.
-        self.board.wait_for(None, |inner| inner.reason.clone()).unwrap_or(StopReason::Requested)
+        self.registry.wait_for_stop_reason()
     }
 
     /// Stops every service, in reverse, and joins its thread; for at most `timeout`.
@@ -111,9 +112,9 @@ impl Host {
     }
 
     fn run_for(&mut self, stop: &StopToken, reason: StopReason) -> Result<Report, HostError> {
-        let board = self.board.clone();
+        let registry = self.registry.clone();
         // Elsewhere: dropping the link waits for this callback, and must not wait for those of `stopping`.
-        let _link = stop.on_stop(move || board.request_stop(reason).run_on_thread());
+        let _link = stop.on_stop(move || registry.request_stop(reason).run_on_thread());
         match self.start() {
             Ok(()) => {}
             Err(error) => return error.into_interrupted(),
@@ -123,11 +124,10 @@ impl Host {
     }
 
     pub(super) fn stop_within(&mut self, timeout: Duration, quiet: bool) -> Result<Report, HostError> {
-        let (state, outstanding) = self.board.read(|inner| (inner.host, inner.outstanding));
-        match state {
+        match self.registry.host_state() {
             HostState::New => self.never_started(StopReason::Requested),
-            HostState::Stopped if outstanding == 0 => {}
-            _ => stop_all(self, timeout, quiet),
+            HostState::Stopped if !self.registry.has_outstanding_threads() => {}
+            _ => shut_down(self, timeout, quiet),
         }
         self.result()
     }
@@ -136,20 +136,16 @@ impl Host {
         if let Some(name) = self.added_late.clone() {
             return Err(SetupError::AddedLate(name));
         }
-        if self.board.read(|inner| inner.host) != HostState::New {
+        if self.registry.host_state() != HostState::New {
             return Err(SetupError::RanBefore);
         }
-        plan(&mut self.entries, &self.names)
+        self.dependencies = validate(&mut self.services, &self.names)?;
+        Ok(())
     }
 
     /// False: a stop had been requested before, and nothing is to start.
     fn begin(&mut self) -> bool {
-        let services = self.entries.len();
-        let begun = self.board.update(|inner| match &inner.reason {
-            None => Ok(inner.begin_start(services)),
-            Some(reason) => Err(reason.clone()),
-        });
-        match begun {
+        match self.registry.begin_start(self.services.len()) {
             Ok(callbacks) => {
                 callbacks.run_on_thread();
                 true
@@ -166,19 +162,16 @@ impl Host {
         if self.prefix.is_some() {
             return;
         }
-        let board = Arc::downgrade(&self.board);
+        let registry = Arc::downgrade(&self.registry);
         self.watched = Some(watch(move || {
-            let left = who(&board.upgrade()?, &mut ProcSnapshot::new(), |slot| !slot.gone());
+            let registry = registry.upgrade()?;
+            let left = describe_waiting(&mut ProcSnapshot::new(), |most| registry.unfinished(most));
             (!left.is_empty()).then_some(left)
         }));
     }
 
     fn never_started(&self, reason: StopReason) {
-        let callbacks = self.board.update(|inner| {
-            inner.host = HostState::Stopped;
-            inner.stop_for(reason)
-        });
-        callbacks.run_on_thread();
-        (0..self.entries.len()).for_each(|place| self.board.retire(place));
+        self.registry.stop_unstarted(reason).run_on_thread();
+        (0..self.services.len()).map(ServiceId::new).for_each(|id| self.registry.retire(id));
     }
 }

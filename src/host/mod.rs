@@ -8,6 +8,7 @@ mod validate;
 mod reaper;
 mod stop_request;
 mod stop_budget;
+mod graph;
 mod progress;
 mod startup;
 mod disconnect;
@@ -22,7 +23,7 @@ pub use group::group;
 pub use options::{OnCompletion, OnFailure, ServiceOptions};
 
 use crate::clock::Clock;
-use crate::registry::{HostHandle, Registry, Retired, ServiceRecord};
+use crate::registry::{HostHandle, Registry, Retired, ServiceId};
 use crate::report::{Event, HostState};
 use crate::service::Service;
 use crate::signal::Watched;
@@ -69,7 +70,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// goes wrong. One that is forgotten (`mem::forget`) is stopped by nobody: its services run on.
 #[doc(alias("IHost", "GenericHost", "HostApplicationBuilder", "supervisor", "ServiceManager"))]
 pub struct Host {
-    board: Arc<Registry>,
+    registry: Arc<Registry>,
     clock: Clock,
     /// Of a group: its name, which stands before those of its services.
     prefix: Option<Arc<str>>,
@@ -77,7 +78,9 @@ pub struct Host {
     retired: Option<StopToken>,
     start_timeout: Option<Duration>,
     stop_timeout: Duration,
-    entries: Vec<HostedService>,
+    services: Vec<HostedService>,
+    /// The dependencies of each service, from the start on.
+    dependencies: Vec<Vec<ServiceId>>,
     names: Names,
     reapers: Reapers,
     /// The first service that was added after the start, and never runs: an error of `start`, `stop` and `run`.
@@ -98,19 +101,20 @@ impl Host {
         Self::on(Registry::new(None), clock, None, None)
     }
 
-    fn on(board: Arc<Registry>, clock: Clock, prefix: Option<Arc<str>>, retired: Option<StopToken>) -> Self {
-        let reapers = Reapers::new(board.clone());
+    fn on(registry: Arc<Registry>, clock: Clock, prefix: Option<Arc<str>>, retired: Option<StopToken>) -> Self {
+        let reapers = Reapers::new(registry.clone());
         let (start_timeout, stop_timeout, added_late) = (None, STOP_TIMEOUT, None);
-        let (entries, names) = (Vec::new(), Names::default());
+        let (services, names) = (Vec::new(), Names::default());
         let watched = None;
         Host {
-            board,
+            registry,
             clock,
             prefix,
             retired,
             start_timeout,
             stop_timeout,
-            entries,
+            services,
+            dependencies: Vec::new(),
             names,
             reapers,
             added_late,
@@ -135,28 +139,17 @@ impl Host {
         };
         let mut service: Box<dyn Service> = Box::new(service);
         service.attach(&retired.token());
-        let place = self.entries.len();
-        let state = self.board.update(|inner| {
-            inner.slots.push(ServiceRecord::new(full, retired));
-            inner.host
-        });
+        let (id, state) = self.registry.add(full, retired);
         if state != HostState::New {
             let error = SetupError::AddedLate(name.clone());
             log_line(Level::Error, "hosted::host", format_args!("{error}"));
             self.added_late.get_or_insert(name.clone());
-            self.board.retire(place); // it never starts
+            self.registry.retire(id); // it never starts
         }
         self.names.add(name.clone());
         let (options, source) = (ServiceOptions::among(self.names.clone()), StopSource::new());
-        self.entries.push(HostedService {
-            name,
-            options,
-            service: Some(service),
-            thread: None,
-            source,
-            after: Vec::new(),
-        });
-        &mut self.entries[place].options
+        self.services.push(HostedService { name, options, service: Some(service), thread: None, source });
+        &mut self.services[id.index()].options
     }
 
     /// How long the start of the whole host may take. Default: as long as it takes.
@@ -175,7 +168,7 @@ impl Host {
 
     /// Looks at this host from anywhere, and asks it to stop.
     pub fn handle(&self) -> HostHandle {
-        HostHandle::new(self.board.clone())
+        HostHandle::new(self.registry.clone())
     }
 
     /// What happens from now on, also in groups. Each call is a subscription of its own.
@@ -184,7 +177,7 @@ impl Host {
     /// used only by the events that wait to be received, and is freed when the receiver is dropped. The host forgets a
     /// dropped subscription, which is a few hundred bytes, with its next event.
     pub fn events(&self) -> Receiver<Event> {
-        self.board.bus.subscribe()
+        self.registry.subscribe()
     }
 }
 
@@ -207,14 +200,14 @@ impl Drop for Host {
             }
         }
         // What was never started goes here, and its Drop is foreign code.
-        let services = self.entries.drain(..).map(|entry| entry.service);
+        let services = self.services.drain(..).map(|hosted| hosted.service);
         services.filter_map(|service| drop_catching_panic(service).err()).for_each(complain);
     }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.entries.iter().map(|entry| &*entry.name).collect();
+        let names: Vec<&str> = self.services.iter().map(|hosted| &*hosted.name).collect();
         f.debug_struct("Host").field("state", &self.handle().state()).field("services", &names).finish_non_exhaustive()
     }
 }

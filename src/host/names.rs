@@ -1,38 +1,38 @@
-//! The names of a host's services, each with its place: `after` keeps places, which are a fraction of the names.
+//! The names of a host's services. `after` keeps ids, which take a fraction of the memory of names.
 
+use crate::registry::ServiceId;
 use crate::util::sync::{Arc, Mutex};
 use std::collections::HashMap;
 use std::fmt;
 
-/// The names that were added to one host, in the order of their places. Each service's options have it.
+/// The names of the services of one host, in order of registration. The options of each service share it.
 #[derive(Clone, Default)]
 pub(super) struct Names(Arc<Mutex<Table>>);
 
 #[derive(Default)]
 struct Table {
     names: Vec<Arc<str>>,
-    /// The first service of each name.
-    places: HashMap<Arc<str>, u32>,
+    /// The first service with each name.
+    ids: HashMap<Arc<str>, ServiceId>,
 }
 
 impl Names {
-    /// Takes up the name of the next service.
+    /// Adds the name of the next service.
     pub(super) fn add(&self, name: Arc<str>) {
         let mut table = self.0.lock();
-        // A host of four billion services has no memory left for the next: each takes some hundred bytes.
-        let place = u32::try_from(table.names.len()).unwrap_or(u32::MAX);
+        let id = ServiceId::new(table.names.len());
         table.names.push(name.clone());
-        table.places.entry(name).or_insert(place);
+        table.ids.entry(name).or_insert(id);
     }
 
-    /// The place of the first service of that name.
-    pub(super) fn place(&self, name: &str) -> Option<u32> {
-        self.0.lock().places.get(name).copied()
+    /// Returns the first service of that name.
+    pub(super) fn id(&self, name: &str) -> Option<ServiceId> {
+        self.0.lock().ids.get(name).copied()
     }
 
-    /// The name of the service at `place`; empty, which no service is called, where there is none.
-    fn name(&self, place: u32) -> Arc<str> {
-        self.0.lock().names.get(place as usize).cloned().unwrap_or_default()
+    /// Returns the name of a service. It is empty, which no service is called, if there is no such service.
+    fn name(&self, id: ServiceId) -> Arc<str> {
+        self.0.lock().names.get(id.index()).cloned().unwrap_or_default()
     }
 
     fn count(&self) -> usize {
@@ -44,20 +44,20 @@ impl Names {
     }
 }
 
-/// The services that a service comes after, as they were named.
+/// The dependencies of a service, as they were named.
 #[derive(Clone, Default)]
 pub(super) struct After {
-    /// Where the places are; `None`: of no host, when the options were made alone.
+    /// The names that the ids belong to. `None` if the options were created alone, without a host.
     names: Option<Names>,
-    /// Somebody said what the service comes after, perhaps nothing. Otherwise it comes after all before it.
+    /// The dependencies were given, perhaps none. Otherwise the service depends on all services before it.
     given: bool,
-    places: Vec<u32>,
-    /// What is not known there: an error of the start, unless the options are given to a host that knows it.
+    ids: Vec<ServiceId>,
+    /// Names that are not known there: an error of the start, unless the options go to a host that knows them.
     unknown: Vec<Box<str>>,
 }
 
 impl After {
-    /// Of a service that is added to a host with these `names`.
+    /// The dependencies of a service in a host with these `names`.
     pub(super) fn of(names: Names) -> Self {
         After { names: Some(names), ..After::default() }
     }
@@ -70,41 +70,41 @@ impl After {
     pub(super) fn add<N: AsRef<str>>(&mut self, names: impl Iterator<Item = N>) {
         self.given = true;
         let known = self.names.as_ref().map_or(0, Names::count);
-        self.places.reserve(names.size_hint().0.min(known));
+        self.ids.reserve(names.size_hint().0.min(known));
         for name in names {
             let name = name.as_ref();
-            match self.names.as_ref().and_then(|names| names.place(name)) {
-                Some(place) => self.places.push(place),
+            match self.names.as_ref().and_then(|names| names.id(name)) {
+                Some(id) => self.ids.push(id),
                 None => self.unknown.push(name.into()),
             }
         }
     }
 
-    /// The places in a host with these `names`, each once. Only services before `place` can be named; a name of any other is
-    /// the error.
-    pub(super) fn places_before(&self, place: usize, names: &Names) -> Result<Vec<usize>, Arc<str>> {
-        let mut places = Vec::with_capacity(self.places.len() + self.unknown.len());
-        let known = |name: &str| names.place(name).map(|at| at as usize).filter(|&at| at < place);
+    /// Returns the services in a host with these `names`, each once. Only services before `index` can be named. The error
+    /// is the name of any other.
+    pub(super) fn ids_before(&self, index: usize, names: &Names) -> Result<Vec<ServiceId>, Arc<str>> {
+        let mut ids = Vec::with_capacity(self.ids.len() + self.unknown.len());
+        let before = |id: &ServiceId| id.index() < index;
+        let known = |name: &str| names.id(name).filter(before);
         match &self.names {
             Some(own) if own.is(names) => {
-                for &at in &self.places {
-                    let at = at as usize;
-                    places.push(Some(at).filter(|&at| at < place).ok_or_else(|| names.name(at as u32))?);
+                for &id in &self.ids {
+                    ids.push(Some(id).filter(before).ok_or_else(|| names.name(id))?);
                 }
             }
             Some(of_another) => {
-                for name in self.places.iter().map(|&at| of_another.name(at)) {
-                    places.push(known(&name).ok_or(name)?);
+                for name in self.ids.iter().map(|&id| of_another.name(id)) {
+                    ids.push(known(&name).ok_or(name)?);
                 }
             }
-            None => {} // without names there are no places
+            None => {} // options that were created alone know no service
         }
         for name in &self.unknown {
-            places.push(known(name).ok_or_else(|| Arc::from(&**name))?);
+            ids.push(known(name).ok_or_else(|| Arc::from(&**name))?);
         }
-        places.sort_unstable();
-        places.dedup(); // a name said twice is one service to wait for
-        Ok(places)
+        ids.sort_unstable();
+        ids.dedup(); // a service that is named twice is one dependency
+        Ok(ids)
     }
 }
 
@@ -113,8 +113,8 @@ impl fmt::Debug for After {
         if !self.given {
             return f.write_str("all before");
         }
-        let name = |&at: &u32| self.names.as_ref().map(|names| names.name(at));
-        let known = self.places.iter().filter_map(name);
+        let name = |&id: &ServiceId| self.names.as_ref().map(|names| names.name(id));
+        let known = self.ids.iter().filter_map(name);
         f.debug_list().entries(known).entries(&self.unknown).finish()
     }
 }

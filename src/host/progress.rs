@@ -1,18 +1,23 @@
-//! When a start or a stop that takes long logs whom it waits for: after 1, 2, 5 and 10 s, and then every 10 s.
+//! The log line of a start or a shutdown that takes long: what it waits for, after 1, 2, 5 and 10 s, then every 10 s.
 
+use crate::diagnose::ProcSnapshot;
+use crate::registry::StuckService;
 use std::time::{Duration, Instant};
 
-/// How long each line comes after the one before. The last wait repeats.
+/// A log line names at most so many services, and counts the others.
+const MAX_LISTED: usize = 10;
+
+/// The seconds from each line to the next. The last wait repeats.
 const WAITS: [u64; 5] = [1, 1, 3, 5, 10];
 
 pub(super) struct Reminder {
     next: Option<Instant>,
-    /// How many lines there have been.
+    /// How many lines have been logged.
     lines: usize,
 }
 
 impl Reminder {
-    /// Of something that begins at `began`.
+    /// The lines of a start or a shutdown that begins at `began`.
     pub(super) fn new(began: Instant) -> Self {
         Reminder { next: began.checked_add(wait(0)), lines: 0 }
     }
@@ -35,6 +40,21 @@ impl Reminder {
         self.next = now.checked_add(wait(self.lines));
         true
     }
+}
+
+/// Describes the services that a start or a shutdown waits for: names, phases, and what the threads are blocked in.
+/// `services` returns at most the given number of services, and how many more there are.
+pub(super) fn describe_waiting(
+    snapshot: &mut ProcSnapshot,
+    services: impl FnOnce(usize) -> (Vec<StuckService>, usize),
+) -> String {
+    let (listed, more) = services(MAX_LISTED);
+    snapshot.again();
+    let mut text = listed.iter().map(|service| service.describe(snapshot)).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
 }
 
 fn wait(lines: usize) -> Duration {

@@ -1,401 +1,307 @@
-//! The stop: each service receives its stop request when those that came after it have ended, or have had their time.
+//! The shutdown loop: each service receives its stop request when its dependents have stopped, or have had their time.
 //!
-//! Asked with the time R left, a service holds the others up for at most R / 2, and for at most its own stop timeout.
-//! So of any number of unresponsive services each next is asked in half of what the one before left, and when hardly any
-//! time is left (`lead`) everyone is asked: always before the deadline, however many are unresponsive.
+//! A service that receives its request with the time R left holds up its dependencies for at most R / 2, and for at most
+//! its own stop timeout. So each of any number of unresponsive services leaves half of the time to the next one. When
+//! hardly any time is left, every service receives its request. So all of them receive it before the deadline.
 //!
-//! A group's host has two instants from its parent: the deadline that everything in the group is told, and the end until which
-//! the outermost host waits. So the margin between the two is taken once, however deep groups are nested.
+//! The host of a group has two instants from its parent: the deadline that everything in the group is given, and the end
+//! until which the outermost host waits. So the margin between the two is taken once, however deep groups are nested.
 
 use super::Host;
 use super::disconnect::DisconnectSchedule;
-use super::early_stops::Overtaking;
+use super::early_stops::EarlyStops;
+use super::graph::Walk;
 use super::inspection::Inspection;
-use super::progress::Reminder;
+use super::progress::{Reminder, describe_waiting};
 use super::reaper::Reapers;
-use super::startup::who;
-use super::stop_budget::{FROZEN, LAST_MOMENT, LATER, lead, margin};
-use super::stop_request::{Waiting, ask};
+use super::stop_budget::{JOIN_GRACE, StopBudget};
+use super::stop_request::{ServiceCallbacks, request_stop};
 use super::validate::HostedService;
 use crate::diagnose::ProcSnapshot;
-use crate::registry::{Registry, ServiceRecord, StopBy};
-use crate::report::{EventKind, HostState, StopReason};
+use crate::registry::{Registry, ServiceId, ShutdownEvent, StopBy};
+use crate::report::EventKind;
 use crate::stop::{callback_threads, timer};
 use crate::util::sync::{Arc, now};
-use crate::util::time::{deadline, remaining, since};
+use crate::util::time::{remaining, since};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How long threads that have ended may take to be joined beyond the deadline. They need microseconds; a thread-local
-/// destructor may need forever.
-const JOIN_GRACE: Duration = Duration::from_millis(60);
-
-/// Stops every service that was started, within `timeout`. Who is alive then is hung, by the board.
+/// Stops every service that was started, within `timeout`. The registry then names every service that is left.
 ///
-/// Whom it waits for is logged now and then, unless `quiet`: of a group that has been given up on.
-pub(super) fn stop_all(host: &mut Host, timeout: Duration, quiet: bool) {
-    let Host { board, entries, reapers, .. } = host;
-    let (callbacks, by) = board.update(|inner| {
-        let callbacks = inner.stop_for(StopReason::Requested);
-        inner.host = HostState::Stopping;
-        if inner.stop_began.is_none() {
-            inner.stop_began = Some(now());
-            let reason = inner.reason.clone().unwrap_or(StopReason::Requested);
-            inner.say(None, EventKind::HostStopping { reason });
-        }
-        (callbacks, inner.stop_by)
-    });
+/// Logs what the shutdown waits for, unless `quiet`: a group that waits for a hung service is quiet.
+pub(super) fn shut_down(host: &mut Host, timeout: Duration, quiet: bool) {
+    let Host { registry, services, dependencies, reapers, .. } = host;
+    let (callbacks, by) = registry.begin_shutdown();
     callbacks.run_on_thread();
-    let mut stopping = Shutdown::new(board, entries, reapers, timeout);
+    let mut shutdown = Shutdown::new(registry, services, dependencies, reapers, timeout);
     if quiet {
-        stopping.reminder = Reminder::never();
+        shutdown.reminder = Reminder::never();
     }
-    if let Some(by) = by.filter(|by| stopping.is_sooner(by)) {
-        stopping.sooner(by);
+    if let Some(by) = by.filter(|by| shutdown.budget.is_more_than(by)) {
+        shutdown.shorten_deadline(by);
     }
-    stopping.run();
+    shutdown.run();
 }
 
 struct Shutdown<'h> {
-    board: &'h Arc<Registry>,
-    entries: &'h mut [HostedService],
+    registry: &'h Arc<Registry>,
+    services: &'h mut [HostedService],
+    /// The dependencies of each service.
+    dependencies: &'h [Vec<ServiceId>],
     reapers: &'h mut Reapers,
-    /// Before it everyone is asked.
-    deadline: Option<Instant>,
-    /// Until then the stop waits for those that are left. Of the outermost host, the deadline.
-    end: Option<Instant>,
-    /// The time that there is until the deadline, from the beginning.
-    total: Duration,
-    /// It is the stop of a group, and the time is its parent's.
-    is_inner: bool,
-    /// It was frozen beyond its end, and has more time for that.
-    thawed: bool,
-    /// How many that came after it still hold each one up.
-    blockers: Vec<usize>,
-    asked: Vec<bool>,
-    unasked: usize,
-    /// No longer holding anyone up.
-    cleared: Vec<bool>,
-    /// Until when those that were asked hold others up.
-    holds: BTreeSet<(Instant, usize)>,
-    /// From the moment on that somebody who is alive no longer holds up others.
-    overtaking: Option<Overtaking>,
-    /// Of services that have been asked: they run once everyone has been flagged whose turn it is.
-    callbacks: Vec<Waiting>,
-    last_resort: DisconnectSchedule,
+    budget: StopBudget,
+    /// From dependents to dependencies. A service is released when it no longer holds up its dependencies.
+    walk: Walk<'h>,
+    requested: Vec<bool>,
+    /// How many services have not received their stop request.
+    unrequested: usize,
+    released: Vec<bool>,
+    /// Until when the services that received their request hold up their dependencies.
+    holds: BTreeSet<(Instant, ServiceId)>,
+    /// From the moment on at which a service that is alive no longer holds up its dependencies.
+    early_stops: Option<EarlyStops>,
+    /// The callbacks of services that received their request. They run once every service whose turn it is has its request.
+    callbacks: Vec<ServiceCallbacks>,
+    disconnects: DisconnectSchedule,
     inspection: Inspection,
-    /// When to log next whom the stop waits for.
     reminder: Reminder,
-    view: ProcSnapshot,
-}
-
-enum ShutdownEvent {
-    Ended(Vec<usize>),
-    Deadline(StopBy),
-    AllGone,
+    snapshot: ProcSnapshot,
 }
 
 impl<'h> Shutdown<'h> {
     fn new(
-        board: &'h Arc<Registry>,
-        entries: &'h mut [HostedService],
+        registry: &'h Arc<Registry>,
+        services: &'h mut [HostedService],
+        dependencies: &'h [Vec<ServiceId>],
         reapers: &'h mut Reapers,
         timeout: Duration,
     ) -> Self {
-        let mut blockers = vec![0; entries.len()];
-        for entry in entries.iter() {
-            entry.after.iter().for_each(|&before| blockers[before] += 1);
-        }
-        let end = deadline(timeout);
+        let budget = StopBudget::new(timeout);
         Shutdown {
-            board,
-            deadline: end,
-            end,
-            total: timeout,
-            is_inner: false,
-            thawed: false,
-            blockers,
-            asked: vec![false; entries.len()],
-            unasked: entries.len(),
-            cleared: vec![false; entries.len()],
-            holds: BTreeSet::new(),
-            overtaking: None,
-            callbacks: Vec::new(),
-            last_resort: DisconnectSchedule::new(end, entries),
-            inspection: Inspection::new(end),
-            reminder: Reminder::new(now()),
-            view: ProcSnapshot::new(),
-            entries,
+            registry,
+            dependencies,
             reapers,
+            walk: Walk::new(dependencies),
+            requested: vec![false; services.len()],
+            unrequested: services.len(),
+            released: vec![false; services.len()],
+            holds: BTreeSet::new(),
+            early_stops: None,
+            callbacks: Vec::new(),
+            disconnects: DisconnectSchedule::new(budget.deadline(), services),
+            inspection: Inspection::new(budget.end()),
+            reminder: Reminder::new(now()),
+            snapshot: ProcSnapshot::new(),
+            budget,
+            services,
         }
     }
 
     fn run(mut self) {
         let began = now();
-        self.begin();
+        self.request_roots();
         loop {
-            self.grant_a_last_moment();
-            // First, as it takes a while: who is asked next has the time that is told, and everyone is.
+            self.grant_last_moment();
+            // Disconnect first: inspecting threads takes time, and the services that receive their stop request next must be
+            // given a deadline that is still correct.
             #[cfg(feature = "disconnect")]
-            self.last_resort.look(self.board, self.entries, self.deadline);
+            self.disconnects.run_due(self.registry, self.services, self.budget.deadline());
             self.expire_holds();
-            self.hurry();
-            self.reapers.look();
-            if self.unasked == 0 {
-                self.inspection.step(self.board, self.end);
+            self.request_all_if_urgent();
+            self.reapers.add_if_stalled();
+            if self.unrequested == 0 {
+                self.inspection.step(self.registry, self.budget.end());
             }
-            self.grant_a_last_moment(); // again: what is above may have been frozen
-            if remaining(self.end).is_zero() {
+            self.grant_last_moment(); // again: the process may have been frozen in one of the steps above
+            if remaining(self.budget.end()).is_zero() {
                 break;
             }
             if self.reminder.is_due(now()) {
-                let waited_for = |slot: &ServiceRecord| !slot.gone() && (slot.asked.is_some() || slot.ended.is_some());
-                let services = who(self.board, &mut self.view, waited_for);
-                self.board.say(None, EventKind::StillStopping { waited: since(began), services });
+                let services = describe_waiting(&mut self.snapshot, |most| self.registry.waiting_for_stop(most));
+                self.registry.emit(None, EventKind::StillStopping { waited: since(began), services });
             }
             match self.wait() {
-                Some(ShutdownEvent::Ended(places)) => places.into_iter().for_each(|place| self.ended(place)),
-                Some(ShutdownEvent::Deadline(by)) => self.sooner(by),
-                Some(ShutdownEvent::AllGone) => break,
+                Some(ShutdownEvent::Exited(services)) => services.into_iter().for_each(|id| self.handle_exit(id)),
+                Some(ShutdownEvent::LessTime(by)) => self.shorten_deadline(by),
+                Some(ShutdownEvent::AllJoined) => break,
                 None => {}
             }
         }
-        self.call_back();
+        self.schedule_callbacks();
         self.finish();
     }
 
-    fn is_sooner(&self, by: &StopBy) -> bool {
-        let before = |own: Option<Instant>| own.is_none_or(|own| by.deadline < own);
-        let end = by.end.and_then(|end| end.checked_add(LATER));
-        before(self.deadline) || end.is_some_and(|end| self.end.is_none_or(|own| end < own))
-    }
-
-    /// There is less time than there was: whoever has been asked is told, and holds others up for less.
-    fn sooner(&mut self, by: StopBy) {
-        self.deadline = self.deadline.into_iter().chain([by.deadline]).min();
-        self.end = self.end.into_iter().chain(by.end.and_then(|end| end.checked_add(LATER))).min();
-        self.total = remaining(self.deadline);
-        self.is_inner = true;
+    /// There is less time than before: every service that has its request is given the new deadline.
+    fn shorten_deadline(&mut self, by: StopBy) {
+        self.budget.shorten(by);
         self.inspection = Inspection::none();
-        self.retime();
+        self.announce_deadline();
     }
 
-    /// Passes the deadline, which has changed, on to those that have been asked.
-    fn retime(&mut self) {
-        self.last_resort = DisconnectSchedule::new(self.deadline, self.entries);
-        let half = now() + remaining(self.deadline) / 2;
-        self.holds =
-            std::mem::take(&mut self.holds).into_iter().map(|(until, place)| (until.min(half), place)).collect();
-        for place in 0..self.entries.len() {
-            if self.asked[place] && !self.is_over(place) {
-                let limit = self.limit(place, now());
-                // Without callbacks: its stop was requested before.
-                _ = self.board.asked(place, limit, self.end_of_all());
+    /// Gives the deadline, which has changed, to the services that have their request.
+    fn announce_deadline(&mut self) {
+        self.disconnects = DisconnectSchedule::new(self.budget.deadline(), self.services);
+        let longest = now() + self.budget.longest_hold();
+        let holds = std::mem::take(&mut self.holds);
+        self.holds = holds.into_iter().map(|(until, id)| (until.min(longest), id)).collect();
+        for id in self.ids() {
+            if self.requested[id.index()] && !self.registry.is_over(id) {
+                let deadline = self.stop_deadline_for(id, now());
+                // Without callbacks: the stop was requested before.
+                _ = self.registry.mark_stop_requested(id, deadline, self.budget.end_of_all());
             }
         }
     }
 
-    /// A stop that was frozen beyond its end, with its services, has a moment for those that could not do anything meanwhile.
-    fn grant_a_last_moment(&mut self) {
-        let frozen = if self.is_inner { Duration::ZERO } else { FROZEN };
-        if self.thawed || self.end.is_none_or(|end| remaining(Some(end)) > Duration::ZERO || since(end) < frozen) {
-            return;
-        }
-        self.thawed = true;
-        // Of a group, whether it was frozen is for the outermost host to say.
-        self.end = deadline(if self.is_inner { LAST_MOMENT + LATER } else { LAST_MOMENT });
-        if !self.is_inner {
-            self.deadline = self.end;
-            self.retime();
+    /// If the process was frozen beyond the end of the shutdown, the services get a moment for what they could not do.
+    fn grant_last_moment(&mut self) {
+        if self.budget.grant_last_moment(now()) {
+            self.announce_deadline();
         }
     }
 
-    /// Until when the outermost host waits.
-    fn end_of_all(&self) -> Option<Instant> {
-        if self.is_inner { self.end.and_then(|end| end.checked_sub(LATER)) } else { self.end }
-    }
-
-    /// By when this one should have ended, asked now. One that may be disconnected is then.
-    fn limit(&mut self, place: usize, now: Instant) -> Option<Instant> {
-        let options = &self.entries[place].options;
+    /// By when a service should have stopped that receives its request at `now`.
+    fn stop_deadline_for(&mut self, id: ServiceId, now: Instant) -> Option<Instant> {
+        let options = &self.services[id.index()].options;
         let own = options.stop_timeout.unwrap_or(Duration::MAX);
         if options.disconnects {
-            let limit = now.checked_add(own.min(self.last_resort.time(now, self.deadline)));
-            self.last_resort.note(place, limit);
-            return limit;
+            let deadline = now.checked_add(own.min(self.disconnects.grace(now, self.budget.deadline())));
+            self.disconnects.schedule(id, deadline);
+            return deadline;
         }
-        let own = now.checked_add(own);
-        if self.is_inner {
-            // The deadline of a group has the margin of its parent.
-            return own.into_iter().chain(self.deadline).min();
-        }
-        let left = remaining(self.deadline);
-        own.into_iter().chain(now.checked_add(left - margin(left))).min()
+        now.checked_add(own).into_iter().chain(self.budget.service_deadline(now)).min()
     }
 
-    /// Asks those that nobody came after.
-    fn begin(&mut self) {
-        let over: Vec<usize> = self.board.update(|inner| {
-            inner.ended.clear();
-            let ended = |place: &usize| inner.slots[*place].ended.is_some();
-            (0..self.entries.len()).filter(ended).collect()
-        });
-        over.into_iter().for_each(|place| self.reap(place));
-        // Taken from the back: in order of registration, as they fell asleep. A kernel's list of ten thousand sleepers
-        // is searched from its front.
-        let last = (0..self.entries.len()).rev().filter(|&place| self.blockers[place] == 0).collect();
-        self.ask_in_turn(last);
-        self.call_back();
+    fn ids(&self) -> impl DoubleEndedIterator<Item = ServiceId> + use<> {
+        (0..self.services.len()).map(ServiceId::new)
     }
 
-    /// Runs the callbacks of those that have been asked.
-    fn call_back(&mut self) {
-        std::mem::take(&mut self.callbacks).into_iter().for_each(Waiting::schedule);
+    /// Requests the stop of the services that nothing depends on.
+    fn request_roots(&mut self) {
+        self.registry.take_exited().into_iter().for_each(|id| self.reap(id));
+        // Taken from the back, so that they receive their requests in order of registration: in the order in which they
+        // fell asleep. A kernel's list of ten thousand sleepers is searched from its front.
+        let roots = self.walk.free().into_iter().rev().collect();
+        self.request_in_turn(roots);
+        self.schedule_callbacks();
     }
 
-    /// Asks these, and as far as one has ended already, those before it.
-    fn ask_in_turn(&mut self, mut turn: Vec<usize>) {
-        while let Some(place) = turn.pop() {
-            if std::mem::replace(&mut self.asked[place], true) {
+    fn schedule_callbacks(&mut self) {
+        std::mem::take(&mut self.callbacks).into_iter().for_each(ServiceCallbacks::schedule);
+    }
+
+    /// Requests the stop of these services, and of the dependencies that become free because a service is over already.
+    fn request_in_turn(&mut self, mut turn: Vec<ServiceId>) {
+        while let Some(id) = turn.pop() {
+            if std::mem::replace(&mut self.requested[id.index()], true) {
                 continue;
             }
-            self.unasked -= 1;
-            if self.is_over(place) {
-                self.board.retire(place); // where it was never started
-                self.clear(place, &mut turn);
+            self.unrequested -= 1;
+            if self.registry.is_over(id) {
+                self.registry.retire(id); // it may never have been started
+                self.release_into(id, &mut turn);
             } else {
-                self.ask(place);
+                self.request(id);
             }
         }
     }
 
-    fn ask(&mut self, place: usize) {
-        self.overtaking.iter_mut().for_each(|overtaking| overtaking.pass_by(self.board, place));
-        let (now, left) = (now(), remaining(self.deadline));
-        let limit = self.limit(place, now);
-        let entry = &self.entries[place];
-        self.callbacks.extend(ask(self.board, place, entry, limit, self.end_of_all()));
-        let own = entry.options.stop_timeout;
-        let hold = own.unwrap_or(Duration::MAX).min(left / 2);
-        if let (false, Some(until)) = (entry.after.is_empty(), now.checked_add(hold)) {
-            self.holds.insert((until, place));
+    fn request(&mut self, id: ServiceId) {
+        self.early_stops.iter_mut().for_each(|early_stops| early_stops.record(self.registry, id));
+        let now = now();
+        let longest = self.budget.longest_hold();
+        let deadline = self.stop_deadline_for(id, now);
+        let service = &self.services[id.index()];
+        self.callbacks.extend(request_stop(self.registry, id, service, deadline, self.budget.end_of_all()));
+        let hold = service.options.stop_timeout.unwrap_or(Duration::MAX).min(longest);
+        let has_dependencies = !self.dependencies[id.index()].is_empty();
+        if let (true, Some(until)) = (has_dependencies, now.checked_add(hold)) {
+            self.holds.insert((until, id));
         }
     }
 
-    /// It holds nobody up any more: whoever was held up by it alone is next.
-    fn clear(&mut self, place: usize, turn: &mut Vec<usize>) {
-        if std::mem::replace(&mut self.cleared[place], true) {
-            return;
-        }
-        for &before in &self.entries[place].after {
-            self.blockers[before] -= 1;
-            if self.blockers[before] == 0 {
-                turn.push(before);
-            }
+    /// The service no longer holds up its dependencies. Adds those that become free to `turn`.
+    fn release_into(&mut self, id: ServiceId, turn: &mut Vec<ServiceId>) {
+        if !std::mem::replace(&mut self.released[id.index()], true) {
+            turn.extend(self.walk.release(id));
         }
     }
 
-    fn ended(&mut self, place: usize) {
-        self.reap(place);
-        if self.asked[place] {
-            self.let_go(place);
-        } // else it is cleared when its turn comes: those after it are still there
-    }
-
-    fn let_go(&mut self, place: usize) {
+    fn release(&mut self, id: ServiceId) {
         let mut turn = Vec::new();
-        self.clear(place, &mut turn);
-        self.ask_in_turn(turn);
+        self.release_into(id, &mut turn);
+        self.request_in_turn(turn);
+    }
+
+    fn handle_exit(&mut self, id: ServiceId) {
+        self.reap(id);
+        if self.requested[id.index()] {
+            self.release(id);
+        } // else it is released when its turn comes: its dependents are still there
     }
 
     fn expire_holds(&mut self) {
         let now = now();
-        while let Some(&(until, place)) = self.holds.first().filter(|hold| hold.0 <= now) {
-            self.holds.remove(&(until, place));
-            self.lose_patience();
-            self.let_go(place);
+        while let Some(&(until, id)) = self.holds.first().filter(|hold| hold.0 <= now) {
+            self.holds.remove(&(until, id));
+            self.record_early_stops();
+            self.release(id);
         }
     }
 
-    /// From now on somebody may be alive when what it depends on is asked.
-    fn lose_patience(&mut self) {
-        self.overtaking.get_or_insert_with(|| Overtaking::new(self.entries));
+    /// From now on a service may be alive when its dependency receives its stop request.
+    fn record_early_stops(&mut self) {
+        self.early_stops.get_or_insert_with(|| EarlyStops::new(self.dependencies));
     }
 
-    /// Asks everyone, when there is no time left for an order.
-    fn hurry(&mut self) {
-        if self.unasked == 0 || remaining(self.deadline) > lead(self.unasked, self.total) {
+    /// Requests the stop of every service if no time is left for an order.
+    fn request_all_if_urgent(&mut self) {
+        if self.unrequested == 0 || !self.budget.is_urgent(self.unrequested) {
             return;
         }
-        self.lose_patience();
-        while let Some((_, place)) = self.holds.pop_first() {
-            self.let_go(place); // which may ask others, who hold on in turn
+        self.record_early_stops();
+        while let Some((_, id)) = self.holds.pop_first() {
+            self.release(id); // which may request other stops, and so add holds
         }
-        for place in (0..self.entries.len()).rev() {
-            self.ask_in_turn(vec![place]);
+        for id in self.ids().rev() {
+            self.request_in_turn(vec![id]);
         }
     }
 
     fn wait(&mut self) -> Option<ShutdownEvent> {
-        self.call_back();
-        let hurry =
-            self.deadline.filter(|_| self.unasked > 0).and_then(|at| at.checked_sub(lead(self.unasked, self.total)));
-        // Where the operating system has no thread to give, this one keeps the time for others meanwhile.
+        self.schedule_callbacks();
+        let urgent = self.budget.urgent_from(self.unrequested).filter(|_| self.unrequested > 0);
+        let inspection = self.inspection.next().filter(|_| self.unrequested == 0);
+        let own = [self.holds.first().map(|hold| hold.0), urgent, self.disconnects.next(), inspection];
+        let others = [self.budget.end(), self.reminder.next(), self.reapers.next_check()];
+        // If the operating system has no thread left, this thread does the work of the timer and of the callback threads.
         let for_others = [timer::tend(), callback_threads::tend()];
-        let inspection = self.inspection.next().filter(|_| self.unasked == 0);
-        let own = [self.holds.first().map(|hold| hold.0), hurry, self.last_resort.next(), inspection];
-        let look = [self.end, self.reminder.next(), self.reapers.next_look()];
-        let until = own.into_iter().chain(look).chain(for_others).flatten().min();
-        self.board.wait_for(until, |inner| {
-            let sooner = inner.stop_by.filter(|by| self.is_sooner(by));
-            if !inner.ended.is_empty() {
-                Some(ShutdownEvent::Ended(std::mem::take(&mut inner.ended)))
-            } else if inner.outstanding == 0 {
-                Some(ShutdownEvent::AllGone)
-            } else {
-                sooner.map(ShutdownEvent::Deadline)
-            }
-        })
+        let until = own.into_iter().chain(others).chain(for_others).flatten().min();
+        self.registry.wait_for_shutdown(until, |by| self.budget.is_more_than(by))
     }
 
-    /// Never started, or ended.
-    fn is_over(&self, place: usize) -> bool {
-        self.board.read(|inner| inner.slots[place].is_over())
-    }
-
-    fn reap(&mut self, place: usize) {
-        if let Some(thread) = self.entries[place].thread.take() {
-            self.reapers.take(place, thread);
+    fn reap(&mut self, id: ServiceId) {
+        if let Some(thread) = self.services[id.index()].thread.take() {
+            self.reapers.take(id, thread);
         }
     }
 
     fn finish(mut self) {
-        self.join_the_dead();
-        self.inspection.hang_those_left(self.board);
-        self.board.update(|inner| {
-            let (now, hung) = (now(), inner.hung());
-            inner.stop_ended = Some(now);
-            inner.host = HostState::Stopped;
-            inner.let_go_of_those_that_left();
-            let took = inner.stop_began.map_or(Duration::ZERO, |began| now - began);
-            inner.say(None, EventKind::HostStopped { took, hung });
-        });
+        self.join_exited();
+        self.inspection.mark_remaining_hung(self.registry);
+        self.registry.end_shutdown();
     }
 
-    /// Waits for threads that have ended already, a little beyond the deadline if need be.
-    fn join_the_dead(&mut self) {
+    /// Waits until the threads that have exited are joined, a little beyond the deadline if need be.
+    fn join_exited(&mut self) {
         let end = now() + JOIN_GRACE;
         loop {
-            let until = self.reapers.next_look().map_or(end, |look| look.min(end));
-            let ended = self.board.wait_for(Some(until), |inner| {
-                let ended = std::mem::take(&mut inner.ended);
-                (inner.unjoined == 0 || !ended.is_empty()).then_some(ended)
-            });
-            match ended {
-                Some(ended) if ended.is_empty() => return,
-                Some(ended) => ended.into_iter().for_each(|place| self.reap(place)),
+            let until = self.reapers.next_check().map_or(end, |check| check.min(end));
+            match self.registry.wait_for_joins(until) {
+                Some(exited) if exited.is_empty() => return,
+                Some(exited) => exited.into_iter().for_each(|id| self.reap(id)),
                 None if now() >= end => return,
-                None => self.reapers.look(),
+                None => self.reapers.add_if_stalled(),
             }
         }
     }

@@ -1,7 +1,7 @@
-//! One service's life on its thread: start, run, stop, restarts included, and the end, which is always told.
+//! The life of one service on its thread: start, run, stop and restarts, and the exit, which is always recorded.
 
 use crate::diagnose::{ThreadProbe, Waits, tidy_thread_name};
-use crate::registry::HostHandle;
+use crate::registry::{HostHandle, ServiceId};
 use crate::report::{BoxError, Cause, Phase, Result, ServiceError, drop_error, is_stop_error};
 use crate::service::{Backoff, Context, Restart, Service};
 use crate::util::panic::{catch_panic, drop_catching_panic};
@@ -10,72 +10,73 @@ use crate::util::time::remaining;
 use std::error::Error;
 use std::time::Duration;
 
-/// Lives the whole life of `service`, as the row `index` of its host's board.
-pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, index: usize, restart: Restart) {
-    ctx.host().hears_of_the_end(index);
-    let end = ExitGuard { host: ctx.host().clone(), index, completed: false };
-    tell_end_after(end, |end| {
+/// Runs all lives of a service, and records each step.
+pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, id: ServiceId, restart: Restart) {
+    ctx.host().record_thread_end(id);
+    let guard = ExitGuard { host: ctx.host().clone(), id, completed: false };
+    record_exit_after(guard, |guard| {
         tidy_thread_name(&Escaped(ctx.name()).to_string());
-        let backoff_of_run = restart.backoff_of_run();
-        let mut life =
-            ServiceRunner { service, ctx, index, thread: ThreadProbe::this(), restart: &restart, backoff_of_run };
-        end.completed = life.live_catching_panics();
-        life.drop_service();
+        let backoff = restart.backoff_of_runs();
+        let mut runner =
+            ServiceRunner { service, ctx, id, thread: ThreadProbe::this(), restart: &restart, backoff };
+        guard.completed = runner.live_catching_panics();
+        runner.drop_service();
     });
 }
 
-/// Tells the board of the end when it is dropped, whatever happened before.
+/// Records the exit of the service when it is dropped, whatever happened before.
 struct ExitGuard {
     host: HostHandle,
-    index: usize,
+    id: ServiceId,
     completed: bool,
 }
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
-        self.host.board().ended(self.index, self.completed);
+        self.host.registry().mark_exited(self.id, self.completed);
     }
 }
 
-/// The end is told after everything that `f` captured has been dropped. A function and not a block in the thread's
-/// closure: what a concrete closure captured would be dropped after the end was told.
-fn tell_end_after<F: FnOnce(&mut ExitGuard)>(mut end: ExitGuard, f: F) {
-    f(&mut end);
+/// Records the exit after everything that `f` captured has been dropped. This is a function and not a block in the closure of
+/// the thread: what a concrete closure captured would be dropped after the exit was recorded.
+fn record_exit_after<F: FnOnce(&mut ExitGuard)>(mut guard: ExitGuard, f: F) {
+    f(&mut guard);
 }
 
 struct ServiceRunner<'a> {
     service: Box<dyn Service>,
     ctx: Context,
-    index: usize,
+    id: ServiceId,
     thread: Option<ThreadProbe>,
     restart: &'a Restart,
-    backoff_of_run: Backoff<'a>,
+    backoff: Backoff<'a>,
 }
 
-/// What follows a run.
+/// What follows a life.
 enum AfterRun {
-    /// It has completed, or stopped on request.
+    /// The service has completed, or has stopped on request.
     Finished { completed: bool },
-    /// It has failed for good; the board knows.
+    /// The service has failed for good, and that is recorded.
     Failed,
     /// The service starts again after this time, or when a stop is requested.
     Again(Duration),
-    /// A stop was requested, and the service has failed to finish what it holds. It tries again after this time.
+    /// The service has failed to finish what it holds after a stop request. It tries again after this time.
     Finish(Duration),
 }
 
-/// With less time than this left, a service that failed to finish what it holds does not try again.
+/// If less time than this is left, a service that failed to finish what it holds does not try again.
 const SHORTEST_TRY: Duration = Duration::from_millis(10);
 
-/// How a call of the service's own code ended, if not by an error.
+/// How a call of user code ended, if not by an error.
 enum CallOutcome {
     Returned,
-    /// By `Stopped`, on request.
+    /// With `Stopped`, after a stop request.
     Stopped,
 }
 
 impl ServiceRunner<'_> {
-    /// As `live`. What panics outside the calls of the service is foreign all the same: the drop of its error, say.
+    /// Runs all lives. A panic outside the calls of the service comes from user code too, for example from the drop of an
+    /// error. Returns `true` if the service completed.
     fn live_catching_panics(&mut self) -> bool {
         catch_panic(|| self.live()).unwrap_or_else(|text| {
             self.fail(self.error(Phase::Drop, Cause::Panicked(text)));
@@ -83,17 +84,20 @@ impl ServiceRunner<'_> {
         })
     }
 
-    /// All lives of the service. True: it completed.
+    /// Runs all lives of the service. Returns `true` if the service completed.
     fn live(&mut self) -> bool {
         loop {
             match self.one_life() {
                 AfterRun::Finished { completed } => return completed,
                 AfterRun::Failed => return false,
                 // A stop request ends the sleep. The registry then decides whether a last life follows.
-                AfterRun::Again(after) => _ = self.ctx.sleep_as(after, Waits::Restart),
+                AfterRun::Again(after) => {
+                    self.ctx.registry().mark_backing_off(self.id);
+                    _ = self.ctx.sleep_as(after, Waits::Restart);
+                }
                 AfterRun::Finish(after) if self.sleep_before_deadline(after) => {}
                 AfterRun::Finish(_) => {
-                    self.ctx.board().not_finished(self.index);
+                    self.ctx.registry().give_up_finishing(self.id);
                     return false;
                 }
             }
@@ -102,13 +106,14 @@ impl ServiceRunner<'_> {
 
     /// Sleeps although a stop was requested. Returns `false` if the stop deadline has come.
     fn sleep_before_deadline(&self, time: Duration) -> bool {
-        // The deadline may come to be sooner meanwhile: a token hears of that.
-        let until_deadline_source = self.ctx.until_deadline_source().token();
-        self.ctx.clock().sleep(time, &until_deadline_source, Waits::Restart).is_ok()
+        self.ctx.registry().mark_backing_off(self.id);
+        // A token, because the deadline may move closer meanwhile.
+        let deadline = self.ctx.until_deadline_source().token();
+        self.ctx.clock().sleep(time, &deadline, Waits::Restart).is_ok()
     }
 
     fn one_life(&mut self) -> AfterRun {
-        if !self.ctx.board().starting(self.index, self.thread.clone(), self.restart.finishes_on_stop()) {
+        if !self.ctx.registry().mark_starting(self.id, self.thread.clone(), self.restart.finishes_on_stop()) {
             return AfterRun::Finished { completed: false };
         }
         match self.call(Phase::Start, |service, ctx| service.start(ctx)) {
@@ -116,9 +121,9 @@ impl ServiceRunner<'_> {
             Ok(CallOutcome::Stopped) => return AfterRun::Finished { completed: false },
             Err(error) => return self.after_failed_start(error),
         }
-        let may_run = self.ctx.board().ready(self.index);
+        let may_run = self.ctx.registry().mark_ready(self.id);
         let next = if may_run { self.run() } else { AfterRun::Failed };
-        self.ctx.board().closing(self.index);
+        self.ctx.registry().mark_cleaning_up(self.id);
         match (self.call(Phase::Stop, |service, ctx| service.stop(ctx)), next) {
             (Ok(_), next) => next,
             (Err(error), next @ (AfterRun::Again(_) | AfterRun::Finish(_))) => {
@@ -144,10 +149,10 @@ impl ServiceRunner<'_> {
             Ok(_) if self.ctx.stop_requested() => AfterRun::Finished { completed: false },
             Ok(_) if self.is_final() => AfterRun::Failed,
             Ok(_) if !self.restart.retries_completion() || self.is_complete() => AfterRun::Finished { completed: true },
-            Ok(_) => match self.backoff_of_run.next(ran_for) {
+            Ok(_) => match self.backoff.next(ran_for) {
                 Some(after) => self.again(None, after),
                 None => {
-                    let text = "it ended by itself once more than its restart policy allows";
+                    let text = "completed again after reaching its restart limit";
                     let error = self.error(Phase::Run, Cause::Failed(text.into()));
                     self.fail(error)
                 }
@@ -158,20 +163,20 @@ impl ServiceRunner<'_> {
     fn again_or_fail(&mut self, retries: bool, ran_for: Duration, error: ServiceError) -> AfterRun {
         let is_final = self.is_final();
         if is_final && error.source().is_some_and(is_stop_error) && !self.ctx.stop_requested() {
-            return AfterRun::Failed; // which this is the end of
+            return AfterRun::Failed; // the recorded failure has caused this error
         }
         let stop_requested = self.ctx.stop_requested();
         if is_final || !retries || stop_requested && !self.can_finish() {
             return self.fail(error);
         }
-        match self.backoff_of_run.next(ran_for) {
+        match self.backoff.next(ran_for) {
             Some(after) if stop_requested => self.finish(error, after),
             Some(after) => self.again(Some(error), after),
             None => self.fail(error),
         }
     }
 
-    /// Whether a service that was asked to stop may start again. A service that was never ready holds nothing to finish.
+    /// Returns `true` if the service may start again after its stop request. A service that was never ready holds nothing.
     fn can_finish(&self) -> bool {
         self.restart.finishes_on_stop() && self.was_ready()
     }
@@ -194,31 +199,32 @@ impl ServiceRunner<'_> {
     }
 
     fn announce_restart(&self, error: Option<ServiceError>, after: Duration) {
-        self.ctx.board().restarting(self.index, error.as_ref(), after);
+        self.ctx.registry().schedule_restart(self.id, error.as_ref(), after);
         drop_error(error);
     }
 
-    /// Whether a `start` of this service has ever returned `Ok`, in time.
+    /// Returns `true` if a `start` of the service has ever returned `Ok` in time.
     fn was_ready(&self) -> bool {
-        self.ctx.board().read(|inner| inner.slots[self.index].start_took.is_some())
+        self.ctx.registry().was_ready(self.id)
     }
 
-    /// Whether it has been called failed while it was still alive: too late a start, a group with a hung child.
+    /// Returns `true` if a final failure was recorded while the service was running: a start that timed out, or a group with a
+    /// hung service.
     fn is_final(&self) -> bool {
-        self.ctx.board().read(|inner| inner.slots[self.index].failure.is_some())
+        self.ctx.registry().has_failed(self.id)
     }
 
-    /// Whether it has said that another run would find nothing to do.
+    /// Returns `true` if the service has marked itself as complete.
     fn is_complete(&self) -> bool {
-        self.ctx.board().read(|inner| inner.slots[self.index].complete)
+        self.ctx.registry().is_complete(self.id)
     }
 
     fn fail(&self, error: ServiceError) -> AfterRun {
-        self.ctx.board().failed(self.index, &error);
+        self.ctx.registry().record_failure(self.id, &error);
         AfterRun::Failed
     }
 
-    /// Calls the service's own code. An error or a panic comes back as who, when and why.
+    /// Calls user code. Returns an error or a panic with the service and the phase.
     fn call(
         &mut self,
         phase: Phase,
@@ -226,7 +232,7 @@ impl ServiceRunner<'_> {
     ) -> Result<CallOutcome, ServiceError> {
         let cause = match catch_panic(|| f(&mut self.service, &self.ctx)) {
             Ok(Ok(())) => return Ok(CallOutcome::Returned),
-            Ok(Err(error)) if phase != Phase::Stop && self.was_asked(&error) => {
+            Ok(Err(error)) if phase != Phase::Stop && self.is_requested_stop(&error) => {
                 drop_error(error);
                 return Ok(CallOutcome::Stopped);
             }
@@ -236,8 +242,8 @@ impl ServiceRunner<'_> {
         Err(self.error(phase, cause))
     }
 
-    /// Whether `error` is there because this very service was asked to stop.
-    fn was_asked(&self, error: &BoxError) -> bool {
+    /// Returns `true` if the error was caused by the stop request of this service.
+    fn is_requested_stop(&self, error: &BoxError) -> bool {
         self.ctx.stop_requested() && is_stop_error(&**error)
     }
 
@@ -245,12 +251,12 @@ impl ServiceRunner<'_> {
         ServiceError::new(self.ctx.shared_name(), phase, cause)
     }
 
-    /// Drops the service's value here, on its own thread.
+    /// Drops the value of the service on its own thread.
     fn drop_service(self) {
-        self.ctx.board().dropping(self.index);
+        self.ctx.registry().mark_dropping(self.id);
         if let Err(text) = drop_catching_panic(self.service) {
             let error = ServiceError::new(self.ctx.shared_name(), Phase::Drop, Cause::Panicked(text));
-            self.ctx.board().failed(self.index, &error);
+            self.ctx.registry().record_failure(self.id, &error);
         }
     }
 }

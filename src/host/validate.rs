@@ -1,9 +1,12 @@
-//! What is checked before any thread exists, and who comes after whom.
+//! What is checked before any thread exists, and the dependencies of each service.
 
 use super::names::Names;
 use super::options::ServiceOptions;
+use crate::registry::ServiceId;
+use crate::report::{BoxError, Result, chain};
 use crate::service::Service;
 use crate::stop::StopSource;
+use crate::util::panic::catch_panic;
 use crate::util::sync::Arc;
 use crate::util::sync::thread::JoinHandle;
 use crate::util::text::Escaped;
@@ -20,8 +23,6 @@ pub(super) struct HostedService {
     /// Until a reaper has it.
     pub(super) thread: Option<JoinHandle<()>>,
     pub(super) source: StopSource,
-    /// The services it comes after, by their place.
-    pub(super) after: Vec<usize>,
 }
 
 /// Why a host cannot start.
@@ -31,7 +32,7 @@ pub(super) enum SetupError {
     NulInName(Arc<str>),
     DuplicateName(Arc<str>),
     UnknownName { service: Arc<str>, after: Arc<str> },
-    Flaw { service: Arc<str>, flaw: String },
+    Invalid { service: Arc<str>, why: BoxError },
     RanBefore,
     AddedLate(Arc<str>),
     NoThread { service: Arc<str>, error: io::Error },
@@ -45,7 +46,7 @@ impl SetupError {
             SetupError::NulInName(service)
             | SetupError::DuplicateName(service)
             | SetupError::UnknownName { service, .. }
-            | SetupError::Flaw { service, .. }
+            | SetupError::Invalid { service, .. }
             | SetupError::AddedLate(service)
             | SetupError::NoThread { service, .. } => Some(service),
             SetupError::EmptyName(_) | SetupError::RanBefore | SetupError::NoSignals(_) => None,
@@ -57,31 +58,31 @@ impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = Escaped(self.culprit().map_or("", |name| name));
         match self {
-            SetupError::EmptyName(place) => write!(f, "service number {place} has an empty name"),
+            SetupError::EmptyName(number) => write!(f, "service #{number} has an empty name"),
             SetupError::NulInName(_) => {
-                write!(f, "the name of service `{name}` has a NUL in it, which a thread's name cannot have")
+                write!(f, "invalid service name `{name}`: thread names cannot contain NUL")
             }
-            SetupError::DuplicateName(_) => write!(f, "two services are named `{name}`: each needs a name of its own"),
+            SetupError::DuplicateName(_) => write!(f, "duplicate service name `{name}`"),
             SetupError::UnknownName { after, .. } => {
                 write!(
                     f,
-                    "service `{name}` comes after `{}`, and none of that name was added before it",
+                    "service `{name}`: unknown dependency `{}`; `after` can only name services added earlier",
                     Escaped(after)
                 )
             }
-            SetupError::Flaw { flaw, .. } => write!(f, "service `{name}` cannot run: {flaw}"),
+            SetupError::Invalid { why, .. } => write!(f, "invalid service `{name}`: {}", chain(&**why)),
             SetupError::RanBefore => {
-                f.write_str("a host runs once, and this one has been started or stopped before: make a new one")
+                f.write_str("a host can run only once; create a new `Host`")
             }
             SetupError::AddedLate(_) => {
                 write!(
                     f,
-                    "service `{name}` was added after the start and never runs: a host runs once; create a new `Host`"
+                    "service `{name}` was added after the host had started, and never runs; a host can run only once"
                 )
             }
-            SetupError::NoThread { error, .. } => write!(f, "no thread is to be had for service `{name}`: {error}"),
+            SetupError::NoThread { error, .. } => write!(f, "cannot start a thread for service `{name}`: {error}"),
             SetupError::NoSignals(error) => {
-                write!(f, "{error}: a program with a handler of its own calls run_until or HostHandle::request_stop")
+                write!(f, "cannot install the signal handler: {error}; use `run_until` if the program has its own handler")
             }
         }
     }
@@ -91,44 +92,48 @@ impl Error for SetupError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             SetupError::NoThread { error, .. } | SetupError::NoSignals(error) => Some(error),
+            SetupError::Invalid { why, .. } => Some(&**why),
             _ => None,
         }
     }
 }
 
-/// Checks every service and fills in whom it comes after. `names` are those of all entries.
-pub(super) fn plan(entries: &mut [HostedService], names: &Names) -> Result<(), SetupError> {
-    // The last service that comes after all before it: who comes after it comes after those too.
+/// Checks every service. Returns the dependencies of each. `names` are the names of all services.
+pub(super) fn validate(services: &mut [HostedService], names: &Names) -> Result<Vec<Vec<ServiceId>>, SetupError> {
+    let mut dependencies = Vec::with_capacity(services.len());
+    // The last service that depends on all before it: a service after it depends on them through it.
     let mut barrier = 0;
-    for (place, entry) in entries.iter_mut().enumerate() {
-        check(place, entry)?;
-        if entry.options.after.is_given() {
-            let unknown = |after| SetupError::UnknownName { service: entry.name.clone(), after };
-            entry.after = entry.options.after.places_before(place, names).map_err(unknown)?;
+    for (index, service) in services.iter().enumerate() {
+        check(index, service)?;
+        let after = &service.options.after;
+        dependencies.push(if after.is_given() {
+            let unknown = |after| SetupError::UnknownName { service: service.name.clone(), after };
+            after.ids_before(index, names).map_err(unknown)?
         } else {
-            entry.after = (barrier..place).collect();
-            barrier = place;
+            (barrier..index).map(ServiceId::new).collect()
+        });
+        if !after.is_given() {
+            barrier = index;
         }
-        if names.place(&entry.name).is_some_and(|first| (first as usize) < place) {
-            return Err(SetupError::DuplicateName(entry.name.clone()));
+        if names.id(&service.name).is_some_and(|first| first.index() < index) {
+            return Err(SetupError::DuplicateName(service.name.clone()));
         }
     }
-    // A host starts once: what the options say of the order is not needed any more, and may be large.
-    entries.iter_mut().for_each(|entry| entry.options.after = Default::default());
-    Ok(())
+    // A host starts once: the order in the options is not needed any more, and may be large.
+    services.iter_mut().for_each(|service| service.options.after = Default::default());
+    Ok(dependencies)
 }
 
-fn check(place: usize, entry: &HostedService) -> Result<(), SetupError> {
-    let service = entry.name.clone();
+fn check(index: usize, hosted: &HostedService) -> Result<(), SetupError> {
+    let service = hosted.name.clone();
     if service.is_empty() {
-        return Err(SetupError::EmptyName(place + 1));
+        return Err(SetupError::EmptyName(index + 1));
     }
     if service.contains('\0') {
         return Err(SetupError::NulInName(service));
     }
-    let own = entry.service.as_ref().and_then(|service| service.flaw());
-    match own.or_else(|| entry.options.restart.flaw()) {
-        Some(flaw) => Err(SetupError::Flaw { service, flaw }),
-        None => Ok(()),
-    }
+    // `validate` is user code.
+    let validate = || hosted.service.as_ref().map_or(Ok(()), |service| service.validate());
+    let own = catch_panic(validate).unwrap_or_else(|text| Err(format!("`validate` panicked: {text}").into()));
+    own.and_then(|()| hosted.options.restart.validate()).map_err(|why| SetupError::Invalid { service, why })
 }

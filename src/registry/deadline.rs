@@ -6,7 +6,7 @@
 //! one with more time: a second call of `stop`, or a group that waits for a hung child without a limit. That must not take
 //! back a deadline which has passed, and which the waiting thread has not had the processor time to see.
 
-use super::Registry;
+use super::{Registry, ServiceId};
 use crate::stop::StopSource;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::stop::StopToken;
@@ -21,15 +21,15 @@ use std::time::{Duration, Instant};
 const LEAST_LEAD: Duration = Duration::from_millis(100);
 
 /// A source that is stopped a lead before the deadline, and the deadline that it goes by.
-pub(super) struct TimeUp {
+pub(super) struct DeadlineSource {
     source: StopSource,
     deadline: Option<Instant>,
 }
 
-impl TimeUp {
+impl DeadlineSource {
     /// The deadline is set or moves. If it comes closer, the source that is to be armed once the lock is let go: the timer
     /// has a lock of its own.
-    pub(super) fn moves(&mut self, deadline: Option<Instant>) -> Option<StopSource> {
+    pub(super) fn move_to(&mut self, deadline: Option<Instant>) -> Option<StopSource> {
         let closer = is_closer(deadline, self.deadline);
         closer.then(|| {
             self.deadline = deadline;
@@ -52,7 +52,7 @@ pub(super) fn schedule_stop(until_deadline_source: &StopSource, deadline: Option
 
 /// The deadline for code that waits until then.
 #[derive(Default)]
-pub(super) struct Watched {
+pub(super) struct DeadlineWatchers {
     /// How many wait. A deadline may come to be later only while nobody does.
     watches: usize,
     deadline: Option<Instant>,
@@ -60,9 +60,9 @@ pub(super) struct Watched {
     moved: Option<StopSource>,
 }
 
-impl Watched {
+impl DeadlineWatchers {
     /// The deadline is set or moves. Gives what is to be stopped once the lock is let go.
-    pub(super) fn moves(&mut self, deadline: Option<Instant>) -> Option<StopSource> {
+    pub(super) fn move_to(&mut self, deadline: Option<Instant>) -> Option<StopSource> {
         if self.watches > 0 && !is_closer(deadline, self.deadline) {
             return None;
         }
@@ -73,12 +73,12 @@ impl Watched {
 
 impl Registry {
     /// A source that is stopped a lead before the deadline of the service. For one run.
-    pub(crate) fn until_deadline_source(&self, index: usize) -> StopSource {
+    pub(crate) fn until_deadline_source(&self, id: ServiceId) -> StopSource {
         let source = StopSource::new();
-        let (before, deadline) = self.update(|inner| {
-            let slot = &mut inner.slots[index];
-            let until_deadline_source = TimeUp { source: source.clone(), deadline: slot.stop_deadline };
-            (slot.until_deadline_source.replace(until_deadline_source), slot.stop_deadline)
+        let (before, deadline) = self.update(|state| {
+            let record = state.record(id);
+            let until_deadline_source = DeadlineSource { source: source.clone(), deadline: record.stop.deadline };
+            (record.stop.source.replace(until_deadline_source), record.stop.deadline)
         });
         drop(before);
         if deadline.is_some() {
@@ -91,23 +91,23 @@ impl Registry {
 /// Somebody waits until the deadline of a service, until this is dropped.
 #[cfg(all(feature = "io", target_os = "linux"))]
 pub(crate) struct DeadlineWatch {
-    board: Arc<Registry>,
-    index: usize,
+    registry: Arc<Registry>,
+    id: ServiceId,
 }
 
 #[cfg(all(feature = "io", target_os = "linux"))]
 impl DeadlineWatch {
-    pub(crate) fn new(board: Arc<Registry>, index: usize) -> Self {
-        board.update(|inner| inner.slots[index].watched.watches += 1);
-        DeadlineWatch { board, index }
+    pub(crate) fn new(registry: Arc<Registry>, id: ServiceId) -> Self {
+        registry.update(|state| state.record(id).stop.watchers.watches += 1);
+        DeadlineWatch { registry, id }
     }
 
     /// The deadline, and a token that is stopped when it comes closer.
     pub(crate) fn get(&self) -> (Option<Instant>, StopToken) {
-        self.board.update(|inner| {
-            let watched = &mut inner.slots[self.index].watched;
+        self.registry.update(|state| {
+            let watched = &mut state.record(self.id).stop.watchers;
             let moved = watched.moved.get_or_insert_with(StopSource::new);
-            // Linked, so that a descriptor made for it goes with the caller, and not with the board.
+            // Linked, so that a descriptor made for it goes with the caller, and not with the registry.
             (watched.deadline, StopSource::linked([&moved.token()]).token())
         })
     }
@@ -116,11 +116,11 @@ impl DeadlineWatch {
 #[cfg(all(feature = "io", target_os = "linux"))]
 impl Drop for DeadlineWatch {
     fn drop(&mut self) {
-        self.board.update(|inner| {
-            let slot = &mut inner.slots[self.index];
-            slot.watched.watches -= 1;
-            if slot.watched.watches == 0 {
-                slot.watched.deadline = slot.stop_deadline; // what comes next has the time that it is told
+        self.registry.update(|state| {
+            let record = state.record(self.id);
+            record.stop.watchers.watches -= 1;
+            if record.stop.watchers.watches == 0 {
+                record.stop.watchers.deadline = record.stop.deadline; // what comes next has the time that it is told
             }
         });
     }
@@ -134,19 +134,19 @@ mod tests {
     #[test]
     fn a_deadline_that_somebody_waits_for_only_moves_closer() {
         let [sooner, later] = [10, 20].map(|seconds| Some(now() + Duration::from_secs(seconds)));
-        let mut until_deadline_source = TimeUp { source: StopSource::new(), deadline: None };
-        let mut watched = Watched { watches: 1, ..Watched::default() };
+        let mut until_deadline_source = DeadlineSource { source: StopSource::new(), deadline: None };
+        let mut watched = DeadlineWatchers { watches: 1, ..DeadlineWatchers::default() };
         // Set, moved closer, taken back by a stop without a limit, and by one with more time.
         for (deadline, moves) in [(later, true), (sooner, true), (None, false), (later, false), (sooner, false)] {
             watched.moved = Some(StopSource::new());
             assert_eq!(
-                (until_deadline_source.moves(deadline).is_some(), watched.moves(deadline).is_some()),
+                (until_deadline_source.move_to(deadline).is_some(), watched.move_to(deadline).is_some()),
                 (moves, moves)
             );
         }
         assert_eq!((until_deadline_source.deadline, watched.deadline), (sooner, sooner));
         watched.watches = 0;
-        watched.moves(later);
+        watched.move_to(later);
         assert_eq!(watched.deadline, later, "who waits next has the time that it is told");
     }
 }

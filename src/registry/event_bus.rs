@@ -8,7 +8,7 @@ use crate::util::sync::{AtomicUsize, Mutex, Ordering};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 /// How many events a listener may be behind.
-const ROOM: usize = 1_024;
+const EVENT_CAPACITY: usize = 1_024;
 
 #[derive(Default)]
 pub(crate) struct EventBus {
@@ -34,14 +34,14 @@ impl EventBus {
     }
 
     /// Relaxed: a listener hears what is told after `subscribe` has returned to whoever tells.
-    pub(crate) fn has_listeners(&self) -> bool {
+    pub(crate) fn has_subscribers(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
     /// Hands the event to every listener. Never waits and calls nothing foreign, so it may be called under a lock.
-    pub(crate) fn tell(&self, event: &Event) {
+    pub(crate) fn publish(&self, event: &Event) {
         let mut listeners = self.listeners.lock();
-        listeners.retain_mut(|listener| listener.tell(event));
+        listeners.retain_mut(|listener| listener.publish(event));
         let room = listeners.capacity();
         if listeners.len() < room / 4 {
             listeners.shrink_to(room / 2); // many have gone: their room goes too
@@ -52,12 +52,12 @@ impl EventBus {
 
 impl Listener {
     /// False: nobody listens there any more.
-    fn tell(&mut self, event: &Event) -> bool {
+    fn publish(&mut self, event: &Event) -> bool {
         let missed = (self.missed > 0).then(|| event.missed(self.missed));
         for event in missed.into_iter().chain([event.clone()]) {
             // Nobody else sends, so the room that is there now is there until the event is sent. A channel without a
             // receiver is empty: that it is gone is seen below.
-            if self.sender.len() >= ROOM {
+            if self.sender.len() >= EVENT_CAPACITY {
                 self.missed += 1;
                 break; // nothing may overtake the word about what is missing
             }

@@ -1,6 +1,6 @@
 //! `HostHandle`: a host as everyone but its owner sees it.
 
-use super::Registry;
+use super::{Registry, ServiceId};
 use crate::diagnose::{ProcSnapshot, at_thread_end};
 use crate::report::{HostState, ServiceState, ServiceStatus, StopReason};
 use crate::stop::StopToken;
@@ -27,12 +27,12 @@ use std::fmt;
 #[doc(alias("IHostApplicationLifetime", "StopApplication"))]
 #[derive(Clone)]
 pub struct HostHandle {
-    board: Arc<Registry>,
+    registry: Arc<Registry>,
 }
 
 impl HostHandle {
-    pub(crate) fn new(board: Arc<Registry>) -> Self {
-        HostHandle { board }
+    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+        HostHandle { registry }
     }
 
     /// A handle of no host: what a context without one has. It has no services, and remembers a request.
@@ -40,18 +40,18 @@ impl HostHandle {
         HostHandle::new(Registry::new(None))
     }
 
-    pub(crate) fn board(&self) -> &Arc<Registry> {
-        &self.board
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 
-    /// From now on the board hears when the calling thread, which is that of the service `index`, ends.
+    /// From now on the registry hears when the calling thread, which is that of the service `index`, ends.
     ///
     /// To be called before the thread has thread-local values: so it hears after the destructors of these have run.
-    pub(crate) fn hears_of_the_end(&self, index: usize) {
-        let board = Arc::downgrade(&self.board);
-        // The drop of a board may be the last of its services' errors, which is foreign code. There is nobody left to tell
+    pub(crate) fn record_thread_end(&self, id: ServiceId) {
+        let registry = Arc::downgrade(&self.registry);
+        // The drop of a registry may be the last of its services' errors, which is foreign code. There is nobody left to tell
         // of a panic: a logger may need the thread-local values that are gone.
-        let left = move || _ = catch_panic(|| board.upgrade().inspect(|board| board.thread_ended(index)));
+        let left = move || _ = catch_panic(|| registry.upgrade().inspect(|registry| registry.mark_thread_ended(id)));
         // False on a thread that ends already: this one begins.
         _ = at_thread_end(left);
     }
@@ -85,7 +85,7 @@ impl HostHandle {
     /// the host that the group is in.
     #[doc(alias("StopApplication", "StopAsync"))]
     pub fn request_stop(&self) {
-        self.board.request_stop(StopReason::Requested).run_and_log();
+        self.registry.request_stop(StopReason::Requested).run_and_log();
     }
 
     /// How every service is, at one moment, in order of registration; a group's children follow it.
@@ -93,7 +93,7 @@ impl HostHandle {
     /// Never waits for a service, however slow its start or stop.
     #[doc(alias = "which_children")]
     pub fn services(&self) -> Vec<ServiceStatus> {
-        let mut rows = self.board.statuses();
+        let mut rows = self.registry.statuses();
         let view = ProcSnapshot::new();
         for row in &mut rows {
             if matches!(row.state, ServiceState::Starting | ServiceState::Stopping | ServiceState::Hung) {
@@ -105,19 +105,19 @@ impl HostHandle {
 
     /// Where the host is in its life.
     pub fn state(&self) -> HostState {
-        self.board.read(|inner| inner.host)
+        self.registry.host_state()
     }
 
     /// Stopped when this host is asked to stop, also by a failure: for the application's own loops and waits, and
     /// as a parent of linked sources. .NET: `ApplicationStopping`.
     #[doc(alias = "ApplicationStopping")]
     pub fn stopping(&self) -> StopToken {
-        self.board.stopping.token()
+        self.registry.stopping.token()
     }
 
     /// Stopped once every service has started.
     pub(crate) fn started(&self) -> StopToken {
-        self.board.started.token()
+        self.registry.started.token()
     }
 }
 

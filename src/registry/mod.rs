@@ -1,209 +1,300 @@
-//! The board: who is in which state. The one truth of a host, under one lock, with one condvar.
+//! The registry: which service is in which state. The single source of truth of a host, under one lock, with one condvar.
 //!
-//! Services' threads write what becomes of them, the owner of the host waits for what concerns it, and anybody may
-//! look. Log lines leave after the lock is let go; events are handed out under it (that waits for nobody and calls
-//! nothing foreign), so that their order is the order of what happened. Locks nest downwards only: a host's board,
-//! then those of the groups in it, then the bus of events and the nodes of stop tokens.
+//! The threads of services record what happens to them, the owner of the host waits for what concerns it, and anybody may
+//! read. No other folder sees a record: everyone calls the verbs of [`Registry`].
+//!
+//! # Invariants
+//!
+//! 1. The first reason to stop wins. `stopping` is stopped in the same step, under the lock.
+//! 2. The host is `Started` if every service was ready, or had failed and was ignored, before there was a reason to stop.
+//! 3. From the first reason to stop on, no service starts that has not been started.
+//! 4. The counters agree with the records ([`counts`]).
+//! 5. Events are published under the lock, so that their order is the order of what happened: publishing waits for nobody
+//!    and calls no user code. Log records are written after the lock is released, because a logger is user code.
+//!
+//! # Lock order
+//!
+//! The tree of a host's groups, then the registry of a host, then the registries of the groups in it, then the event bus
+//! and the nodes of stop tokens. No user code runs under any of these locks.
 
 mod event_bus;
 mod deadline;
+mod stuck;
 mod record;
+mod counts;
 mod transitions;
+mod exits;
+mod waits;
 mod snapshot;
 mod handle;
 mod callbacks;
 #[cfg(feature = "disconnect")]
 mod disconnect;
+#[cfg(test)]
+mod observe;
 
 #[cfg(all(feature = "io", target_os = "linux"))]
 pub(crate) use deadline::DeadlineWatch;
 pub use handle::HostHandle;
-pub(crate) use record::{CallbackThread, Policy, Retired, ServiceRecord, StartLimit, StuckService};
+#[cfg(test)]
+#[allow(unused_imports, reason = "only the models use it")]
+pub(crate) use observe::ObservedService;
+pub(crate) use record::{Policy, Retired, StartLimit};
+pub(crate) use stuck::StuckService;
+pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
-use crate::diagnose::{Waits, waiting};
-use crate::registry::event_bus::EventBus;
-use crate::report::{Event, EventKind, HostState, ServiceError, ServiceState, StopReason};
+use crate::report::{Event, EventKind, HostState, ServiceError, StopReason};
 use crate::stop::{PendingCallbacks, StopSource};
-use crate::util::sync::{Arc, Condvar, Mutex, now, wait};
+use crate::util::sync::{Arc, Condvar, Mutex, now};
 use crate::util::time::since;
+use counts::Counts;
+use event_bus::EventBus;
+use record::ServiceRecord;
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-pub(crate) struct Registry {
-    inner: Mutex<Inner>,
-    /// Something has happened that the owner waits for: news, or a reason to stop.
-    changed: Condvar,
-    /// Stopped when the host is asked to stop.
-    pub(crate) stopping: StopSource,
-    /// "Stopped" when the whole host has started: a latch.
-    started: StopSource,
-    /// One for a host and all the groups in it.
-    pub(crate) bus: Arc<EventBus>,
-    /// Held while a group gets another registry. One for a host and all the groups in it; locked before any registry.
-    tree: Arc<Mutex<()>>,
+/// A service of a host: its place in the order of registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ServiceId(u32);
+
+impl ServiceId {
+    pub(crate) fn new(index: usize) -> Self {
+        // A host with four billion services has no memory left for the next one.
+        ServiceId(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
-/// What a group is given when it is asked to stop, and passes on to the groups in it as it is: however deep they are nested,
-/// the margin between the two is taken once.
+/// What a group is given for its stop. It passes both on to the groups in it unchanged, so that the margin between the two
+/// is taken once, however deep groups are nested.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StopBy {
-    /// By when it, and everything in it, should have ended.
+    /// By when the group, and everything in it, should have stopped.
     pub(crate) deadline: Instant,
-    /// Until when the outermost host waits. `None`: as long as it takes.
+    /// Until when the outermost host waits. `None` if it waits as long as it takes.
     pub(crate) end: Option<Instant>,
 }
 
-pub(crate) struct Inner {
-    /// The group that this host is the inside of.
+pub(crate) struct Registry {
+    state: Mutex<RegistryState>,
+    /// Notified when something has happened that the owner of the host waits for.
+    changed: Condvar,
+    /// Stopped when there is a reason to stop the host.
+    stopping: StopSource,
+    /// Stopped when the whole host has started: a latch.
+    started: StopSource,
+    /// One for a host and all the groups in it.
+    bus: Arc<EventBus>,
+    /// Held while a group gets another registry. One for a host and all the groups in it.
+    tree: Arc<Mutex<()>>,
+}
+
+struct RegistryState {
+    /// The name of the group whose services these are.
     group: Option<Arc<str>>,
-    pub(crate) host: HostState,
-    pub(crate) reason: Option<StopReason>,
-    pub(crate) slots: Vec<ServiceRecord>,
-    /// The places of the groups that have a registry of their own.
-    groups: BTreeSet<usize>,
+    host: HostState,
+    reason: Option<StopReason>,
+    records: Vec<ServiceRecord>,
+    /// The groups that have a registry of their own.
+    groups: BTreeSet<ServiceId>,
     /// The final failures that are not ignored, the first one first.
-    pub(crate) failures: Vec<ServiceError>,
-    /// Services that settled since the owner last looked: what a start waits for.
-    pub(crate) settled: Vec<usize>,
-    /// Services that ended since the owner last looked: what a stop waits for.
-    pub(crate) ended: Vec<usize>,
-    /// Every service has become ready, before anything stopped the host.
-    pub(crate) has_started: bool,
-    /// When the start began.
-    pub(crate) start_began: Instant,
-    /// How many services the start still waits for.
-    unsettled: usize,
-    /// How many services of this run have not ended.
-    pub(crate) living: usize,
-    /// How many threads are not joined, and callback threads not done.
-    pub(crate) outstanding: usize,
-    /// How many of those threads have nothing more to do but to be joined.
-    pub(crate) unjoined: usize,
-    /// How many threads the reapers have joined. Of those that end after a stop nobody joins any.
-    pub(crate) joined: usize,
-    /// What a stop under way has, whatever it was given: a group's, when its host stops.
-    pub(crate) stop_by: Option<StopBy>,
-    pub(crate) stop_began: Option<Instant>,
-    pub(crate) stop_ended: Option<Instant>,
+    failures: Vec<ServiceError>,
+    /// The services that were resolved since the owner last looked: what a start waits for.
+    resolved: Vec<ServiceId>,
+    /// The services that exited since the owner last looked: what a shutdown waits for.
+    exited: Vec<ServiceId>,
+    /// When the start began, and of how many services.
+    start: Option<(Instant, usize)>,
+    /// Every service was ready, or had failed and was ignored, before there was a reason to stop.
+    has_started: bool,
+    counts: Counts,
+    /// The time that a stop of this host has, whatever it was given: that of a group, when its host stops.
+    stop_by: Option<StopBy>,
+    stop_began: Option<Instant>,
+    stop_ended: Option<Instant>,
     stopping: StopSource,
     started: StopSource,
     bus: Arc<EventBus>,
-    /// Said, and to be logged once the lock is let go.
-    said: Vec<Event>,
-    ring: bool,
+    /// Emitted, and to be logged once the lock is released.
+    pending_log: Vec<Event>,
+    notify_owner: bool,
 }
 
 impl Registry {
-    /// A board; of a group in `host`, if there is one: it shares that one's events and its start.
+    /// Creates a registry. That of a group shares the events and the start of the host that the group is in.
     pub(crate) fn new(host: Option<(&Registry, Arc<str>)>) -> Arc<Self> {
         let stopping = StopSource::new();
         let (bus, started, tree) = match &host {
             Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone()),
             None => Default::default(),
         };
-        let inner = Inner {
+        let state = RegistryState {
             group: host.map(|(_, group)| group),
             host: HostState::New,
             reason: None,
-            slots: Vec::new(),
+            records: Vec::new(),
             groups: BTreeSet::new(),
             failures: Vec::new(),
-            settled: Vec::new(),
-            ended: Vec::new(),
+            resolved: Vec::new(),
+            exited: Vec::new(),
+            start: None,
             has_started: false,
-            start_began: now(),
-            unsettled: 0,
-            living: 0,
-            outstanding: 0,
-            unjoined: 0,
-            joined: 0,
+            counts: Counts::default(),
             stop_by: None,
             stop_began: None,
             stop_ended: None,
             stopping: stopping.clone(),
             started: started.clone(),
             bus: bus.clone(),
-            said: Vec::new(),
-            ring: false,
+            pending_log: Vec::new(),
+            notify_owner: false,
         };
-        let (inner, changed) = (Mutex::new(inner), Condvar::new());
-        Arc::new(Registry { inner, changed, stopping, started, bus, tree })
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        Arc::new(Registry { state, changed, stopping, started, bus, tree })
     }
 
-    /// Changes something; then, with the lock let go, logs what was said and wakes who waits for it.
-    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Inner) -> R) -> R {
-        let mut inner = self.inner.lock();
-        let result = change(&mut inner);
-        let said = std::mem::take(&mut inner.said);
-        let ring = std::mem::take(&mut inner.ring);
-        drop(inner);
-        for event in said {
+    /// Adds a service. Returns its id, and the state of the host: only a new host will start it.
+    pub(crate) fn add(&self, name: Arc<str>, retired: Retired) -> (ServiceId, HostState) {
+        self.update(|state| {
+            state.records.push(ServiceRecord::new(name, retired));
+            (ServiceId::new(state.records.len() - 1), state.host)
+        })
+    }
+
+    /// Changes the state. Then, without the lock, logs what was emitted and wakes the owner if it waits for the change.
+    fn update<R>(&self, change: impl FnOnce(&mut RegistryState) -> R) -> R {
+        let mut state = self.state.lock();
+        let result = change(&mut state);
+        state.counts.check(&state.records, state.start.map(|(_, services)| services));
+        let events = std::mem::take(&mut state.pending_log);
+        let notify_owner = std::mem::take(&mut state.notify_owner);
+        drop(state);
+        for event in events {
             event.log();
         }
-        if ring {
+        if notify_owner {
             self.changed.notify_all();
         }
         result
     }
 
-    pub(crate) fn read<R>(&self, look: impl FnOnce(&Inner) -> R) -> R {
-        look(&self.inner.lock())
+    fn read<R>(&self, read: impl FnOnce(&RegistryState) -> R) -> R {
+        read(&self.state.lock())
     }
 
-    /// Waits until `look` finds something. `None`: not before `until`.
-    pub(crate) fn wait_for<R>(
-        &self,
-        until: Option<Instant>,
-        mut look: impl FnMut(&mut Inner) -> Option<R>,
-    ) -> Option<R> {
-        // A service's thread comes here only if the service is a group.
-        let _waiting = waiting(Waits::Services, None);
-        let mut inner = self.inner.lock();
-        loop {
-            let found = look(&mut inner);
-            if found.is_some() || !wait(&self.changed, &mut inner, until) {
-                // One more look: what came with the last moment counts.
-                return found.or_else(|| look(&mut inner));
-            }
-        }
+    /// Emits an event about a service, or about the host.
+    pub(crate) fn emit(&self, service: Option<Arc<str>>, kind: EventKind) {
+        self.update(|state| state.emit(service, kind));
     }
 
-    /// Says something about a service, or about the host.
-    pub(crate) fn say(&self, service: Option<Arc<str>>, kind: EventKind) {
-        self.update(|inner| inner.say(service, kind));
+    /// A subscription to every event from now on, of the groups too.
+    pub(crate) fn subscribe(&self) -> crossbeam_channel::Receiver<Event> {
+        self.bus.subscribe()
     }
 
-    /// Asks the host to stop; the callbacks of `stopping` are the caller's to run.
+    pub(crate) fn host_state(&self) -> HostState {
+        self.read(|state| state.host)
+    }
+
+    /// Begins the start of `services` services. Returns the reason if a stop was requested before.
+    pub(crate) fn begin_start(&self, services: usize) -> Result<PendingCallbacks, StopReason> {
+        self.update(|state| match &state.reason {
+            None => Ok(state.begin_start(services)),
+            Some(reason) => Err(reason.clone()),
+        })
+    }
+
+    /// Requests the stop of the host. The caller must run the callbacks of `stopping`.
     pub(crate) fn request_stop(&self, reason: StopReason) -> PendingCallbacks {
-        self.update(|inner| inner.stop_for(reason))
+        self.update(|state| state.request_stop(reason))
     }
 
-    /// A stop of this host has no more time than `by`, whatever it was given.
-    pub(crate) fn stop_by(&self, by: Option<StopBy>) {
-        self.update(|inner| {
-            inner.stop_by = by;
-            inner.ring = true;
+    /// The host stops without having started anything.
+    pub(crate) fn stop_unstarted(&self, reason: StopReason) -> PendingCallbacks {
+        self.update(|state| {
+            state.host = HostState::Stopped;
+            state.request_stop(reason)
+        })
+    }
+
+    /// Begins a shutdown. Returns the callbacks of `stopping`, and the time that the host of a group has set.
+    pub(crate) fn begin_shutdown(&self) -> (PendingCallbacks, Option<StopBy>) {
+        self.update(|state| {
+            let callbacks = state.request_stop(StopReason::Requested);
+            state.host = HostState::Stopping;
+            if state.stop_began.is_none() {
+                state.stop_began = Some(now());
+                let reason = state.reason.clone().unwrap_or(StopReason::Requested);
+                state.emit(None, EventKind::HostStopping { reason });
+            }
+            (callbacks, state.stop_by)
+        })
+    }
+
+    /// Ends a shutdown, with whatever is left.
+    pub(crate) fn end_shutdown(&self) {
+        self.update(|state| {
+            let now = now();
+            state.stop_ended = Some(now);
+            state.host = HostState::Stopped;
+            state.release_ended_threads();
+            let hung = state.records.iter().filter(|record| record.hung().is_some()).count();
+            let took = state.stop_began.map_or(Duration::ZERO, |began| now - began);
+            state.emit(None, EventKind::HostStopped { took, hung });
         });
+    }
+
+    /// Limits the time of a stop of this host to `by`, whatever the stop was given.
+    pub(crate) fn limit_stop(&self, by: Option<StopBy>) {
+        self.update(|state| {
+            state.stop_by = by;
+            state.notify_owner = true;
+        });
+    }
+
+    /// Why the host stopped, when its shutdown began, and how long it took.
+    pub(crate) fn stop_summary(&self) -> (Option<StopReason>, Option<Instant>, Duration) {
+        self.read(|state| {
+            let took = state.stop_began.zip(state.stop_ended).map_or(Duration::ZERO, |(began, ended)| ended - began);
+            (state.reason.clone(), state.stop_began, took)
+        })
+    }
+
+    /// Returns `true` if threads are not joined, or callbacks not done.
+    pub(crate) fn has_outstanding_threads(&self) -> bool {
+        self.read(|state| state.counts.outstanding > 0)
     }
 }
 
-impl Inner {
-    pub(crate) fn say(&mut self, service: Option<Arc<str>>, kind: EventKind) {
+impl RegistryState {
+    fn record(&mut self, id: ServiceId) -> &mut ServiceRecord {
+        &mut self.records[id.index()]
+    }
+
+    fn emit(&mut self, service: Option<Arc<str>>, kind: EventKind) {
         let level = kind.level(self.group.is_some());
-        // Whether the logger could want it, without asking the logger: that is foreign code.
-        let loud = level <= log::max_level();
-        if !loud && !self.bus.has_listeners() {
+        // Not `log_enabled!`: that asks the logger, which is user code.
+        let is_logged = level <= log::max_level();
+        if !is_logged && !self.bus.has_subscribers() {
             return;
         }
         let event = Event::now(service.or_else(|| self.group.clone()), kind, level);
-        self.bus.tell(&event);
-        if loud {
-            self.said.push(event);
+        self.bus.publish(&event);
+        if is_logged {
+            self.pending_log.push(event);
         }
     }
 
-    /// The host is to stop, if it is not already: the first cause wins. `stopping` is stopped in the same breath.
-    pub(crate) fn stop_for(&mut self, reason: StopReason) -> PendingCallbacks {
+    fn emit_for(&mut self, id: ServiceId, kind: EventKind) {
+        let name = self.record(id).name.clone();
+        self.emit(Some(name), kind);
+    }
+
+    /// The first reason wins (invariant 1).
+    fn request_stop(&mut self, reason: StopReason) -> PendingCallbacks {
         if self.reason.is_some() {
             return PendingCallbacks::default();
         }
@@ -211,60 +302,53 @@ impl Inner {
         if matches!(self.host, HostState::Starting | HostState::Started) {
             self.host = HostState::Stopping;
         }
-        self.ring = true;
+        self.notify_owner = true;
         self.stopping.signal().unwrap_or_default()
     }
 
-    /// The start begins. With no service at all it is over.
-    pub(crate) fn begin_start(&mut self, services: usize) -> PendingCallbacks {
+    fn begin_start(&mut self, services: usize) -> PendingCallbacks {
         self.host = HostState::Starting;
-        self.start_began = now();
-        (self.living, self.unsettled) = (services, services);
-        self.say(None, EventKind::HostStarting { services });
-        self.settle_start()
+        self.start = Some((now(), services));
+        (self.counts.living, self.counts.unresolved) = (services, services);
+        self.emit(None, EventKind::HostStarting { services });
+        self.finish_start_if_resolved()
     }
 
-    /// The start waits no longer for this service: it is ready, or has failed and is ignored.
-    pub(crate) fn settle(&mut self, index: usize) -> PendingCallbacks {
-        if std::mem::replace(&mut self.slots[index].settled, true) {
+    /// The start no longer waits for the service: it is ready, or has failed and is ignored.
+    fn resolve_start(&mut self, id: ServiceId) -> PendingCallbacks {
+        if std::mem::replace(&mut self.record(id).start.resolved, true) {
             return PendingCallbacks::default();
         }
-        self.unsettled -= 1;
-        self.settled.push(index);
-        self.ring = true;
-        self.settle_start()
+        self.counts.unresolved -= 1;
+        self.resolved.push(id);
+        self.notify_owner = true;
+        self.finish_start_if_resolved()
     }
 
-    /// The host has started when the last of its services has, and nothing had stopped it before: what happens from
-    /// then on, in whatever order the owner sees it, is no failure of the start.
-    fn settle_start(&mut self) -> PendingCallbacks {
-        if self.unsettled > 0 || self.host != HostState::Starting {
+    /// Decides under the lock whether the host has started (invariant 2): so it does not matter when the owner looks.
+    fn finish_start_if_resolved(&mut self) -> PendingCallbacks {
+        if self.counts.unresolved > 0 || self.host != HostState::Starting {
             return PendingCallbacks::default();
         }
         self.host = HostState::Started;
         self.has_started = true;
-        self.say(None, EventKind::HostStarted { took: since(self.start_began) });
-        // A latch without callbacks. A group is only a part of a host that is starting.
+        let took = self.start.map_or(Duration::ZERO, |(began, _)| since(began));
+        self.emit(None, EventKind::HostStarted { took });
         if self.group.is_none() {
+            // The latch has no callbacks. The start of a group is only a part of the start of its host.
             _ = self.started.signal();
         }
-        self.check_all_completed()
+        self.stop_if_all_completed()
     }
 
-    /// One thing less that a stop has to wait for. The owner is woken by the last, not by each of thousands.
-    pub(crate) fn one_less(&mut self) {
-        self.outstanding -= 1;
-        self.ring |= self.unjoined == 0; // as it also is where nothing is outstanding
+    fn stop_if_all_completed(&mut self) -> PendingCallbacks {
+        let is_over = self.counts.living == 0 && self.host == HostState::Started;
+        if is_over { self.request_stop(StopReason::AllCompleted) } else { PendingCallbacks::default() }
     }
 
-    /// With the last service ends the host, once it has started.
-    pub(crate) fn check_all_completed(&mut self) -> PendingCallbacks {
-        let over = self.living == 0 && self.host == HostState::Started;
-        if over { self.stop_for(StopReason::AllCompleted) } else { PendingCallbacks::default() }
-    }
-
-    /// How many services' threads are left behind.
-    pub(crate) fn hung(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.state == ServiceState::Hung).count()
+    /// A thread or a callback is done. The last one wakes the owner, not each of thousands.
+    fn thread_finished(&mut self) {
+        self.counts.outstanding -= 1;
+        self.notify_owner |= self.counts.unjoined == 0; // also true if nothing is outstanding
     }
 }

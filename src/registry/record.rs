@@ -1,83 +1,153 @@
-//! What the board knows of one service.
+//! What the registry knows of one service.
+//!
+//! ```text
+//! NotStarted ──▶ Starting ──▶ Running ──▶ CleaningUp ──▶ Dropping ──▶ Exited ──▶ Joined
+//!                  ▲  │ └───────────────────────────────────▲
+//!                  │  ▼                       │
+//!                BackingOff ◀─────────────────┘           (a stop request ends BackingOff: ──▶ Dropping)
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A record moves only along the arrows. A service that misses its start timeout goes from `Starting` to `CleaningUp`.
+//!    If no thread can be created, `Starting` goes back to `NotStarted`.
+//! 2. `Starting` follows `BackingOff` only if no stop was requested, or if the service finishes what it holds.
+//! 3. `Exited` means that the value of the service is dropped and its thread runs no more code of the service. `Joined`
+//!    means that the thread-local destructors have run too.
+//! 4. The state that a user sees is not stored. It follows from the progress, the stop request, the failure, and whether
+//!    the service is hung: [`ServiceRecord::state`].
+//! 5. A service is hung from the moment at which the shutdown gives up on it until nothing of it is left.
 
-use super::deadline::{TimeUp, Watched};
-use super::{Registry, StopBy};
-#[cfg(feature = "disconnect")]
-use crate::diagnose::Connection;
-use crate::diagnose::{ProcSnapshot, ThreadProbe, clause};
+use super::StopBy;
+use super::deadline::{DeadlineWatchers, DeadlineSource};
+use super::stuck::StuckService;
+use crate::diagnose::ThreadProbe;
+use crate::registry::Registry;
 use crate::report::{BlockedThread, Outcome, Phase, ServiceError, ServiceReport, ServiceState, ServiceStatus};
 use crate::stop::{PendingCallbacks, StopSource, StopToken};
 use crate::util::sync::{Arc, Caller, now};
-use crate::util::text::{Escaped, callback_thread_name};
-use crate::util::time::since;
 use std::time::{Duration, Instant};
 
-/// What a service's end means for its host.
+/// What the end of a service means for its host.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Policy {
     pub(crate) ignores_failure: bool,
     pub(crate) completion_stops_host: bool,
 }
 
-pub(crate) struct ServiceRecord {
-    pub(crate) name: Arc<str>,
-    pub(crate) policy: Policy,
-    pub(crate) state: ServiceState,
-    pub(crate) since: Instant,
-    pub(crate) phase: Phase,
-    pub(crate) restarts: u32,
-    /// Its next start is a restart.
-    pub(crate) restarting: bool,
-    /// What the service failed with, until a restart of it is ready.
-    pub(crate) failed_before: Option<ServiceError>,
-    /// A stop was requested, and the service was started once more to finish what it holds.
-    pub(crate) finishing: bool,
-    pub(crate) errors: u64,
-    pub(crate) last_error: Option<String>,
+pub(super) struct ServiceRecord {
+    pub(super) name: Arc<str>,
+    pub(super) policy: Policy,
+    progress: Progress,
+    /// When the public state last changed.
+    since: Instant,
+    pub(super) start: StartProgress,
+    pub(super) stop: StopProgress,
     /// The first final failure.
-    pub(crate) failure: Option<ServiceError>,
-    pub(crate) thread: Option<ThreadProbe>,
-    /// When its thread was made; `None`: it was never started.
-    pub(crate) launched: Option<Instant>,
-    /// How long the first start took, once that has returned `Ok`.
-    pub(crate) start_took: Option<Duration>,
-    /// By when the first start must have returned.
-    pub(crate) start_limit: Option<StartLimit>,
-    /// The start of the host no longer waits for it.
-    pub(crate) settled: bool,
-    /// It missed its start timeout: what it says from now on comes too late.
-    pub(crate) late: bool,
-    pub(crate) asked: Option<Instant>,
-    /// By when it should have ended.
-    pub(crate) stop_deadline: Option<Instant>,
-    /// Until when the stop waits for it: the same for everyone in the outermost host.
-    pub(crate) stop_end: Option<Instant>,
-    /// For the jobs of a queue.
-    pub(super) until_deadline_source: Option<TimeUp>,
-    /// For code that waits until the deadline.
-    pub(super) watched: Watched,
-    /// The stop went on without waiting for it any longer.
-    pub(crate) stop_timed_out: bool,
-    /// When its value was dropped and its thread had nothing more to do, and how that end is called.
-    pub(crate) ended: Option<(Instant, ServiceState)>,
-    /// Its thread has been joined, or has said that it ends when nobody was to join it: thread-local destructors have run too.
-    pub(crate) joined: bool,
+    pub(super) failure: Option<ServiceError>,
+    /// What the service failed with, until a restart of it is ready.
+    pub(super) failed_before: Option<ServiceError>,
+    pub(super) counters: Counters,
+    pub(super) threads: Threads,
     /// Stopped once the service will not be started again.
-    pub(crate) retired: Retired,
-    /// The service has said in this life that another run would find nothing to do.
-    pub(crate) complete: bool,
-    /// Its thread has said that it ends: thread-local destructors have run.
-    pub(crate) left: bool,
-    /// The thread that runs its stop callbacks.
-    pub(crate) callbacks: Option<CallbackThread>,
-    /// The calls of its repeated stop callbacks that are under way.
-    pub(super) repeated: Vec<(Caller, CallbackThread)>,
-    /// Its threads that were disconnected from what they waited on.
-    pub(crate) disconnected: Vec<BlockedThread>,
-    /// It did not end in time, and has not yet.
-    pub(crate) hung: Option<BlockedThread>,
-    /// A group's own services.
-    pub(crate) children: Option<Arc<Registry>>,
+    pub(super) retired: Retired,
+    /// The service has marked itself as complete in this life: another run would find nothing to do.
+    pub(super) complete: bool,
+    /// This life began after a stop request: it finishes what the service holds.
+    pub(super) finishing: bool,
+    /// The service did not stop in time, and has not stopped yet.
+    hung: Option<BlockedThread>,
+    /// The services of a group.
+    pub(super) children: Option<Arc<Registry>>,
+}
+
+/// Where a service is in its life. See the diagram at the top of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    NotStarted,
+    /// The thread exists. `start` is in progress, or about to be called.
+    Starting,
+    /// `run` is in progress.
+    Running,
+    /// `run` has ended. `stop` is in progress, or about to be called.
+    CleaningUp { restarts: bool },
+    /// Waiting for the next start.
+    BackingOff,
+    /// The value of the service is being dropped.
+    Dropping,
+    Exited(Exit),
+    Joined(Exit),
+}
+
+/// The exit of a service that did not fail; of a failed service only the time counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exit {
+    pub(super) at: Instant,
+    pub(super) kind: ExitKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExitKind {
+    Completed,
+    Stopped,
+    NotRestarted,
+}
+
+/// How far the first start has come.
+#[derive(Default)]
+pub(super) struct StartProgress {
+    /// When the thread was created.
+    pub(super) began: Option<Instant>,
+    /// By when the first start must have returned.
+    pub(super) limit: Option<StartLimit>,
+    /// How long the first start took. `None` until it has returned `Ok` in time.
+    pub(super) took: Option<Duration>,
+    /// The start of the host no longer waits for the service.
+    pub(super) resolved: bool,
+    /// The service missed its start timeout.
+    pub(super) timed_out: bool,
+}
+
+/// How far the stop of the service has come.
+#[derive(Default)]
+pub(super) struct StopProgress {
+    pub(super) requested: Option<Instant>,
+    /// By when the service should have stopped.
+    pub(super) deadline: Option<Instant>,
+    /// Until when the shutdown waits for the service: the same for every service of the outermost host.
+    pub(super) end: Option<Instant>,
+    /// For the jobs of a queue.
+    pub(super) source: Option<DeadlineSource>,
+    /// For code that waits until the deadline.
+    pub(super) watchers: DeadlineWatchers,
+    /// A dependency that was alive received its stop request before the service had stopped.
+    pub(super) timed_out: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) restarts: u32,
+    pub(super) errors: u64,
+    pub(super) last_error: Option<String>,
+}
+
+/// The threads that run code of the service.
+#[derive(Default)]
+pub(super) struct Threads {
+    pub(super) own: Option<ThreadProbe>,
+    /// The service's own thread has run its thread-local destructors.
+    pub(super) ended: bool,
+    /// The thread that runs the stop callbacks.
+    pub(super) callbacks: Option<CallbackThread>,
+    /// The calls of repeating stop callbacks that are in progress.
+    pub(super) repeating: Vec<(Caller, CallbackThread)>,
+    /// The threads whose connection was closed.
+    pub(super) disconnected: Vec<BlockedThread>,
+}
+
+pub(super) struct CallbackThread {
+    pub(super) thread: Option<ThreadProbe>,
+    pub(super) since: Instant,
 }
 
 /// How long a first start may take.
@@ -85,7 +155,7 @@ pub(crate) struct ServiceRecord {
 pub(crate) struct StartLimit {
     pub(crate) at: Instant,
     pub(crate) limit: Duration,
-    /// It is the whole host's time that is up then: that a service may be ignored gives it none.
+    /// The limit is that of the whole host. Then the failure counts, even if failures of the service are ignored.
     pub(crate) of_host: bool,
 }
 
@@ -93,7 +163,7 @@ pub(crate) struct StartLimit {
 pub(crate) enum Retired {
     /// A service of the outermost host.
     Own(StopSource),
-    /// A child of a group. A group that restarts makes new children, so a child's last life is the group's last life.
+    /// A child of a group. A group that restarts creates new children, so the last life of a child is the group's last.
     WithGroup(StopToken),
 }
 
@@ -105,9 +175,9 @@ impl Retired {
         }
     }
 
-    /// The service will not be started again. Of a child only its group can say that.
-    #[must_use = "the callbacks run only when told to"]
-    pub(crate) fn retire(&self) -> PendingCallbacks {
+    /// The service will not be started again. For a child, only its group can decide that.
+    #[must_use = "the caller must run the callbacks"]
+    pub(super) fn retire(&self) -> PendingCallbacks {
         match self {
             Retired::Own(source) => source.signal().unwrap_or_default(),
             Retired::WithGroup(_) => PendingCallbacks::default(),
@@ -115,208 +185,201 @@ impl Retired {
     }
 }
 
-pub(crate) struct CallbackThread {
-    pub(crate) thread: Option<ThreadProbe>,
-    pub(crate) since: Instant,
-}
-
 impl ServiceRecord {
-    pub(crate) fn new(name: Arc<str>, retired: Retired) -> Self {
+    pub(super) fn new(name: Arc<str>, retired: Retired) -> Self {
         ServiceRecord {
             name,
             policy: Policy::default(),
-            state: ServiceState::Waiting,
+            progress: Progress::NotStarted,
             since: now(),
-            phase: Phase::Start,
-            restarts: 0,
-            restarting: false,
-            failed_before: None,
-            finishing: false,
-            errors: 0,
-            last_error: None,
+            start: StartProgress::default(),
+            stop: StopProgress::default(),
             failure: None,
-            thread: None,
-            launched: None,
-            start_took: None,
-            start_limit: None,
-            settled: false,
-            late: false,
-            asked: None,
-            stop_deadline: None,
-            stop_end: None,
-            until_deadline_source: None,
-            watched: Watched::default(),
-            stop_timed_out: false,
-            ended: None,
-            joined: false,
+            failed_before: None,
+            counters: Counters::default(),
+            threads: Threads::default(),
             retired,
             complete: false,
-            left: false,
-            callbacks: None,
-            repeated: Vec::new(),
-            disconnected: Vec::new(),
+            finishing: false,
             hung: None,
             children: None,
         }
     }
 
-    /// Moves to `state`, unless it has been asked to stop: then it is stopping until its end, or hung.
-    pub(crate) fn enter(&mut self, state: ServiceState) {
-        if self.hung.is_none() && self.asked.is_none() {
-            self.put(state);
+    /// The state that a user sees (invariant 4).
+    pub(super) fn state(&self) -> ServiceState {
+        if self.hung.is_some() {
+            return ServiceState::Hung;
+        }
+        match self.progress {
+            Progress::NotStarted => ServiceState::Waiting,
+            Progress::Exited(_) | Progress::Joined(_) if self.failure.is_some() => ServiceState::Failed,
+            Progress::Exited(exit) | Progress::Joined(exit) => match exit.kind {
+                ExitKind::Completed => ServiceState::Completed,
+                ExitKind::Stopped => ServiceState::Stopped,
+                ExitKind::NotRestarted => ServiceState::NotRestarted,
+            },
+            _ if self.stop.requested.is_some() => ServiceState::Stopping,
+            Progress::Starting => ServiceState::Starting,
+            Progress::Running => ServiceState::Running,
+            Progress::BackingOff | Progress::CleaningUp { restarts: true } => ServiceState::Restarting,
+            Progress::CleaningUp { restarts: false } | Progress::Dropping => ServiceState::Stopping,
         }
     }
 
-    /// Moves to `state`, whatever it is in.
-    pub(crate) fn put(&mut self, state: ServiceState) {
-        if self.state != state {
-            self.state = state;
+    /// What the service's own thread is doing.
+    pub(super) fn phase(&self) -> Phase {
+        match self.progress {
+            Progress::NotStarted | Progress::Starting => Phase::Start,
+            Progress::Running | Progress::BackingOff => Phase::Run,
+            Progress::CleaningUp { .. } => Phase::Stop,
+            Progress::Dropping | Progress::Exited(_) | Progress::Joined(_) => Phase::Drop,
+        }
+    }
+
+    /// Changes the record, and notes the time if that changed the public state.
+    pub(super) fn change<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.state();
+        let result = change(self);
+        if self.state() != before {
             self.since = now();
         }
+        result
     }
 
-    /// Its thread has nothing more to do.
-    pub(crate) fn end(&mut self, state: ServiceState) {
-        self.ended = Some((now(), state));
-        self.settle();
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
     }
 
-    /// Shows how it ended: once nothing is left of it, if it was called hung before.
-    pub(crate) fn settle(&mut self) {
-        let Some((_, state)) = self.ended else { return };
-        if self.hung.is_some() && !self.gone() {
-            return;
+    /// Moves along an arrow of the diagram.
+    pub(super) fn advance(&mut self, to: Progress) {
+        self.change(|record| record.progress = to);
+    }
+
+    pub(super) fn exit(&self) -> Option<Exit> {
+        match self.progress {
+            Progress::Exited(exit) | Progress::Joined(exit) => Some(exit),
+            _ => None,
         }
-        self.hung = None;
-        self.put(if self.failure.is_some() { ServiceState::Failed } else { state });
     }
 
-    pub(crate) fn count_error(&mut self, text: String) {
-        self.errors += 1;
-        self.last_error = Some(text);
+    pub(super) fn was_started(&self) -> bool {
+        self.progress != Progress::NotStarted
     }
 
-    /// What a group in this slot has for its stop, once it is asked.
-    pub(crate) fn stop_by(&self) -> Option<StopBy> {
-        Some(StopBy { deadline: self.stop_deadline?, end: self.stop_end })
+    pub(super) fn has_exited(&self) -> bool {
+        self.exit().is_some()
     }
 
-    /// It was never started, or has nothing more to do.
-    pub(crate) fn is_over(&self) -> bool {
-        self.launched.is_none() || self.ended.is_some()
+    pub(super) fn is_joined(&self) -> bool {
+        matches!(self.progress, Progress::Joined(_))
     }
 
-    /// Nothing of it is left: no thread, no callback.
-    pub(crate) fn gone(&self) -> bool {
-        self.launched.is_none() || self.joined && self.callbacks.is_none()
+    /// The service will be started again, unless a stop request comes first.
+    pub(super) fn will_restart(&self) -> bool {
+        matches!(self.progress, Progress::BackingOff | Progress::CleaningUp { restarts: true })
     }
 
-    /// What is left of it, and since when it has been asked to go. A callback comes first: its service may well be
-    /// waiting for it, in dropping the guard.
-    pub(crate) fn remains(&self) -> StuckService {
-        let own = self.thread.clone().filter(|_| self.ended.is_none());
-        self.callback().map_or_else(|| self.own(), |callback| StuckService { service_thread: own, ..callback })
+    /// The service was never started, or has exited.
+    pub(super) fn is_over(&self) -> bool {
+        !self.was_started() || self.has_exited()
     }
 
-    /// Its own thread.
-    pub(super) fn own(&self) -> StuckService {
-        let phase = if self.ended.is_some() { Phase::Drop } else { self.phase };
-        let since = self.asked.unwrap_or(self.since);
-        StuckService { name: self.name.clone(), phase, thread: self.thread.clone(), service_thread: None, since }
+    /// Nothing of the service is left: no thread, no callback.
+    pub(super) fn is_finished(&self) -> bool {
+        !self.was_started() || self.is_joined() && self.threads.callbacks.is_none()
     }
 
-    /// The thread that runs its stop callbacks.
-    pub(super) fn callback(&self) -> Option<StuckService> {
-        let repeated = self.repeated.first().map(|(_, callback)| callback);
-        let CallbackThread { thread, since } = self.callbacks.as_ref().or(repeated)?;
-        let (phase, thread) = (Phase::Callback, thread.clone());
-        Some(StuckService { name: self.name.clone(), phase, thread, service_thread: None, since: *since })
+    pub(super) fn hung(&self) -> Option<&BlockedThread> {
+        self.hung.as_ref()
+    }
+
+    /// The shutdown has given up on the service. Returns `true` if that is news.
+    pub(super) fn mark_hung(&mut self, blocked: BlockedThread) -> bool {
+        self.change(|record| record.hung.replace(blocked).is_none())
+    }
+
+    /// Shows the true end of a service that was hung, once nothing of it is left (invariant 5).
+    pub(super) fn forget_hung_if_finished(&mut self) {
+        if self.is_finished() {
+            self.change(|record| record.hung = None);
+        }
+    }
+
+    pub(super) fn count_error(&mut self, text: String) {
+        self.counters.errors += 1;
+        self.counters.last_error = Some(text);
+    }
+
+    /// The time that a group in this record has for its stop. `None` before the stop request.
+    pub(super) fn stop_by(&self) -> Option<StopBy> {
+        Some(StopBy { deadline: self.stop.deadline?, end: self.stop.end })
+    }
+
+    /// What is left of the service. A callback comes first, because the service may wait for it in the drop of the guard.
+    pub(super) fn stuck(&self) -> StuckService {
+        let own = self.threads.own.clone().filter(|_| !self.has_exited());
+        match self.stuck_callback() {
+            Some(callback) => callback.with_service_thread(own),
+            None => self.stuck_thread(),
+        }
+    }
+
+    /// The service's own thread.
+    pub(super) fn stuck_thread(&self) -> StuckService {
+        let since = self.stop.requested.unwrap_or(self.since);
+        StuckService::new(self.name.clone(), self.phase(), self.threads.own.clone(), since)
+    }
+
+    /// The thread that runs the stop callbacks of the service.
+    pub(super) fn stuck_callback(&self) -> Option<StuckService> {
+        let repeating = self.threads.repeating.first().map(|(_, callback)| callback);
+        let CallbackThread { thread, since } = self.threads.callbacks.as_ref().or(repeating)?;
+        Some(StuckService::new(self.name.clone(), Phase::Callback, thread.clone(), *since))
     }
 
     pub(super) fn status(&self) -> ServiceStatus {
         ServiceStatus {
             name: self.name.clone(),
-            state: self.state,
+            state: self.state(),
             since: self.since,
-            restarts: self.restarts,
-            errors: self.errors,
-            last_error: self.last_error.clone(),
+            restarts: self.counters.restarts,
+            errors: self.counters.errors,
+            last_error: self.counters.last_error.clone(),
             blocked_in: None,
-            thread: self.remains().thread.filter(|_| !self.gone()),
+            thread: self.stuck().into_thread().filter(|_| !self.is_finished()),
         }
     }
 
     pub(super) fn report(&self, stop_began: Option<Instant>) -> ServiceReport {
-        let outcome = match (&self.hung, &self.failure, self.launched) {
-            (Some(hung), _, _) => Outcome::Hung(hung.clone()),
-            (None, Some(error), _) => Outcome::Failed(error.clone()),
-            (None, None, None) => Outcome::NeverStarted,
-            (None, None, Some(_)) if self.ended.is_none() => Outcome::Running,
-            (None, None, Some(_)) if self.state == ServiceState::Completed => Outcome::Completed,
-            (None, None, Some(_)) => match &self.failed_before {
-                Some(error) => Outcome::NotRestarted(error.clone()),
-                None => Outcome::Stopped,
-            },
-        };
-        let until = self.ended.filter(|_| self.hung.is_none()).map_or_else(now, |(at, _)| at);
+        let until = self.exit().filter(|_| self.hung.is_none()).map_or_else(now, |exit| exit.at);
         let since = |from: Instant, to: Instant| to.saturating_duration_since(from);
+        let requested = self.stop.requested;
         ServiceReport {
             name: self.name.clone(),
-            outcome,
-            restarts: self.restarts,
-            errors: self.errors,
-            start_took: self.start_took.unwrap_or_default(),
-            stop_took: self.asked.map_or(Duration::ZERO, |asked| since(asked, until)),
-            stop_timed_out: self.stop_timed_out,
-            disconnected: self.disconnected.clone(),
-            asked_after: self.asked.zip(stop_began).map(|(asked, began)| since(began, asked)),
+            outcome: self.outcome(),
+            restarts: self.counters.restarts,
+            errors: self.counters.errors,
+            start_took: self.start.took.unwrap_or_default(),
+            stop_took: requested.map_or(Duration::ZERO, |requested| since(requested, until)),
+            stop_timed_out: self.stop.timed_out,
+            disconnected: self.threads.disconnected.clone(),
+            asked_after: requested.zip(stop_began).map(|(requested, began)| since(began, requested)),
         }
     }
-}
 
-/// What is left of a service that should have ended.
-pub(crate) struct StuckService {
-    name: Arc<str>,
-    pub(crate) phase: Phase,
-    thread: Option<ThreadProbe>,
-    /// Of a callback: the service's own thread, if that is alive too.
-    service_thread: Option<ThreadProbe>,
-    since: Instant,
-}
-
-impl StuckService {
-    /// Looks at the thread. Reads files: not under a lock.
-    pub(crate) fn inspect(&self, view: &ProcSnapshot) -> BlockedThread {
-        let look = |thread: &Option<ThreadProbe>| thread.as_ref()?.blocked_in(view);
-        let blocked_in = match (look(&self.thread), look(&self.service_thread)) {
-            (Some(callback), Some(service)) => Some(format!("{callback}, its service {}", clause(&service))),
-            (callback, service) => callback.or(service),
-        };
-        self.seen(blocked_in)
-    }
-
-    /// The sockets that its thread waits on, and how that looks. Reads files: not under a lock.
-    #[cfg(feature = "disconnect")]
-    pub(super) fn connection(&self) -> std::io::Result<Option<(Connection, BlockedThread)>> {
-        let connection = self.thread.as_ref().map_or(Ok(None), |thread| thread.connection(ProcSnapshot::new()))?;
-        Ok(connection.map(|(connection, blocked_in)| (connection, self.seen(Some(blocked_in)))))
-    }
-
-    /// The same with what a look found before, without another look.
-    pub(crate) fn seen(&self, blocked_in: Option<String>) -> BlockedThread {
-        let is_callback = self.phase == Phase::Callback;
-        let name = if is_callback { callback_thread_name(&self.name) } else { Escaped(&self.name).to_string() };
-        let thread = match &self.thread {
-            Some(thread) => format!("{name} (tid {thread})"),
-            None => name,
-        };
-        BlockedThread { phase: self.phase, waited: since(self.since), thread, blocked_in }
-    }
-
-    /// A few words for a line that names several.
-    pub(crate) fn describe(&self, view: &ProcSnapshot) -> String {
-        let BlockedThread { phase, blocked_in, .. } = self.inspect(view);
-        let blocked = blocked_in.map(|call| format!(", {}", clause(&call))).unwrap_or_default();
-        format!("`{}` (in its {phase}{blocked})", Escaped(&self.name))
+    fn outcome(&self) -> Outcome {
+        match (&self.hung, &self.failure, self.exit().map(|exit| exit.kind)) {
+            (Some(blocked), _, _) => Outcome::Hung(blocked.clone()),
+            (None, Some(error), _) => Outcome::Failed(error.clone()),
+            (None, None, None) if !self.was_started() => Outcome::NeverStarted,
+            (None, None, None) => Outcome::Running,
+            (None, None, Some(ExitKind::Completed)) => Outcome::Completed,
+            (None, None, Some(ExitKind::Stopped)) => Outcome::Stopped,
+            (None, None, Some(ExitKind::NotRestarted)) => match &self.failed_before {
+                Some(error) => Outcome::NotRestarted(error.clone()),
+                None => Outcome::Stopped, // it never is: a service that was to be restarted keeps its error
+            },
+        }
     }
 }

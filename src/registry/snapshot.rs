@@ -4,7 +4,8 @@
 //! first, downwards, and each is unlocked as soon as its rows are copied. Nothing here is as deep, on the stack, as a host
 //! is wide or nested.
 
-use super::{Inner, Registry, ServiceRecord};
+use super::record::ServiceRecord;
+use super::{Registry, RegistryState, ServiceId};
 use crate::report::{ServiceReport, ServiceStatus};
 use crate::util::sync::{Arc, MutexGuard};
 use std::time::Instant;
@@ -12,7 +13,7 @@ use std::time::Instant;
 impl Registry {
     /// A line for every service and those of groups, in order of registration.
     pub(crate) fn reports(self: &Arc<Self>, stop_began: Option<Instant>) -> Vec<ServiceReport> {
-        self.rows(|slot| slot.report(stop_began))
+        self.rows(|record| record.report(stop_began))
     }
 
     /// The status of every service and of those of groups, in order of registration.
@@ -22,34 +23,34 @@ impl Registry {
 
     /// Makes `children` the registry of the group `index`. Returns the registry that it replaces: dropping that calls user
     /// code.
-    pub(crate) fn adopt(&self, index: usize, children: Arc<Registry>) -> Option<Arc<Registry>> {
+    pub(crate) fn adopt(&self, id: ServiceId, children: Arc<Registry>) -> Option<Arc<Registry>> {
         let _unchanging = self.tree.lock();
-        self.update(|inner| {
-            children.stop_by(inner.slots[index].stop_by());
-            inner.groups.insert(index);
-            inner.slots[index].children.replace(children)
+        self.update(|state| {
+            children.limit_stop(state.records[id.index()].stop_by());
+            state.groups.insert(id);
+            state.records[id.index()].children.replace(children)
         })
     }
 
     fn rows<R>(self: &Arc<Self>, row: impl Fn(&ServiceRecord) -> R) -> Vec<R> {
         // No group gets another registry between the look for groups and the last lock.
         let unchanging = self.tree.lock();
-        let boards = self.with_groups();
-        let locked: Vec<MutexGuard<'_, Inner>> = boards.iter().map(|board| board.inner.lock()).collect();
+        let registries = self.with_groups();
+        let locked: Vec<MutexGuard<'_, RegistryState>> = registries.iter().map(|registry| registry.state.lock()).collect();
         drop(unchanging);
-        let mut rows = Vec::with_capacity(locked.iter().map(|inner| inner.slots.len()).sum());
+        let mut rows = Vec::with_capacity(locked.iter().map(|state| state.records.len()).sum());
         let mut locked = locked.into_iter();
-        let mut open: Vec<(MutexGuard<'_, Inner>, usize)> = locked.next().map(|inner| (inner, 0)).into_iter().collect();
-        while let Some((inner, next)) = open.last_mut() {
-            let Some(slot) = inner.slots.get(*next) else {
+        let mut open: Vec<(MutexGuard<'_, RegistryState>, usize)> = locked.next().map(|state| (state, 0)).into_iter().collect();
+        while let Some((state, next)) = open.last_mut() {
+            let Some(record) = state.records.get(*next) else {
                 open.pop();
                 continue;
             };
             *next += 1;
-            rows.push(row(slot));
-            if slot.children.is_some() {
+            rows.push(row(record));
+            if record.children.is_some() {
                 // The registries are in the order of their rows: the next one is that of this group.
-                open.extend(locked.next().map(|inner| (inner, 0)));
+                open.extend(locked.next().map(|state| (state, 0)));
             }
         }
         rows
@@ -57,14 +58,14 @@ impl Registry {
 
     /// This registry and those of all groups in it, each group's before those of the groups after it.
     fn with_groups(self: &Arc<Self>) -> Vec<Arc<Registry>> {
-        let (mut boards, mut next) = (Vec::new(), vec![self.clone()]);
-        while let Some(board) = next.pop() {
-            board.read(|inner| {
-                let groups = inner.groups.iter().rev();
-                next.extend(groups.filter_map(|&index| inner.slots[index].children.clone()));
+        let (mut registries, mut next) = (Vec::new(), vec![self.clone()]);
+        while let Some(registry) = next.pop() {
+            registry.read(|state| {
+                let groups = state.groups.iter().rev();
+                next.extend(groups.filter_map(|&id| state.records[id.index()].children.clone()));
             });
-            boards.push(board);
+            registries.push(registry);
         }
-        boards
+        registries
     }
 }

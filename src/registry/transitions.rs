@@ -1,82 +1,78 @@
-//! What a service's thread tells the board, in the order of a life.
+//! What the thread of a service records, from its creation to the drop of the service's value. Each arrow of the diagram
+//! in `record` stands once.
 
-use super::deadline::schedule_stop;
-use super::{Inner, Policy, Registry, StartLimit, StuckService};
+use super::record::{Policy, Progress, StartLimit};
+use super::{Registry, RegistryState, ServiceId};
 use crate::diagnose::ThreadProbe;
-use crate::report::{
-    BlockedThread, Cause, EventKind, HostState, Phase, ServiceError, ServiceState, StopReason, chain, drop_error,
-};
+use crate::report::{Cause, EventKind, Phase, ServiceError, StopReason, chain, drop_error};
 use crate::stop::PendingCallbacks;
 use crate::util::sync::{Arc, now};
 use crate::util::time::since;
-use std::time::{Duration, Instant};
-
-/// Two looks at a hung service that are closer together than this are of the same stop.
-const SAME_STOP: Duration = Duration::from_secs(1);
+use std::time::Duration;
 
 impl Registry {
-    /// The service's thread is about to be made. Gives its name; `None` where nothing more is to start.
-    pub(crate) fn launching(&self, index: usize, policy: Policy, limit: Option<StartLimit>) -> Option<Arc<str>> {
-        self.update(|inner| {
-            if inner.reason.is_some() {
+    /// The thread of the service is about to be created. Returns its name, or `None` if there is a reason to stop.
+    pub(crate) fn begin_service(&self, id: ServiceId, policy: Policy, limit: Option<StartLimit>) -> Option<Arc<str>> {
+        self.update(|state| {
+            if state.reason.is_some() {
                 return None;
             }
-            inner.outstanding += 1;
-            let slot = &mut inner.slots[index];
-            (slot.policy, slot.start_limit) = (policy, limit);
-            slot.launched = Some(now());
-            slot.put(ServiceState::Starting);
-            Some(slot.name.clone())
+            state.counts.outstanding += 1;
+            let record = state.record(id);
+            (record.policy, record.start.limit) = (policy, limit);
+            record.start.began = Some(now());
+            record.advance(Progress::Starting);
+            Some(record.name.clone())
         })
     }
 
-    /// There was no thread to be had.
-    pub(crate) fn not_launched(&self, index: usize) {
-        self.update(|inner| {
-            inner.slots[index].launched = None;
-            inner.slots[index].put(ServiceState::Waiting);
-            inner.one_less();
+    /// The thread of the service could not be created.
+    pub(crate) fn undo_begin_service(&self, id: ServiceId) {
+        self.update(|state| {
+            let record = state.record(id);
+            record.start.began = None;
+            record.advance(Progress::NotStarted);
+            state.thread_finished();
         });
     }
 
-    /// `start` is about to be called. Returns `false` if the service is not to be restarted, because it was asked to
-    /// stop or called late meanwhile. A service that `finishes` and was ready once has a last life after a stop request.
-    pub(crate) fn starting(&self, index: usize, thread: Option<ThreadProbe>, finishes: bool) -> bool {
-        self.update(|inner| {
-            let slot = &mut inner.slots[index];
-            let asked = slot.asked.is_some();
-            if slot.restarting && (slot.late || asked && !(finishes && slot.start_took.is_some())) {
+    /// `start` is about to be called. Returns `false` if the service must not start again: a stop was requested, or the
+    /// service missed its start timeout. A service that `finishes` and was ready once may start after a stop request.
+    pub(crate) fn mark_starting(&self, id: ServiceId, thread: Option<ThreadProbe>, finishes: bool) -> bool {
+        self.update(|state| {
+            let record = state.record(id);
+            let is_restart = record.will_restart();
+            let stop_requested = record.stop.requested.is_some();
+            let may_finish = finishes && record.start.took.is_some();
+            if is_restart && (record.start.timed_out || stop_requested && !may_finish) {
                 return false;
             }
-            slot.finishing = slot.restarting && asked;
-            slot.thread = thread;
-            slot.phase = Phase::Start;
-            slot.complete = false;
-            if std::mem::take(&mut slot.restarting) {
-                slot.restarts += 1;
-            }
-            slot.enter(ServiceState::Starting);
-            inner.say_of(index, EventKind::Starting);
+            record.finishing = is_restart && stop_requested;
+            record.complete = false;
+            record.threads.own = thread;
+            record.counters.restarts += u32::from(is_restart);
+            record.advance(Progress::Starting);
+            state.emit_for(id, EventKind::Starting);
             true
         })
     }
 
-    /// `start` has returned `Ok`. False: too late, the service is not to run.
-    pub(crate) fn ready(&self, index: usize) -> bool {
-        let ready = |inner: &mut Inner| {
-            let late = inner.fail_if_late(index);
-            let slot = &mut inner.slots[index];
-            if slot.late {
-                return (false, late, PendingCallbacks::default(), None);
+    /// `start` has returned `Ok`. Returns `false` if that was too late, and `run` must not be called.
+    pub(crate) fn mark_ready(&self, id: ServiceId) -> bool {
+        let ready = |state: &mut RegistryState| {
+            let timed_out = state.fail_if_start_timed_out(id);
+            let record = state.record(id);
+            if record.start.timed_out {
+                return (false, timed_out, PendingCallbacks::default(), None);
             }
-            // Asked while it waited for its restart, it is in its last life.
-            let retired = if slot.asked.is_some() { slot.retired.retire() } else { PendingCallbacks::default() };
-            let failed_before = slot.failed_before.take();
-            slot.phase = Phase::Run;
-            slot.enter(ServiceState::Running);
-            slot.start_took = slot.start_took.or_else(|| slot.launched.map(since));
-            inner.say_of(index, EventKind::Started);
-            (true, inner.settle(index), retired, failed_before)
+            // A service that starts after its stop request is in its last life.
+            let is_last = record.stop.requested.is_some();
+            let retired = if is_last { record.retired.retire() } else { PendingCallbacks::default() };
+            let failed_before = record.failed_before.take();
+            record.start.took = record.start.took.or_else(|| record.start.began.map(since));
+            record.advance(Progress::Running);
+            state.emit_for(id, EventKind::Started);
+            (true, state.resolve_start(id), retired, failed_before)
         };
         let (in_time, callbacks, retired, failed_before) = self.update(ready);
         drop_error(failed_before);
@@ -86,42 +82,50 @@ impl Registry {
     }
 
     /// `stop` is about to be called.
-    pub(crate) fn closing(&self, index: usize) {
-        self.update(|inner| {
-            let slot = &mut inner.slots[index];
-            slot.phase = Phase::Stop;
-            if slot.asked.is_none() && slot.state != ServiceState::Restarting {
-                slot.enter(ServiceState::Stopping);
-                inner.say_of(index, EventKind::Stopping);
+    pub(crate) fn mark_cleaning_up(&self, id: ServiceId) {
+        self.update(|state| {
+            let record = state.record(id);
+            if record.will_restart() {
+                return; // `schedule_restart` has said so
+            }
+            record.advance(Progress::CleaningUp { restarts: false });
+            if record.stop.requested.is_none() {
+                state.emit_for(id, EventKind::Stopping);
             }
         });
     }
 
-    /// The run is over and there will be another.
-    pub(crate) fn restarting(&self, index: usize, error: Option<&ServiceError>, after: Duration) {
-        let before = self.update(|inner| {
-            let slot = &mut inner.slots[index];
+    /// `start` or `run` is over, and there will be another life after `after`.
+    pub(crate) fn schedule_restart(&self, id: ServiceId, error: Option<&ServiceError>, after: Duration) {
+        let failed_before = self.update(|state| {
+            let record = state.record(id);
             if let Some(error) = error {
-                slot.count_error(error.to_string());
+                record.count_error(error.to_string());
             }
-            let before = std::mem::replace(&mut slot.failed_before, error.cloned());
-            slot.restarting = true;
-            slot.enter(ServiceState::Restarting);
-            let restart = slot.restarts + 1;
-            inner.say_of(index, EventKind::Restarting { error: error.cloned(), restart, after });
-            before
+            let failed_before = std::mem::replace(&mut record.failed_before, error.cloned());
+            // Only a life that was ready has something to clean up.
+            let was_ready = record.progress() == Progress::Running;
+            record.advance(if was_ready { Progress::CleaningUp { restarts: true } } else { Progress::BackingOff });
+            let restart = record.counters.restarts + 1;
+            state.emit_for(id, EventKind::Restarting { error: error.cloned(), restart, after });
+            failed_before
         });
-        drop_error(before);
+        drop_error(failed_before);
     }
 
-    /// The stop deadline has come before the service could try again to finish what it holds: its last failure, which
+    /// The service is about to wait for its next life.
+    pub(crate) fn mark_backing_off(&self, id: ServiceId) {
+        self.update(|state| state.record(id).advance(Progress::BackingOff));
+    }
+
+    /// The stop deadline has passed before the service could try again to finish what it holds. Its last failure, which
     /// was counted when the restart was announced, is final.
-    pub(crate) fn not_finished(&self, index: usize) {
-        let (callbacks, error) = self.update(|inner| {
-            let slot = &mut inner.slots[index];
-            let error = slot.failed_before.take();
-            slot.errors -= u64::from(error.is_some());
-            let callbacks = error.as_ref().map(|error| inner.fail(index, error)).unwrap_or_default();
+    pub(crate) fn give_up_finishing(&self, id: ServiceId) {
+        let (callbacks, error) = self.update(|state| {
+            let record = state.record(id);
+            let error = record.failed_before.take();
+            record.counters.errors -= u64::from(error.is_some());
+            let callbacks = error.as_ref().map(|error| state.record_failure(id, error)).unwrap_or_default();
             (callbacks, error)
         });
         callbacks.run_on_thread();
@@ -129,248 +133,71 @@ impl Registry {
     }
 
     /// The service has failed for good.
-    pub(crate) fn failed(&self, index: usize, error: &ServiceError) {
-        self.update(|inner| inner.fail(index, error)).run_on_thread();
+    pub(crate) fn record_failure(&self, id: ServiceId, error: &ServiceError) {
+        self.update(|state| state.record_failure(id, error)).run_on_thread();
     }
 
-    /// An error that is no reason to end.
-    pub(crate) fn reported(&self, index: usize, error: &(dyn std::error::Error + 'static)) {
+    /// The service reports an error that does not end it.
+    pub(crate) fn record_error(&self, id: ServiceId, error: &(dyn std::error::Error + 'static)) {
         let error = chain(error);
-        self.update(|inner| {
-            inner.slots[index].count_error(error.clone());
-            inner.say_of(index, EventKind::Reported { error });
+        self.update(|state| {
+            state.record(id).count_error(error.clone());
+            state.emit_for(id, EventKind::Reported { error });
         });
     }
 
-    /// The service's value is being dropped.
-    pub(crate) fn dropping(&self, index: usize) {
-        self.update(|inner| inner.slots[index].phase = Phase::Drop);
+    /// The service marks itself as complete: another life would find nothing to do.
+    pub(crate) fn mark_complete(&self, id: ServiceId) {
+        self.update(|state| state.record(id).complete = true);
     }
 
-    /// The service has ended, or will never start: it will not be started again.
-    pub(crate) fn retire(&self, index: usize) {
-        self.update(|inner| inner.slots[index].retired.retire()).run_and_log();
+    /// The value of the service is about to be dropped.
+    pub(crate) fn mark_dropping(&self, id: ServiceId) {
+        self.update(|state| state.record(id).advance(Progress::Dropping));
     }
 
-    /// The end: the service's thread has nothing more to do.
-    pub(crate) fn ended(&self, index: usize, completed: bool) {
-        self.retire(index); // first: whoever hears of the end finds that its queues are closed
-        let end = |inner: &mut Inner| {
-            let slot = &mut inner.slots[index];
-            let (state, event) = match (&slot.failure, &slot.failed_before) {
-                (Some(_), _) => (ServiceState::Failed, None), // which was said when it happened
-                (None, Some(error)) => (ServiceState::NotRestarted, Some(EventKind::NotRestarted(error.clone()))),
-                (None, None) if completed => (ServiceState::Completed, Some(EventKind::Completed)),
-                (None, None) => (ServiceState::Stopped, Some(EventKind::Stopped)),
-            };
-            slot.end(state);
-            let stops_host = state == ServiceState::Completed && slot.policy.completion_stops_host;
-            let name = slot.name.clone();
-            if let Some(event) = event {
-                inner.say_of(index, event);
-            }
-            inner.ended.push(index);
-            inner.ring = true;
-            inner.living -= 1;
-            inner.unjoined += 1;
-            // Ignored, it counts as started also where it failed before it was ready.
-            let ignored = inner.slots[index].policy.ignores_failure;
-            let settled = if ignored { inner.settle(index) } else { PendingCallbacks::default() };
-            let ended =
-                if stops_host { inner.stop_for(StopReason::Completed(name)) } else { inner.check_all_completed() };
-            settled.or(ended)
-        };
-        self.update(end).run_on_thread();
-    }
-
-    /// The service's thread has been joined.
-    pub(crate) fn joined(&self, index: usize) {
-        self.update(|inner| {
-            inner.joined += 1;
-            inner.let_go(index);
-        });
-    }
-
-    /// The service's thread says, as the last thing that it does, that it ends. During a stop the host joins it; after a stop
-    /// nobody would.
-    pub(super) fn thread_ended(&self, index: usize) {
-        self.update(|inner| {
-            // It has told of the end of its service before: that is a guard's doing, whatever happened.
-            inner.slots[index].left = inner.slots[index].ended.is_some();
-            if inner.host == HostState::Stopped {
-                inner.let_go_of_those_that_left();
-            }
-        });
-    }
-
-    /// The service is asked to stop, should have ended by `deadline`, and is waited for until `end`. The callbacks are those
-    /// of its retirement.
-    #[must_use = "the callbacks run only when told to"]
-    pub(crate) fn asked(&self, index: usize, deadline: Option<Instant>, end: Option<Instant>) -> PendingCallbacks {
-        let (until_deadline_source, moved, retired) = self.update(|inner| {
-            let slot = &mut inner.slots[index];
-            (slot.stop_deadline, slot.stop_end) = (deadline, end);
-            if let Some(children) = &slot.children {
-                children.stop_by(slot.stop_by());
-            }
-            // It is not retired while it waits for a restart: it may have a last life, which says so itself.
-            let is_last_life = slot.asked.is_none() && !slot.restarting;
-            let retired = if is_last_life { slot.retired.retire() } else { PendingCallbacks::default() };
-            slot.asked.get_or_insert_with(now);
-            // One that has begun to stop by itself has said so.
-            if !matches!(slot.state, ServiceState::Stopping | ServiceState::Hung) && slot.ended.is_none() {
-                slot.put(ServiceState::Stopping);
-                inner.say_of(index, EventKind::Stopping);
-            }
-            let slot = &mut inner.slots[index];
-            let until_deadline_source = slot
-                .until_deadline_source
-                .as_mut()
-                .and_then(|until_deadline_source| until_deadline_source.moves(deadline));
-            (until_deadline_source, slot.watched.moves(deadline), retired)
-        });
-        until_deadline_source.iter().for_each(|until_deadline_source| schedule_stop(until_deadline_source, deadline));
-        moved.iter().for_each(|moved| _ = moved.request_stop());
-        retired
-    }
-
-    /// Whether the service's first start has taken too long. If so that is on the books now.
-    pub(crate) fn is_late(&self, index: usize) -> bool {
-        let (late, callbacks) = self.update(|inner| {
-            let callbacks = inner.fail_if_late(index);
-            (inner.slots[index].late, callbacks)
+    /// Fails the service if its first start has taken too long. Returns `true` if it has.
+    pub(crate) fn fail_if_start_timed_out(&self, id: ServiceId) -> bool {
+        let (timed_out, callbacks) = self.update(|state| {
+            let callbacks = state.fail_if_start_timed_out(id);
+            (state.record(id).start.timed_out, callbacks)
         });
         callbacks.run_on_thread();
-        late
-    }
-
-    /// The stop goes on although the service has not ended, if it has not.
-    pub(crate) fn record_stop_timeout(&self, index: usize) {
-        self.update(|inner| {
-            let slot = &mut inner.slots[index];
-            if slot.ended.is_some() {
-                return;
-            }
-            slot.stop_timed_out = true;
-            let waited = slot.asked.map(since).unwrap_or_default();
-            inner.say_of(index, EventKind::StopTimedOut { waited });
-        });
-    }
-
-    /// What has not ended, in groups too: the services of a group before the group. Without recursion.
-    pub(crate) fn remaining(self: &Arc<Self>) -> Vec<(Arc<Registry>, usize, StuckService)> {
-        let mut boards = vec![self.clone()];
-        let mut rows = Vec::new();
-        let mut place = 0;
-        while let Some(board) = boards.get(place).cloned() {
-            place += 1;
-            board.read(|inner| {
-                let alive = inner.slots.iter().enumerate().filter(|(_, slot)| !slot.gone());
-                boards.extend(alive.clone().filter_map(|(_, slot)| slot.children.clone()));
-                rows.push(alive.map(|(index, slot)| (board.clone(), index, slot.remains())).collect::<Vec<_>>());
-            });
-        }
-        rows.into_iter().rev().flatten().collect()
-    }
-
-    /// The service did not end in time.
-    pub(crate) fn hung(&self, index: usize, mut hung: BlockedThread) {
-        self.update(|inner| {
-            if inner.slots[index].left {
-                inner.let_go(index); // its thread has ended, and was only not joined in time
-            }
-            let slot = &mut inner.slots[index];
-            if slot.gone() {
-                return; // it has ended while it was looked at
-            }
-            // A group's own stop ends at the same moment as that of its host, and only one of the two may have looked.
-            let known = slot.hung.as_ref().filter(|known| known.phase == hung.phase && hung.blocked_in.is_none());
-            if let Some(known) = known.filter(|known| hung.waited < known.waited + SAME_STOP) {
-                hung.blocked_in = known.blocked_in.clone();
-            }
-            let known = slot.hung.replace(hung.clone()).is_some();
-            slot.put(ServiceState::Hung);
-            if !known {
-                inner.say_of(index, EventKind::Hung(hung));
-            }
-        });
-    }
-
-    /// The service's stop callbacks run on `thread`.
-    pub(crate) fn calling_back(&self, index: usize, thread: Option<ThreadProbe>) {
-        self.update(|inner| {
-            if let Some(callbacks) = &mut inner.slots[index].callbacks {
-                callbacks.thread = thread;
-            }
-        });
-    }
-
-    /// The service's stop callbacks have run.
-    pub(crate) fn called_back(&self, index: usize) {
-        self.update(|inner| {
-            inner.slots[index].callbacks = None;
-            inner.one_less();
-            inner.slots[index].settle();
-        });
+        timed_out
     }
 }
 
-impl Inner {
-    /// Nothing is left of the service's thread.
-    fn let_go(&mut self, index: usize) {
-        if std::mem::replace(&mut self.slots[index].joined, true) {
-            return;
-        }
-        self.unjoined -= 1;
-        self.one_less();
-        self.slots[index].settle();
-    }
-
-    /// The stop is over: threads that have ended and were not joined in it are not waited for by anybody. They show how they
-    /// ended from here on.
-    pub(crate) fn let_go_of_those_that_left(&mut self) {
-        for index in 0..self.slots.len() {
-            if self.slots[index].left {
-                self.let_go(index);
-            }
-        }
-    }
-
-    pub(crate) fn say_of(&mut self, index: usize, kind: EventKind) {
-        let name = self.slots[index].name.clone();
-        self.say(Some(name), kind);
-    }
-
-    /// A first start that has not returned in time is a failure, whatever it says later.
-    fn fail_if_late(&mut self, index: usize) -> PendingCallbacks {
-        let slot = &mut self.slots[index];
-        let over = slot.late || slot.start_took.is_some() || slot.ended.is_some();
-        let Some(limit) = slot.start_limit.filter(|limit| !over && limit.at <= now()) else {
+impl RegistryState {
+    /// A first start that has not returned in time is a failure, whatever it returns later.
+    fn fail_if_start_timed_out(&mut self, id: ServiceId) -> PendingCallbacks {
+        let record = self.record(id);
+        let is_over = record.start.timed_out || record.start.took.is_some() || record.has_exited();
+        let Some(limit) = record.start.limit.filter(|limit| !is_over && limit.at <= now()) else {
             return PendingCallbacks::default();
         };
-        slot.late = true;
-        slot.policy.ignores_failure &= !limit.of_host;
-        let (ignored, cause) = (slot.policy.ignores_failure, Cause::TimedOut(limit.limit));
-        let error = ServiceError::new(slot.name.clone(), Phase::Start, cause);
-        let callbacks = self.fail(index, &error);
-        if ignored { callbacks.or(self.settle(index)) } else { callbacks }
+        record.start.timed_out = true;
+        record.policy.ignores_failure &= !limit.of_host;
+        let (is_ignored, cause) = (record.policy.ignores_failure, Cause::TimedOut(limit.limit));
+        let error = ServiceError::new(record.name.clone(), Phase::Start, cause);
+        let callbacks = self.record_failure(id, &error);
+        if is_ignored { callbacks.or(self.resolve_start(id)) } else { callbacks }
     }
 
-    /// A final failure: on the books, and a reason to stop the host unless it is ignored.
+    /// Records a final failure: a reason to stop the host, unless failures of the service are ignored.
     ///
-    /// The caller keeps `error` until the lock is let go: its last drop is foreign code.
-    #[must_use = "the callbacks of `stopping` are to be run"]
-    pub(crate) fn fail(&mut self, index: usize, error: &ServiceError) -> PendingCallbacks {
-        let slot = &mut self.slots[index];
-        slot.count_error(error.to_string());
-        slot.failure.get_or_insert_with(|| error.clone());
-        slot.settle(); // an error may come from a callback, when the thread has ended
-        let (ignored, name) = (slot.policy.ignores_failure, slot.name.clone());
-        self.say_of(index, EventKind::Failed(error.clone()));
-        if ignored {
+    /// The caller keeps `error` until the lock is released, because its last drop is user code.
+    #[must_use = "the caller must run the callbacks of `stopping`"]
+    fn record_failure(&mut self, id: ServiceId, error: &ServiceError) -> PendingCallbacks {
+        let record = self.record(id);
+        record.count_error(error.to_string());
+        // The failure may come from a callback, after the thread of the service has exited.
+        record.change(|record| _ = record.failure.get_or_insert_with(|| error.clone()));
+        let (is_ignored, name) = (record.policy.ignores_failure, record.name.clone());
+        self.emit_for(id, EventKind::Failed(error.clone()));
+        if is_ignored {
             return PendingCallbacks::default();
         }
         self.failures.push(error.clone());
-        self.stop_for(StopReason::Failed(name))
+        self.request_stop(StopReason::Failed(name))
     }
 }

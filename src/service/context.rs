@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
-use crate::registry::{HostHandle, Registry};
+use crate::registry::{HostHandle, Registry, ServiceId};
 use crate::report::{BoxError, EventKind, Result, chain, drop_error};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub struct Context {
     token: StopToken,
-    seat: Arc<ContextInner>,
+    shared: Arc<ContextInner>,
 }
 
 #[derive(Clone)]
@@ -47,8 +47,8 @@ struct ContextInner {
     name: Arc<str>,
     clock: Clock,
     host: HostHandle,
-    /// The service's row on the host's board; `None` without a host.
-    index: Option<usize>,
+    /// The id of the service in its host. `None` without a host.
+    id: Option<ServiceId>,
 }
 
 impl Context {
@@ -57,34 +57,34 @@ impl Context {
     /// Its [`host`](Self::host) has no services; `request_stop` on it sets its `stopping()`, so that a test can see
     /// it. [`report`](Self::report) logs. [`wait_until_started`](Self::wait_until_started) returns at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
-        let seat =
-            ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), index: None };
-        Context { token, seat: Arc::new(seat) }
+        let shared =
+            ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), id: None };
+        Context { token, shared: Arc::new(shared) }
     }
 
-    pub(crate) fn for_service(name: Arc<str>, token: StopToken, clock: Clock, host: HostHandle, index: usize) -> Self {
-        Context { token, seat: Arc::new(ContextInner { name, clock, host, index: Some(index) }) }
+    pub(crate) fn for_service(name: Arc<str>, token: StopToken, clock: Clock, host: HostHandle, id: ServiceId) -> Self {
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id) }) }
     }
 
     /// The same context by another clock.
     pub fn with_clock(self, clock: Clock) -> Self {
-        let seat = ContextInner { clock, ..(*self.seat).clone() };
-        Context { seat: Arc::new(seat), ..self }
+        let shared = ContextInner { clock, ..(*self.shared).clone() };
+        Context { shared: Arc::new(shared), ..self }
     }
 
     /// The same context under another token: what a job of a queue gets.
     pub(crate) fn with_token(&self, token: StopToken) -> Self {
-        Context { token, seat: self.seat.clone() }
+        Context { token, shared: self.shared.clone() }
     }
 
     /// The name of the service; in a group, `group/child`.
     pub fn name(&self) -> &str {
-        &self.seat.name
+        &self.shared.name
     }
 
     /// The clock that this context's sleeps and ticks go by.
     pub fn clock(&self) -> &Clock {
-        &self.seat.clock
+        &self.shared.clock
     }
 
     /// The token that is stopped when this service is asked to stop. .NET: the `stoppingToken`.
@@ -125,7 +125,7 @@ impl Context {
 
     /// The same, shown as that wait.
     pub(crate) fn sleep_as(&self, time: Duration, waits: Waits) -> Result<(), Stopped> {
-        self.seat.clock.sleep(time, &self.token, waits)
+        self.shared.clock.sleep(time, &self.token, waits)
     }
 
     /// Sleeps until `instant`, by this context's clock; not at all when that has passed.
@@ -134,7 +134,7 @@ impl Context {
     ///
     /// [`Stopped`], at once, when this service is asked to stop.
     pub fn sleep_until(&self, instant: Instant) -> Result<(), Stopped> {
-        self.seat.clock.sleep_until(instant, &self.token, Waits::Sleep)
+        self.shared.clock.sleep_until(instant, &self.token, Waits::Sleep)
     }
 
     /// Receives from a channel, until this service is asked to stop.
@@ -153,7 +153,7 @@ impl Context {
     ///
     /// If `period` is zero.
     pub fn ticks(&self, period: Duration) -> Ticks {
-        Ticks::new(self.seat.clock.clone(), self.token.clone(), period)
+        Ticks::new(self.shared.clock.clone(), self.token.clone(), period)
     }
 
     /// A receiver that disconnects at the stop: an arm of [`crossbeam_channel::select!`].
@@ -173,9 +173,9 @@ impl Context {
     /// Calls `f` when this service is asked to stop, and again, until the guard is dropped: for interrupts that are lost when
     /// they come a moment early. See [`StopToken::on_stop_repeating`].
     pub fn on_stop_repeating(&self, every: Duration, mut f: impl FnMut() + Send + 'static) -> RepeatingStopCallback {
-        let seat = self.seat.clone();
+        let shared = self.shared.clone();
         self.token.on_stop_repeating_named(callback_thread_name(self.name()), every, move || {
-            let _call = seat.index.map(|index| seat.host.board().repeats(index));
+            let _call = shared.id.map(|id| shared.host.registry().begin_repeating_call(id));
             f();
         })
     }
@@ -183,9 +183,9 @@ impl Context {
     /// Reports an error that is no reason to end: it is logged, counted, and told as an event.
     pub fn report_error(&self, error: impl Into<BoxError>) {
         let error = error.into();
-        match self.seat.index {
-            Some(index) => self.board().reported(index, &*error),
-            None => self.say(EventKind::Reported { error: chain(&*error) }),
+        match self.shared.id {
+            Some(id) => self.registry().record_error(id, &*error),
+            None => self.emit(EventKind::Reported { error: chain(&*error) }),
         }
         drop_error(error);
     }
@@ -217,8 +217,8 @@ impl Context {
     ///
     /// Without a host it does nothing.
     pub fn mark_complete(&self) {
-        if let Some(index) = self.seat.index {
-            self.board().update(|inner| inner.slots[index].complete = true);
+        if let Some(id) = self.shared.id {
+            self.registry().mark_complete(id);
         }
     }
 
@@ -234,25 +234,24 @@ impl Context {
     /// 100 ms, but at most half. So a job that hears of its stop has time to finish by this deadline. .NET: the token that
     /// `StopAsync` is given.
     pub fn stop_deadline(&self) -> Option<Instant> {
-        let index = self.seat.index?;
-        self.board().read(|inner| inner.slots[index].stop_deadline)
+        self.registry().stop_deadline(self.shared.id?)
     }
 
     /// A source that is stopped a lead before this service's deadline, also if the deadline moves closer. For one run of a
     /// queue's consumer.
     pub(crate) fn until_deadline_source(&self) -> StopSource {
-        self.seat.index.map_or_else(StopSource::new, |index| self.board().until_deadline_source(index))
+        self.shared.id.map_or_else(StopSource::new, |id| self.registry().until_deadline_source(id))
     }
 
     /// Whether a stop was requested before this life of the service, which is there to finish what the service holds.
     pub(crate) fn is_finishing(&self) -> bool {
-        self.seat.index.is_some_and(|index| self.board().read(|inner| inner.slots[index].finishing))
+        self.shared.id.is_some_and(|id| self.registry().is_finishing(id))
     }
 
     /// For code that waits until the deadline. `None` without a host.
     #[cfg(all(feature = "io", target_os = "linux"))]
     pub(crate) fn watch_deadline(&self) -> Option<DeadlineWatch> {
-        self.seat.index.map(|index| DeadlineWatch::new(self.seat.host.board().clone(), index))
+        self.shared.id.map(|id| DeadlineWatch::new(self.shared.host.registry().clone(), id))
     }
 
     /// Waits until every service of the host has started. .NET: `ApplicationStarted`.
@@ -264,10 +263,10 @@ impl Context {
     /// [`Stopped`] when this service is asked to stop before, also because another one failed to start.
     #[doc(alias = "ApplicationStarted")]
     pub fn wait_until_started(&self) -> Result<(), Stopped> {
-        if self.seat.index.is_none() {
+        if self.shared.id.is_none() {
             return self.check();
         }
-        match self.token.recv_as(self.seat.host.started().done(), Waits::Started) {
+        match self.token.recv_as(self.shared.host.started().done(), Waits::Started) {
             Err(RecvError::Stopped) => Err(Stopped),
             _ => Ok(()), // disconnected: it has started
         }
@@ -275,38 +274,38 @@ impl Context {
 
     /// How often this service has been started again.
     pub fn restarts(&self) -> u32 {
-        self.seat.index.map_or(0, |index| self.board().read(|inner| inner.slots[index].restarts))
+        self.shared.id.map_or(0, |id| self.registry().restarts(id))
     }
 
     /// The host: to look at its services, or to ask it to stop.
     pub fn host(&self) -> &HostHandle {
-        &self.seat.host
+        &self.shared.host
     }
 
     /// A token that is stopped once this service will not be started again, and whether a host says so. Without a host it
     /// is the service's own: what is asked to stop there is not started again.
     pub(crate) fn retired(&self) -> (StopToken, bool) {
-        match self.seat.index {
-            Some(index) => (self.board().read(|inner| inner.slots[index].retired.token()), true),
+        match self.shared.id {
+            Some(id) => (self.registry().retired_token(id), true),
             None => (self.token.clone(), false),
         }
     }
 
-    pub(crate) fn board(&self) -> &Registry {
-        self.seat.host.board()
+    pub(crate) fn registry(&self) -> &Registry {
+        self.shared.host.registry()
     }
 
-    pub(crate) fn index(&self) -> Option<usize> {
-        self.seat.index
+    pub(crate) fn id(&self) -> Option<ServiceId> {
+        self.shared.id
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
-        self.seat.name.clone()
+        self.shared.name.clone()
     }
 
     /// Says something about this service.
-    pub(crate) fn say(&self, kind: EventKind) {
-        self.board().say(Some(self.shared_name()), kind);
+    pub(crate) fn emit(&self, kind: EventKind) {
+        self.registry().emit(Some(self.shared_name()), kind);
     }
 }
 

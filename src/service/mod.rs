@@ -57,6 +57,11 @@ use crate::stop::StopToken;
 /// assert_eq!(poller.seen, 6);
 /// ```
 #[doc(alias("IHostedService", "BackgroundService", "GenServer", "IHostedLifecycleService"))]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a service",
+    label = "not a `Service`",
+    note = "wrap the closure: `worker(|ctx| …)`, or implement `Service` for a type with state"
+)]
 pub trait Service: Send + 'static {
     /// Prepares the service. Its dependents start when this method has returned `Ok`.
     ///
@@ -117,11 +122,32 @@ pub trait Service: Send + 'static {
         let _ = retired;
     }
 
-    /// Returns what is wrong with the configuration of the service: an error of the host's `start`, before any thread
-    /// exists.
-    #[doc(hidden)]
-    fn flaw(&self) -> Option<String> {
-        None
+    /// Checks the configuration of the service. [`Host::start`](crate::Host::start) calls it before any thread exists.
+    ///
+    /// The default accepts everything. A service that wraps another service passes the call on.
+    ///
+    /// # Errors
+    ///
+    /// Any error is an error of the host's `start` that names this service. Nothing has been started then.
+    ///
+    /// ```
+    /// use hosted::{Host, Result, Service};
+    ///
+    /// struct Poller { address: String }
+    ///
+    /// impl Service for Poller {
+    ///     fn validate(&self) -> Result {
+    ///         if self.address.is_empty() { Err("address must not be empty".into()) } else { Ok(()) }
+    ///     }
+    /// }
+    ///
+    /// let mut host = Host::new();
+    /// host.add("poller", Poller { address: String::new() });
+    /// let error = host.start().unwrap_err().to_string();
+    /// assert!(error.contains("invalid service `poller`: address must not be empty"));
+    /// ```
+    fn validate(&self) -> Result {
+        Ok(())
     }
 }
 
@@ -142,8 +168,8 @@ impl<S: Service + ?Sized> Service for Box<S> {
         (**self).attach(retired);
     }
 
-    fn flaw(&self) -> Option<String> {
-        (**self).flaw()
+    fn validate(&self) -> Result {
+        (**self).validate()
     }
 }
 
@@ -161,6 +187,9 @@ impl<S: Service + ?Sized> Service for Box<S> {
 /// host.start().unwrap();
 /// host.stop(Duration::from_secs(10)).unwrap();
 /// ```
+///
+/// To call a function that returns another error type, for example `anyhow::Result`, convert the error with `?`:
+/// `worker(|ctx| Ok(run(ctx)?))`.
 #[doc(alias("BackgroundService", "ExecuteAsync"))]
 pub fn worker<F>(f: F) -> impl Service
 where

@@ -1,5 +1,7 @@
 //! When a service that ended is started again, and how long that waits.
 
+use crate::report::BoxError;
+use crate::util::text::HumanDuration;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::RangeInclusive;
@@ -25,10 +27,10 @@ use std::time::Duration;
 /// # let _ = restart;
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "give it to ServiceOptions::restart"]
+#[must_use = "has no effect until passed to `ServiceOptions::restart`"]
 #[doc(alias("RestartPolicy", "permanent", "transient", "temporary", "supervisor"))]
 pub struct Restart {
-    when: When,
+    mode: RestartMode,
     backoff: RangeInclusive<Duration>,
     limit: u32,
     stable_after: Duration,
@@ -37,7 +39,7 @@ pub struct Restart {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+enum RestartMode {
     Never,
     OnFailure,
     Always,
@@ -46,17 +48,17 @@ enum When {
 impl Restart {
     /// Never: the first failure is final. The default. Erlang: `temporary`.
     pub fn never() -> Self {
-        Self::when(When::Never)
+        Self::with_mode(RestartMode::Never)
     }
 
     /// After an error or a panic, not after a normal end. Erlang: `transient`.
     pub fn on_failure() -> Self {
-        Self::when(When::OnFailure)
+        Self::with_mode(RestartMode::OnFailure)
     }
 
     /// After every end that was not asked for, a normal one too. Erlang: `permanent`.
     pub fn always() -> Self {
-        Self::when(When::Always)
+        Self::with_mode(RestartMode::Always)
     }
 
     /// The shortest and the longest wait before a restart (default 100 ms to 30 s).
@@ -142,18 +144,19 @@ impl Restart {
         self
     }
 
-    fn when(when: When) -> Self {
+    fn with_mode(mode: RestartMode) -> Self {
         let backoff = Duration::from_millis(100)..=Duration::from_secs(30);
         let stable_after = Duration::from_secs(60);
-        Restart { when, backoff, limit: 10, stable_after, first_start: false, finish: false }
+        Restart { mode, backoff, limit: 10, stable_after, first_start: false, finish: false }
     }
 
-    /// What is wrong with this policy, for the error of `start`.
-    pub(crate) fn flaw(&self) -> Option<String> {
-        self.backoff.is_empty().then(|| {
-            let (min, max) = (self.backoff.start(), self.backoff.end());
-            format!("its restart backoff starts at {min:?}, above its end of {max:?}")
-        })
+    /// Returns an error of `Host::start` if the policy is not valid.
+    pub(crate) fn validate(&self) -> Result<(), BoxError> {
+        let (min, max) = (HumanDuration(*self.backoff.start()), HumanDuration(*self.backoff.end()));
+        match self.backoff.is_empty() {
+            true => Err(format!("minimum restart backoff ({min}) exceeds the maximum ({max})").into()),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn retries_first_start(&self) -> bool {
@@ -161,7 +164,7 @@ impl Restart {
     }
 
     pub(crate) fn retries_failure(&self) -> bool {
-        self.when != When::Never
+        self.mode != RestartMode::Never
     }
 
     pub(crate) fn finishes_on_stop(&self) -> bool {
@@ -169,10 +172,10 @@ impl Restart {
     }
 
     pub(crate) fn retries_completion(&self) -> bool {
-        self.when == When::Always
+        self.mode == RestartMode::Always
     }
 
-    pub(crate) fn backoff_of_run(&self) -> Backoff<'_> {
+    pub(crate) fn backoff_of_runs(&self) -> Backoff<'_> {
         Backoff { policy: self, restarts: 0, longest: *self.backoff.start() }
     }
 }
@@ -199,7 +202,7 @@ impl Backoff<'_> {
     pub(crate) fn next(&mut self, ran_for: Duration) -> Option<Duration> {
         let (min, max) = (*self.policy.backoff.start(), *self.policy.backoff.end());
         if ran_for >= self.policy.stable_after {
-            *self = self.policy.backoff_of_run();
+            *self = self.policy.backoff_of_runs();
         }
         if self.restarts >= self.policy.limit {
             return None;

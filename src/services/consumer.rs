@@ -81,7 +81,7 @@ where
     fn leave(&self, ctx: &Context) {
         let items = self.queue.leave(self.id);
         if items > 0 {
-            ctx.say(EventKind::QueueNotDrained { items });
+            ctx.emit(EventKind::QueueNotDrained { items });
         }
     }
 
@@ -126,8 +126,8 @@ where
         Ok(())
     }
 
-    fn flaw(&self) -> Option<String> {
-        (self.queue.room() == 0).then(|| "its queue has no room: Queue::bounded(0)".to_owned())
+    fn validate(&self) -> Result {
+        if self.queue.room() == 0 { Err("queue capacity must not be zero".into()) } else { Ok(()) }
     }
 }
 

@@ -77,7 +77,7 @@ where
         let ticks = ctx.ticks(self.period);
         for tick in if self.immediately { ticks.immediately() } else { ticks } {
             if tick.missed > 0 {
-                ctx.say(EventKind::MissedTicks { missed: tick.missed });
+                ctx.emit(EventKind::MissedTicks { missed: tick.missed });
             }
             self.tick(ctx)?;
         }
@@ -120,7 +120,7 @@ where
         if self.fixed_delay { self.with_a_fixed_delay(ctx) } else { self.at_a_fixed_rate(ctx) }
     }
 
-    fn flaw(&self) -> Option<String> {
-        self.period.is_zero().then(|| "period must not be zero".to_owned())
+    fn validate(&self) -> Result {
+        if self.period.is_zero() { Err("period must not be zero".into()) } else { Ok(()) }
     }
 }

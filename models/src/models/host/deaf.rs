@@ -59,11 +59,9 @@ fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
         let watcher = stage.watched(4);
         let first = stage.host.stop(TIMEOUT);
         watcher.join().unwrap();
-        stage.host.handle().board().read(|inner| {
-            for slot in &inner.slots {
-                assert!(slot.asked.is_some(), "`{}` was not asked", slot.name);
-            }
-        });
+        for service in stage.host.handle().registry().observe().services {
+            assert!(service.stop_requested, "`{}` has no stop request", service.name);
+        }
         for deaf in &report(&first).services[1..] {
             assert!(matches!(deaf.outcome, Outcome::Hung(_)) && (deaf.stop_timed_out || &*deaf.name == "a"), "{deaf:?}");
         }

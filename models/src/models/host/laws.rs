@@ -2,71 +2,62 @@
 
 use super::probe::Step;
 use super::stage::Stage;
-use crate::registry::{Registry, Inner, ServiceRecord};
+use crate::registry::{ObservedService, Registry};
 use crate::report::{Event, EventKind};
 use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, ServiceState, StopReason};
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
-/// At any moment, under the lock. `after`: who comes after whom.
-pub(super) fn of_the_board(board: &Registry, after: &[Vec<usize>]) {
-    board.read(|inner| {
-        counts_are_right(inner);
-        for (place, before) in after.iter().enumerate() {
-            before.iter().for_each(|&before| edge_holds(&inner.slots[before], &inner.slots[place]));
-        }
-        if inner.reason.is_some() {
-            assert!(board.stopping.stop_requested(), "a reason, and `stopping` is not stopped");
-            assert!(!matches!(inner.host, HostState::Starting | HostState::Started), "a reason, and {:?}", inner.host);
-        }
-        if inner.host == HostState::Started {
-            assert!(inner.has_started);
-        }
-        let first = inner.failures.first().map(|error| error.service());
-        if let Some(StopReason::Failed(name)) = &inner.reason {
-            assert_eq!(first, Some(&**name), "the reason is the first failure");
-        }
-    });
-}
-
-fn counts_are_right(inner: &Inner) {
-    let count = |of: fn(&ServiceRecord) -> bool| inner.slots.iter().filter(|slot| of(slot)).count();
-    let threads = count(|slot| slot.launched.is_some() && !slot.joined);
-    assert_eq!(inner.outstanding, threads + count(|slot| slot.callbacks.is_some()), "outstanding");
-    assert_eq!(inner.unjoined, count(|slot| slot.ended.is_some() && !slot.joined), "unjoined");
-    assert!(inner.joined <= count(|slot| slot.joined), "joined");
-    if inner.host != HostState::New && inner.has_started {
-        assert_eq!(inner.living, count(|slot| slot.ended.is_none()), "living");
+/// At any moment. `after`: the dependencies of each service. The registry itself checks its counters.
+pub(super) fn of_the_registry(registry: &Registry, after: &[Vec<usize>]) {
+    let host = registry.observe();
+    host.services.iter().for_each(of_a_service);
+    for (place, before) in after.iter().enumerate() {
+        before.iter().for_each(|&before| edge_holds(&host.services[before], &host.services[place]));
     }
-    for slot in &inner.slots {
-        assert!(slot.ended.is_none() || slot.launched.is_some(), "`{}` ended and was never started", slot.name);
-        assert!(!slot.joined || slot.ended.is_some(), "`{}` was joined before its end was told", slot.name);
-        assert!(!slot.joined || slot.left, "`{}` was joined before its thread said that it ends", slot.name);
-        let going = !matches!(slot.state, ServiceState::Waiting | ServiceState::Starting | ServiceState::Running | ServiceState::Restarting);
-        assert!(slot.asked.is_none() || slot.launched.is_none() || going, "`{}` was asked: {}", slot.name, slot.state);
-        assert!(slot.hung.is_some() == (slot.state == ServiceState::Hung), "`{}` is hung, or is not", slot.name);
+    if host.reason.is_some() {
+        assert!(host.stopping_is_stopped, "a reason, and `stopping` is not stopped");
+        assert!(!matches!(host.state, HostState::Starting | HostState::Started), "a reason, and {:?}", host.state);
+    }
+    if host.state == HostState::Started {
+        assert!(host.has_started);
+    }
+    if let Some(StopReason::Failed(name)) = &host.reason {
+        assert_eq!(host.first_failure.as_deref(), Some(&**name), "the reason is the first failure");
     }
 }
 
-/// `later` comes after `earlier`.
-fn edge_holds(earlier: &ServiceRecord, later: &ServiceRecord) {
-    if later.launched.is_some() {
-        assert!(earlier.settled, "`{}` was started before `{}` was ready", later.name, earlier.name);
+fn of_a_service(service: &ObservedService) {
+    let ObservedService { name, state, .. } = service;
+    assert!(!service.has_exited || service.was_started, "`{name}` exited and was never started");
+    assert!(!service.is_joined || service.has_exited, "`{name}` was joined before its exit");
+    assert!(!service.is_joined || service.thread_ended, "`{name}` was joined before its thread ended");
+    use ServiceState::{Restarting, Running, Starting, Waiting};
+    let is_stopping = !matches!(state, Waiting | Starting | Running | Restarting);
+    assert!(!service.stop_requested || !service.was_started || is_stopping, "`{name}` has its stop request: {state}");
+}
+
+/// `later` depends on `earlier`.
+fn edge_holds(earlier: &ObservedService, later: &ObservedService) {
+    if later.was_started {
+        assert!(earlier.start_resolved, "`{}` was started before `{}` was ready", later.name, earlier.name);
     }
-    // Who missed its start timeout is asked at once, also where it is ignored and those after it have started.
-    if earlier.asked.is_some() && !earlier.late {
-        let over = later.launched.is_none() || later.ended.is_some() || later.stop_timed_out;
-        assert!(over, "`{}` was asked to stop while `{}` lived", earlier.name, later.name);
+    // A service that missed its start timeout receives its stop request at once, even if its failure is ignored and its
+    // dependents have started.
+    if earlier.stop_requested && !earlier.start_timed_out {
+        let over = !later.was_started || later.has_exited || later.stop_timed_out;
+        assert!(over, "`{}` received its stop request while `{}` was alive", earlier.name, later.name);
     }
 }
 
 /// At the end, with nobody left behind.
 pub(super) fn of_the_end(stage: &Stage, result: &Result<Report, HostError>) {
     let handle = stage.host.handle();
-    of_the_board(handle.board(), &stage.after);
+    of_the_registry(handle.registry(), &stage.after);
     assert_eq!(handle.state(), HostState::Stopped);
     assert!(handle.stopping().stop_requested());
-    handle.board().read(|inner| assert_eq!((inner.outstanding, inner.unjoined), (0, 0)));
+    let host = handle.registry().observe();
+    assert_eq!((host.outstanding, host.unjoined), (0, 0));
     let report = match result {
         Ok(report) => report,
         Err(error) => error.report(),
@@ -170,7 +161,7 @@ fn failures_are_told(stage: &Stage, result: &Result<Report, HostError>, report: 
     let ignores = |name: &str| {
         // What a group's child fails with is the group's failure.
         let Some(place) = stage.names.iter().position(|&other| other == name) else { return true };
-        stage.host.handle().board().read(|inner| inner.slots[place].policy.ignores_failure)
+        stage.host.handle().registry().read(|inner| inner.slots[place].policy.ignores_failure)
     };
     for (name, step) in stage.journal.all() {
         if let Step::Failed(phase) = step {

@@ -62,7 +62,7 @@ fn a_thread_that_is_held_up_holds_up_none_behind_it() {
         let handle: HostHandle = stage.host.handle();
         // It opens once the others have been joined. Nothing tells of that, so it looks.
         let opener = spawn("opener", move || {
-            while handle.board().read(|inner| inner.joined) < 2 {
+            while handle.registry().observe().joined_by_reapers < 2 {
                 yield_now();
             }
             gate.request_stop();
@@ -102,8 +102,8 @@ fn a_stop_without_any_time_asks_everyone_and_names_who_has_not_ended() {
             let ended = matches!(service.outcome, Outcome::Stopped | Outcome::Completed);
             assert!(ended || matches!(service.outcome, Outcome::Hung(_)), "{service:?}");
         }
-        let unasked = |inner: &crate::registry::Inner| inner.slots[..2].iter().any(|slot| slot.asked.is_none());
-        assert!(!stage.host.handle().board().read(unasked));
+        let services = stage.host.handle().registry().observe().services;
+        assert!(services[..2].iter().all(|service| service.stop_requested));
         let second = stage.stop();
         assert!(second.is_ok());
         assert_eq!((stage.journal.count("a", Step::Stop), stage.journal.count("b", Step::Stop)), (1, 1));

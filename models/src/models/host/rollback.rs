@@ -61,7 +61,7 @@ fn a_run_that_fails_while_a_later_service_starts_ends_the_start_or_is_found_afte
         stage.add("c", &["b"], Probe::new());
         let watcher = stage.watched(2);
         let started = stage.host.start();
-        let said = stage.host.handle().board().read(|inner| inner.has_started);
+        let said = stage.host.handle().registry().observe().has_started;
         assert_eq!(said, started.is_ok(), "a failure after the host has started is none of the start");
         let result = match started {
             Ok(()) => {

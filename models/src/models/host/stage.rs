@@ -79,7 +79,7 @@ impl Stage {
     /// Looks at the board from another thread, `times` times, and finds it in order.
     pub(super) fn watched(&self, times: usize) -> JoinHandle<()> {
         let (handle, after) = (self.host.handle(), self.after.clone());
-        spawn("watcher", move || (0..times).for_each(|_| laws::of_the_board(handle.board(), &after)))
+        spawn("watcher", move || (0..times).for_each(|_| laws::of_the_registry(handle.registry(), &after)))
     }
 
     /// Asks for a stop, from another thread.

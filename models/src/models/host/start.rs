@@ -18,7 +18,7 @@ fn a_stop_asked_for_during_a_start_in_order_stops_what_has_started_and_nothing_e
         let known = launched.clone();
         let requester = spawn("requester", move || {
             handle.request_stop();
-            let now = handle.board().read(|inner| inner.slots.iter().map(|slot| slot.launched.is_some()).collect());
+            let now = handle.registry().observe().services.iter().map(|service| service.was_started).collect();
             *known.lock().unwrap() = now;
         });
         let watcher = stage.watched(3);
