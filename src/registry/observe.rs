@@ -17,6 +17,7 @@ pub(crate) struct ObservedService {
     pub(crate) has_exited: bool,
     pub(crate) is_joined: bool,
     pub(crate) thread_ended: bool,
+    pub(crate) ignores_failure: bool,
 }
 
 /// A host at one moment.
@@ -65,6 +66,7 @@ impl ServiceRecord {
             has_exited: self.has_exited(),
             is_joined: self.is_joined(),
             thread_ended: self.threads.ended,
+            ignores_failure: self.policy.ignores_failure,
         }
     }
 }

@@ -161,7 +161,7 @@ fn failures_are_told(stage: &Stage, result: &Result<Report, HostError>, report: 
     let ignores = |name: &str| {
         // What a group's child fails with is the group's failure.
         let Some(place) = stage.names.iter().position(|&other| other == name) else { return true };
-        stage.host.handle().registry().read(|inner| inner.slots[place].policy.ignores_failure)
+        stage.host.handle().registry().observe().services[place].ignores_failure
     };
     for (name, step) in stage.journal.all() {
         if let Step::Failed(phase) = step {
