@@ -1,7 +1,7 @@
 //! What a token, a callback and a service take: by an allocator that counts, and by what Linux says is resident.
 
 mod harness;
-#[path = "../tests/common/heap.rs"]
+#[path = "../tests/support/heap.rs"]
 mod heap;
 
 use harness::table::verdict;

@@ -8,7 +8,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
-#[path = "../../tests/common/heap.rs"]
+#[path = "../../tests/support/heap.rs"]
 mod heap;
 
 #[path = "../../examples/ingest/src/job.rs"]

@@ -1,0 +1,129 @@
+//! Random services, random faults, and laws that hold whatever happens.
+//!
+//! A schedule is a graph of services, what each does whenever it is called (errors, panics, deafness, stops, hosts in
+//! hosts), and what the owner of the host does with it. It follows from a seed; which thread comes first does not, so
+//! the same seed may take different ways. A thousand schedules are played by `cargo test`; more by
+//!
+//! ```sh
+//! CHAOS_SCHEDULES=100000 cargo test --test chaos -- --nocapture
+//! ```
+//!
+//! A schedule that breaks a law prints its seed, itself, its journal and its events. It is played again by
+//! `CHAOS_SEED=<seed> CHAOS_SCHEDULES=1000 CHAOS_SAME=1`, a thousand times the same.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code)] // the allocator that counts; the crate itself forbids it
+#![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
+
+mod actor;
+mod dice;
+mod drive;
+#[path = "../support/heap.rs"]
+mod heap;
+mod laws;
+mod leaks;
+mod left;
+mod schedule;
+mod totals;
+mod world;
+
+use drive::Played;
+use hosted::{Host, StopSource, StopToken, worker};
+use laws::Case;
+use leaks::Held;
+use schedule::Schedule;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+use totals::Totals;
+use world::World;
+
+/// Only so that a hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How many schedules come before what is held is counted.
+const WARM_UP: u64 = 100;
+
+/// Tables that have grown to the size they needed once, in bytes.
+const NOISE: i64 = 4 << 10;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+/// Plays one schedule, and checks all laws.
+fn play(seed: u64, outer: &StopToken, totals: &mut Totals) {
+    let schedule = Arc::new(Schedule::of(seed));
+    let world = World::new(schedule.room, schedule.manual_clock, outer);
+    let played = played(&schedule, &world);
+    assert_eq!(
+        Arc::strong_count(&world),
+        1,
+        "something keeps what a service owned: {schedule}\n{}",
+        lines(&world.notes())
+    );
+    let notes = world.notes();
+    let case = Case { schedule: &schedule, notes: &notes, played: &played };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| case.check(&world))) {
+        eprintln!("{schedule}\n{}\n{}\n{:?}", lines(&notes), lines(&played.events), played.end);
+        resume_unwind(panic);
+    }
+    totals.add(&schedule, &world.performed.lock(), &notes, &played);
+}
+
+/// On a thread of its own, so that a hang is a failure too.
+fn played(schedule: &Arc<Schedule>, world: &Arc<World>) -> Played {
+    let (tell, told) = mpsc::channel();
+    let (its, theirs) = (schedule.clone(), world.clone());
+    let player = thread::spawn(move || {
+        let played = catch_unwind(AssertUnwindSafe(|| drive::play(&its, &theirs)));
+        drop(theirs);
+        _ = tell.send(played); // nobody listens any more when it took too long
+    });
+    let played = told.recv_timeout(LIMIT).unwrap_or_else(|_| {
+        panic!("it hangs: {schedule}\n{}", lines(&world.notes()));
+    });
+    player.join().expect("it caught its panic");
+    played.unwrap_or_else(|panic| {
+        eprintln!("{schedule}\n{}", lines(&world.notes()));
+        resume_unwind(panic)
+    })
+}
+
+fn lines(of: &[impl Display]) -> String {
+    of.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+/// More threads at once than any schedule has: parking_lot keeps a table of that size for ever.
+fn crowd() {
+    let mut host = Host::new();
+    for n in 0..100 {
+        host.add(format!("{n}"), worker(|ctx| Ok(ctx.sleep(LIMIT)?))).after::<&str>([]);
+    }
+    host.start().expect("a hundred threads");
+    host.stop(LIMIT).expect("a hundred ends");
+}
+
+#[test]
+fn whatever_happens_every_law_holds_and_nothing_is_left_behind() {
+    let (first, schedules) = (number("CHAOS_SEED").unwrap_or(0), number("CHAOS_SCHEDULES").unwrap_or(1_000));
+    let step = if number("CHAOS_SAME").is_some() { 0 } else { 1 };
+    let (outer, mut totals) = (StopSource::new(), Totals::default());
+    // What is made once and kept is there from here on: the timer's thread, tables.
+    left::listen();
+    crowd();
+    (0..WARM_UP).for_each(|n| play(first + step * n, &outer.token(), &mut totals));
+    let before = Held::when_still();
+    for n in 0..schedules {
+        play(first + step * n, &outer.token(), &mut totals);
+        before.settle(&format!("after seed {}", first + step * n));
+        totals.in_time();
+    }
+    let after = before.settle("at the end");
+    eprintln!("{totals}\nbefore: {before:?}\nafter:  {after:?}");
+    assert!(after.bytes < before.bytes + NOISE, "memory has grown: {before:?}, {after:?}");
+    if schedules >= 1_000 && step == 1 {
+        totals.are_worth_it();
+    }
+}

@@ -1,0 +1,489 @@
+//! What a thread is blocked in, where numbers are reused, names are no text, and waits are the library's own.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+
+use crate::support::LIMIT;
+use crate::support::child::{Child, Program, say};
+use crate::support::sockets::silent;
+use crossbeam_channel::{Receiver, Sender, bounded, never};
+use hosted::testing::ManualClock;
+use hosted::{
+    Context, EventKind, Host, HostHandle, Outcome, Queue, Restart, Service, ServiceState, StopToken, group, worker,
+};
+use std::cell::RefCell;
+use std::io::{self, BufRead};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+/// Longer than any test.
+const AN_HOUR: Duration = Duration::from_secs(3_600);
+
+pub(crate) const PROGRAMS: &[Program] = &[("resumed", resumed)];
+
+/// Waits until `found` returns something. The kernel and the registry send no event for what these tests wait for.
+fn until<R>(mut found: impl FnMut() -> Option<R>, or: impl Fn() -> String) -> R {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(began.elapsed() < LIMIT, "{}", or());
+        thread::yield_now();
+    }
+}
+
+/// What the service `name` is blocked in now.
+fn blocked(handle: &HostHandle, name: &str) -> String {
+    let row = handle.services().into_iter().find(|row| *row.name == *name).expect("a service of that name");
+    row.blocked_now().unwrap_or_default()
+}
+
+/// Waits until the text for the service `name` is right, and returns the text.
+fn until_blocked(handle: &HostHandle, name: &str, is_right: impl Fn(&str) -> bool) -> String {
+    let find = || Some(blocked(handle, name)).filter(|text| is_right(text));
+    until(find, || format!("`{name}` is never blocked in that, but in {}", blocked(handle, name)))
+}
+
+/// A service that waits for the stop.
+fn idle() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// A service that ends when the sender is dropped, and does not react to a stop request.
+fn deaf() -> (impl Service, Sender<()>) {
+    let (release, held) = bounded::<()>(0);
+    (worker(move |_| Ok(_ = held.recv())), release)
+}
+
+// ---- Numbers are no identities.
+
+#[cfg(feature = "disconnect")]
+mod strangers {
+    use super::{Context, Host, LIMIT, Outcome, until_blocked, worker};
+    use crate::support::sockets::connected;
+    use rustix::buffer::spare_capacity;
+    use rustix::event::epoll;
+    use rustix::io::fcntl_dupfd_cloexec;
+    use std::io::{ErrorKind, Read, Write};
+    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::time::Duration;
+
+    /// No other test of this program has so many descriptors: above this number all are free.
+    const FREE: i32 = 700;
+
+    #[test]
+    fn a_stranger_with_the_number_of_an_epoll_entry_is_neither_disconnected_nor_named() {
+        let ((ours, mut peer), (stranger, mut its_peer)) = (connected(), connected());
+        let added = fcntl_dupfd_cloexec(&ours, FREE).unwrap();
+        let (set, number) = (epoll::create(epoll::CreateFlags::CLOEXEC).unwrap(), added.as_raw_fd());
+        epoll::add(&set, &added, epoll::EventData::new_u64(7), epoll::EventFlags::IN).unwrap();
+        drop(added); // `ours` keeps the entry of the set alive
+        let stranger: OwnedFd = fcntl_dupfd_cloexec(&stranger, number).unwrap();
+        assert_eq!(stranger.as_raw_fd(), number, "the stranger has the number of the entry");
+        let address = its_peer.local_addr().unwrap().to_string();
+        let mut set = Some(set);
+        let wait = move |_: &Context| -> hosted::Result {
+            let set = set.take().expect("the service is not restarted");
+            let mut events = Vec::<epoll::Event>::with_capacity(4);
+            Ok(epoll::wait(&set, spare_capacity(&mut events), None).map(drop)?)
+        };
+        let mut host = Host::new();
+        host.add("poller", worker(wait)).disconnect_when_hung();
+        host.start().unwrap();
+        until_blocked(&host.handle(), "poller", |text| text.starts_with("epoll_"));
+        let error = host.stop(Duration::from_millis(500)).unwrap_err();
+        let row = &error.report().services[0];
+        let Outcome::Hung(hung) = &row.outcome else { panic!("not hung: {error}") };
+        let text = hung.blocked_in.as_deref().unwrap();
+        assert!(text.contains("epoll, watching 1 without a known descriptor)"), "{text}");
+        assert!(row.disconnected.is_empty() && !error.to_string().contains(&address), "{error}");
+        its_peer.set_nonblocking(true).unwrap();
+        let read = its_peer.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(read, Err(ErrorKind::WouldBlock), "the stranger is still connected");
+        peer.write_all(b"x").unwrap();
+        host.stop(LIMIT).unwrap();
+        drop((ours, stranger));
+    }
+}
+
+#[test]
+fn a_service_that_ends_after_the_drop_of_its_host_shows_how_it_ended() {
+    let (service, release) = deaf();
+    let mut host = Host::new();
+    host.add("deaf", service);
+    host.add(
+        "failed",
+        worker(|ctx| {
+            ctx.wait();
+            Err("lost its connection".into())
+        }),
+    );
+    host.start().unwrap();
+    host.stop(Duration::from_millis(300)).unwrap_err();
+    let handle = host.handle();
+    drop(host);
+    let before = handle.services().remove(0);
+    assert_eq!(before.state, ServiceState::Hung);
+    assert!(before.blocked_in.is_some() && before.blocked_now().is_some());
+    drop(release);
+    let state = || handle.services()[0].state;
+    until(|| (state() == ServiceState::Stopped).then_some(()), || format!("it is {} for ever", state()));
+    assert_eq!(handle.services()[0].blocked_in, None);
+    assert_eq!(before.blocked_now(), None, "its thread has ended, whoever has the number now");
+    assert_eq!(handle.services()[1].state, ServiceState::Failed);
+}
+
+/// Blocks when it is dropped, until the sender is.
+struct Held(Receiver<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        _ = self.0.recv();
+    }
+}
+
+thread_local! {
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer() {
+    let (in_run, in_destructor) = (bounded::<()>(0), bounded::<()>(0));
+    let mut host = Host::new();
+    let run = move |_: &Context| {
+        HELD.set(Some(Held(in_destructor.1.clone())));
+        Ok(_ = in_run.1.recv())
+    };
+    host.add("deaf", worker(run));
+    host.start().unwrap();
+    let events = host.events();
+    host.stop(Duration::ZERO).unwrap_err();
+    let handle = host.handle();
+    drop(in_run.0);
+    let stopped = |kind: &EventKind| matches!(kind, EventKind::Stopped);
+    while !stopped(&events.recv_timeout(LIMIT).unwrap().kind) {}
+    until_blocked(&handle, "deaf", |text| text.starts_with("futex"));
+    assert_eq!(handle.services()[0].state, ServiceState::Hung);
+    drop(in_destructor.0);
+    let state = || handle.services()[0].state;
+    until(|| (state() == ServiceState::Stopped).then_some(()), || format!("it is {} for ever", state()));
+    // The second stop finds nothing left to wait for.
+    let report = host.stop(Duration::ZERO).unwrap();
+    assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
+}
+
+#[test]
+fn many_services_that_end_after_the_stop_all_show_how_they_ended() {
+    const SERVICES: usize = 200;
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    for n in 0..SERVICES {
+        let held = held.clone();
+        host.add(format!("deaf {n}"), worker(move |_| Ok(_ = held.recv()))).after::<&str>([]);
+    }
+    host.start().unwrap();
+    let error = host.stop(Duration::ZERO).unwrap_err();
+    assert_eq!(error.failures().len(), SERVICES);
+    let handle = host.handle();
+    drop((host, release));
+    let hung = || handle.services().iter().filter(|row| row.state != ServiceState::Stopped).count();
+    until(|| (hung() == 0).then_some(()), || format!("{} never stop", hung()));
+}
+
+// ---- Names are bytes.
+
+#[test]
+fn a_thread_whose_kernel_name_is_not_utf_8_is_timed() {
+    let (release, held) = bounded::<()>(0);
+    let run = move |_: &Context| {
+        fs::write("/proc/thread-self/comm", b"gr\xfc\xdfe")?;
+        Ok(_ = held.recv())
+    };
+    let mut host = Host::new();
+    host.add("latin", worker(run));
+    host.start().unwrap();
+    until_blocked(&host.handle(), "latin", |text| text.contains(" for at least "));
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+#[cfg(feature = "disconnect")]
+#[test]
+fn a_thread_whose_kernel_name_is_not_utf_8_is_disconnected() {
+    use std::io::Read;
+    let (ours, _peer) = crate::support::sockets::connected();
+    let run = move |_: &Context| {
+        fs::write("/proc/thread-self/comm", b"gr\xfc\xdfe")?;
+        Ok(_ = (&ours).read(&mut [0])?)
+    };
+    let mut host = Host::new();
+    host.add("latin", worker(run)).disconnect_when_hung().stop_timeout(Duration::from_millis(300));
+    host.start().unwrap();
+    until_blocked(&host.handle(), "latin", |text| text.starts_with("recvfrom"));
+    let report = host.stop(Duration::from_secs(5)).unwrap();
+    assert_eq!(report.services[0].disconnected.len(), 1, "{report}");
+}
+
+#[test]
+fn the_kernel_name_of_a_thread_for_stop_callbacks_is_cut_between_two_letters() {
+    let (tell, told) = bounded(2);
+    let run = move |ctx: &Context| {
+        let (once, called) = bounded(2);
+        let (repeated, comm) = (once.clone(), || fs::read("/proc/thread-self/comm").unwrap());
+        let _once = ctx.on_stop(move || _ = once.send(("once", comm())));
+        let _repeated = ctx.on_stop_repeating(AN_HOUR, move || _ = repeated.send(("repeated", comm())));
+        // Both are called before their guards are dropped.
+        called.iter().take(2).try_for_each(|call| tell.send(call))?;
+        Ok(())
+    };
+    for (name, kernel) in [("ääääääääää", "äääääää\n"), ("x日本語のサービス", "x日本語の\n")]
+    {
+        let mut host = Host::new();
+        host.add(name, worker(run.clone()));
+        host.start().unwrap();
+        until_blocked(&host.handle(), name, |text| text.starts_with("futex"));
+        host.stop(LIMIT).unwrap();
+        let kinds = [(); 2].map(|()| {
+            let (kind, comm) = told.recv_timeout(LIMIT).unwrap();
+            assert_eq!(String::from_utf8_lossy(&comm), kernel, "{kind}");
+            kind
+        });
+        assert!(kinds.contains(&"once") && kinds.contains(&"repeated"), "{kinds:?}");
+    }
+}
+
+// ---- A wait that the kernel resumed.
+
+/// Two services wait, in `poll` and in a futex. Somebody stops and continues the process; then it says what they wait in.
+fn resumed() {
+    let address = silent();
+    let connect = move |_: &Context| Ok(_ = TcpStream::connect_timeout(&address, AN_HOUR)?);
+    let mut host = Host::new();
+    let _client = host.add("client", worker(connect));
+    #[cfg(feature = "disconnect")]
+    _client.disconnect_when_hung().stop_timeout(Duration::from_millis(300));
+    let (release, held) = bounded::<()>(0);
+    host.add("receiver", worker(move |_| Ok(_ = held.recv_timeout(AN_HOUR)))).after::<&str>([]);
+    host.add("sleeper", worker(|ctx| Ok(ctx.sleep(AN_HOUR)?))).after::<&str>([]);
+    host.start().unwrap();
+    let handle = host.handle();
+    until_blocked(&handle, "client", |text| text.starts_with("poll(") || text.starts_with("ppoll("));
+    until_blocked(&handle, "receiver", |text| text.starts_with("futex "));
+    until_blocked(&handle, "sleeper", |text| text.starts_with("sleeping"));
+    say("ready");
+    io::stdin().lock().read_line(&mut String::new()).unwrap();
+    // By now the process has been stopped and continued.
+    let restarted =
+        |text: &str| text.split(' ').next() == Some(if cfg!(target_arch = "x86_64") { "219" } else { "128" });
+    let count = || {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("syscall"));
+        tasks.filter(|file| fs::read_to_string(file).is_ok_and(|line| restarted(&line))).count()
+    };
+    // Whether a `ppoll` or a sleep comes back under its own number is the kernel's affair; the timed futex does not.
+    until(|| (count() > 0).then_some(()), || "no wait was resumed".to_owned());
+    say(&until_blocked(&handle, "client", |text| text.contains("poll(")));
+    say(&until_blocked(&handle, "receiver", |text| text.starts_with("futex ")));
+    say(&until_blocked(&handle, "sleeper", |text| text.starts_with("sleeping")));
+    drop(release);
+    let stopped = host.stop(Duration::from_secs(5));
+    let report = stopped.as_ref().unwrap_or_else(|error| error.report());
+    say(if report.services[0].disconnected.is_empty() { "connected" } else { "disconnected" });
+    std::process::exit(0);
+}
+
+#[test]
+fn a_wait_resumed_after_sigstop_and_sigcont_is_named_and_disconnected_as_before() {
+    let mut child = Child::play("resumed");
+    child.suffers(
+        r#"kill -s STOP "$1"
+        until grep -q '^State:.T' "/proc/$1/status"; do :; done
+        for task in "/proc/$1/task/"*; do until grep -q '^State:.T' "$task/status"; do :; done; done
+        kill -s CONT "$1""#,
+    );
+    child.reads("go on\n");
+    let (code, said, complaints) = child.ends_saying();
+    let [client, receiver, sleeper, connection] = &said[..] else { panic!("{said:?}: {complaints}") };
+    assert!(client.trim_start_matches('p').starts_with("oll(fd ") && client.contains(" = tcp "), "{client}");
+    assert!(receiver.starts_with("futex (a lock, condvar or channel)"), "{receiver}");
+    assert!(sleeper.starts_with("sleeping") && sleeper.ends_with(" s left"), "{sleeper}");
+    assert_eq!(connection, if cfg!(feature = "disconnect") { "disconnected" } else { "connected" });
+    assert_eq!(code, 0, "{complaints}");
+}
+
+// ---- What the library knows better than the kernel.
+
+#[test]
+fn a_service_that_looks_at_itself_is_running() {
+    let (tell, told) = bounded(1);
+    let run = move |ctx: &Context| Ok(tell.send(blocked(ctx.host(), ctx.name()))?);
+    let mut host = Host::new();
+    host.add("status page", worker(run));
+    host.start().unwrap();
+    assert_eq!(told.recv_timeout(LIMIT).unwrap(), "running");
+    host.stop(LIMIT).unwrap();
+}
+
+/// Whether `text` is `what`, maybe with how long it has lasted and how much is left.
+fn is(text: &str, what: &str, has_end: bool) -> bool {
+    let rest = text.strip_prefix(what);
+    rest.is_some_and(|rest| rest.ends_with(" s left") == has_end && matches!(rest.as_bytes(), [] | [b' ' | b',', ..]))
+}
+
+#[test]
+fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
+    let mut host = Host::new();
+    let mut add = |name: &'static str, waits: Box<dyn Fn(&Context) + Send>| {
+        let run = move |ctx: &Context| {
+            waits(ctx);
+            Ok(())
+        };
+        host.add(name, worker(run)).after::<&str>([]);
+    };
+    add("wait", Box::new(Context::wait));
+    add("sleep", Box::new(|ctx| _ = ctx.sleep(AN_HOUR)));
+    add("sleep for ever", Box::new(|ctx| _ = ctx.sleep(Duration::MAX)));
+    add("sleep until", Box::new(|ctx| _ = ctx.sleep_until(Instant::now() + AN_HOUR)));
+    add("wait with a limit", Box::new(|ctx| _ = ctx.stop_token().wait_timeout(AN_HOUR)));
+    add("receive", Box::new(|ctx| _ = ctx.recv(&never::<()>())));
+    add("ticks", Box::new(|ctx| _ = ctx.ticks(AN_HOUR).next()));
+    add("ticks too far", Box::new(|ctx| _ = ctx.ticks(Duration::MAX).next()));
+    let full = Queue::bounded(1);
+    full.push(1).unwrap();
+    let (push, push_until, limited) = (full.clone(), full.clone(), full.clone());
+    add("push until", Box::new(move |ctx| _ = push_until.push_until(2, ctx.stop_token())));
+    add("push", Box::new(move |_| _ = push.push(3)));
+    add("push with a limit", Box::new(move |_| _ = limited.push_timeout(4, AN_HOUR)));
+    host.add("consumer", Queue::<i32>::bounded(1).consumer(|_, _| Ok(()))).after::<&str>([]);
+    host.add("restart", worker(|_| Err("lost".into())))
+        .after::<&str>([])
+        .restart(Restart::on_failure().backoff(AN_HOUR..=AN_HOUR));
+    host.start().unwrap();
+    let handle = host.handle();
+    for (name, what, has_end) in [
+        ("wait", "waiting for the stop", false),
+        ("sleep", "sleeping", true),
+        ("sleep for ever", "sleeping", false),
+        ("sleep until", "sleeping", true),
+        ("wait with a limit", "waiting for the stop", true),
+        ("receive", "waiting for a message", false),
+        ("ticks", "waiting for the next tick", true),
+        ("push until", "waiting for room in a queue", false),
+        ("push", "waiting for room in a queue", false),
+        ("push with a limit", "waiting for room in a queue", true),
+        ("consumer", "waiting for a job", false),
+        ("restart", "waiting for its restart", true),
+    ] {
+        until_blocked(&handle, name, |text| is(text, what, has_end));
+    }
+    let far = until_blocked(&handle, "ticks too far", |text| text.starts_with("waiting for the"));
+    assert!(is(&far, "waiting for the stop", false) || is(&far, "waiting for the next tick", false), "{far}");
+    full.close();
+    host.stop(LIMIT).unwrap();
+}
+
+#[test]
+fn a_service_that_waits_for_the_start_of_the_others_says_so() {
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    host.add("waits", worker(|ctx| Ok(ctx.wait_until_started()?)));
+    host.add("slow", hosted::task(move |_| Ok(_ = held.recv())));
+    let handle = host.handle();
+    let starts = thread::spawn(move || host.start().map(|()| host));
+    until_blocked(&handle, "waits", |text| is(text, "waiting for the host to have started", false));
+    drop(release);
+    starts.join().unwrap().unwrap().stop(LIMIT).unwrap();
+}
+
+#[test]
+fn a_sleep_by_a_manual_clock_is_named_without_an_end_that_nobody_knows() {
+    let clock = ManualClock::new();
+    let mut host = Host::with_clock(clock.clock());
+    host.add("sleep", worker(|ctx| Ok(ctx.sleep(AN_HOUR)?))).after::<&str>([]);
+    host.add("ticks", worker(|ctx| Ok(_ = ctx.ticks(AN_HOUR).next()))).after::<&str>([]);
+    host.start().unwrap();
+    until_blocked(&host.handle(), "sleep", |text| is(text, "sleeping", false));
+    until_blocked(&host.handle(), "ticks", |text| is(text, "waiting for the next tick", false));
+    host.stop(LIMIT).unwrap();
+}
+
+#[test]
+fn the_line_of_a_hung_service_names_its_wait_and_its_group_and_callback_theirs() {
+    let (release, held) = bounded::<()>(0);
+    let (in_callback, in_child) = (held.clone(), held);
+    let mut host = Host::new();
+    let sleeps = |_: &Context| Ok(StopToken::never().sleep(AN_HOUR)?);
+    host.add("sleeper", worker(sleeps)).after::<&str>([]);
+    let guarded = move |ctx: &Context| {
+        let ((begin, begun), held) = (bounded(1), in_callback.clone());
+        let guard = ctx.on_stop(move || {
+            _ = begin.send(());
+            _ = held.recv();
+        });
+        begun.recv()?; // before that a drop of the guard would unregister the callback
+        drop(guard);
+        Ok(())
+    };
+    host.add("guarded", worker(guarded)).after::<&str>([]);
+    let crew = group(move |crew| {
+        let held = in_child.clone();
+        crew.add("deaf", worker(move |_| Ok(_ = held.recv())));
+        Ok(())
+    });
+    host.add("crew", crew).after::<&str>([]);
+    host.start().unwrap();
+    let handle = host.handle();
+    until_blocked(&handle, "sleeper", |text| is(text, "sleeping", true));
+    let error = host.stop(Duration::ZERO).unwrap_err();
+    let hung = |error: &hosted::HostError, name: &str| {
+        let row = error.report().services.iter().find(|row| *row.name == *name).expect("its row");
+        let Outcome::Hung(hung) = &row.outcome else { panic!("`{name}` is not hung: {error}") };
+        hung.to_string()
+    };
+    let line = hung(&error, "sleeper");
+    assert!(line.contains(", sleeping") && line.ends_with(" s left") && !line.contains("blocked in"), "{line}");
+    // These come to their waits in their own time.
+    let again = |host: &mut Host, name: &str, part: &str| {
+        let line = RefCell::new(String::new());
+        let find = || {
+            *line.borrow_mut() = hung(&host.stop(Duration::ZERO).unwrap_err(), name);
+            line.borrow().contains(part).then_some(())
+        };
+        until(find, || format!("never said: {}", line.borrow()));
+    };
+    again(&mut host, "guarded", ", its service waiting for its stop callback");
+    again(&mut host, "crew", ", waiting for its services");
+    drop(release);
+    std::mem::forget(host); // nothing ends the sleep but the process
+}
+
+// ---- What a report looks like, and what a start refuses.
+
+#[test]
+fn names_that_are_wide_on_a_terminal_leave_the_columns_of_a_report_aligned() {
+    let names = ["日本語", "mailer", "gro\u{308}ßer", "한국"];
+    let mut host = Host::new();
+    for name in names {
+        host.add(name, idle()).after::<&str>([]);
+    }
+    host.start().unwrap();
+    let report = host.stop(LIMIT).unwrap().to_string();
+    // Six columns each, the last but two.
+    for row in ["\n  日本語  stopped ", "\n  mailer  stopped ", "\n  gro\u{308}ßer  stopped ", "\n  한국    stopped "]
+    {
+        assert!(report.contains(row), "{report}");
+    }
+}
+
+#[test]
+fn a_stack_that_nobody_can_have_is_an_error_of_the_start() {
+    for bytes in [usize::MAX, usize::MAX - 1, usize::MAX - 4_095, isize::MAX as usize, usize::MAX / 2] {
+        let mut host = Host::new();
+        host.add("giant", worker(|_| Ok(()))).stack_size(bytes);
+        let error = host.start().unwrap_err();
+        assert!(error.failures().is_empty() && error.to_string().contains("`giant`"), "{bytes}: {error}");
+        assert!(matches!(error.report().services[0].outcome, Outcome::NeverStarted), "{bytes}: {error}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Promise 49, on Linux: a user without rights is told what a service is blocked in, and where less can be read, less.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+
+use crate::support::child::{ARGS, Child, Program, say};
+use hosted::{Context, Host, Outcome, worker};
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
+
+/// As nobody, and with no way to anything else.
+const NOBODY: &str = "--reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs";
+
+pub(crate) const PROGRAMS: &[Program] = &[("reader", reader)];
+
+/// Says what its hung service is blocked in, and what that should be called by who can read everything.
+fn reader() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (_far, from) = listener.accept().unwrap();
+    let said = format!(" = tcp {from} -> {})", listener.local_addr().unwrap());
+    let mut host = Host::new();
+    host.add("reader", worker(move |_: &Context| Ok(_ = near.read(&mut [0])?)));
+    host.start().unwrap();
+    host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
+    let blocked = || host.handle().services().remove(0).blocked_in;
+    // There is no event for "it has come to the call": what comes before does not last.
+    while !blocked().is_some_and(|text| text.contains(" for at least ") && !text.starts_with("running")) {
+        std::thread::yield_now();
+    }
+    let error = host.stop(Duration::ZERO).unwrap_err();
+    let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
+    say("ready");
+    say(&said);
+    say(hung.blocked_in.as_deref().and_then(|text| text.split(" for at least ").next()).unwrap_or_default());
+    std::process::exit(0); // with its service in the call
+}
+
+/// What `reader` says as nobody, whose executable has these permissions. `None`, and a line that nobody can miss, where
+/// this user cannot become nobody.
+fn as_nobody(mode: u32) -> Option<[String; 2]> {
+    let nobody = |program: &std::path::Path| {
+        let mut command = Command::new("setpriv");
+        // By way of a shell: `setpriv` itself keeps what it may until it has become another program.
+        command.args(NOBODY.split(' ')).args(["sh", "-c", r#"exec "$0" "$@""#]).arg(program);
+        command
+    };
+    if !nobody("true".as_ref()).output().is_ok_and(|output| output.status.success()) {
+        let line = "\nNOT TESTED: what nobody is told, because this user cannot become nobody\n";
+        std::io::stderr().write_all(line.as_bytes()).unwrap(); // what `eprintln` says the harness keeps for itself
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("program");
+    // By another process: while this one had it open to write, a child started by the other test could keep it busy.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
+    fs::set_permissions(&program, Permissions::from_mode(mode)).unwrap();
+    let child = Child::start(nobody(&program).args(ARGS), "reader");
+    let (code, said, complaints) = child.ends_saying();
+    assert_eq!((code, said.len()), (0, 2), "{complaints}");
+    said.try_into().ok()
+}
+
+// 49
+#[test]
+fn a_user_without_rights_is_told_the_call_and_both_addresses() {
+    let Some([expected, said]) = as_nobody(0o755) else { return };
+    assert!(said.starts_with("recvfrom(fd ") && said.contains(&expected), "{said}");
+}
+
+// 49
+#[test]
+fn where_the_call_cannot_be_read_what_the_kernel_waits_in_is_told() {
+    // Nobody may look into a process whose program he may not read: not even that process itself.
+    let Some([_, said]) = as_nobody(0o711) else { return };
+    assert!(!said.is_empty() && !said.contains("fd "), "{said}");
+    assert!(said.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ' '), "a word of the kernel's: {said}");
+}

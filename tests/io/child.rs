@@ -1,0 +1,172 @@
+//! Promises of `wait_child`: a child is waited for until the stop, then ended with its group, and never left behind.
+
+#![cfg(all(feature = "io", target_os = "linux"))]
+
+use crate::support::{asleep_in, in_time};
+use hosted::{Context, Host, Result, StopSource, StopToken, worker};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+use std::{hint, thread};
+
+const TERM: Option<i32> = Some(15);
+const KILL: Option<i32> = Some(9);
+
+fn sleeper() -> Command {
+    let mut command = Command::new("sleep");
+    command.arg("3600");
+    command
+}
+
+/// A shell that leads a group of its own and runs `script`, which says when it is ready; and what it prints after that.
+fn shell(script: &str) -> (Child, BufReader<ChildStdout>) {
+    let mut command = Command::new("sh");
+    let mut child =
+        command.args(["-c", script]).process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut stdout, mut line) = (BufReader::new(child.stdout.take().unwrap()), String::new());
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (child, stdout)
+}
+
+fn stopped() -> StopToken {
+    let source = StopSource::new();
+    source.request_stop();
+    source.token()
+}
+
+/// Ends it, by a stop that was before the call.
+fn end(mut child: Child, grace: Duration) -> ExitStatus {
+    in_time(move || stopped().wait_child(&mut child, grace).unwrap())
+}
+
+#[test]
+fn a_child_that_ends_is_waited_for_as_the_standard_library_does() {
+    for token in [StopSource::new().token(), StopToken::never()] {
+        // Its input is closed first: this one reads until then.
+        let mut command = Command::new("sh");
+        let mut child = command.args(["-c", "cat; exit 3"]).stdin(Stdio::piped()).spawn().unwrap();
+        let status = in_time(move || [(); 2].map(|()| token.wait_child(&mut child, Duration::ZERO).unwrap().code()));
+        assert_eq!(status, [Some(3); 2], "also when it has been reaped before");
+    }
+}
+
+#[test]
+fn a_child_that_ended_before_the_stop_says_how_it_ended() {
+    let mut child = sleeper().spawn().unwrap();
+    child.kill().unwrap();
+    let (status, child) = in_time(move || (StopToken::never().wait_child(&mut child, Duration::ZERO), child));
+    assert_eq!(status.unwrap().signal(), KILL);
+    assert_eq!(end(child, Duration::ZERO).signal(), KILL);
+
+    let (child, mut stdout) = shell("echo ready; exit 3");
+    assert_eq!(in_time(move || stdout.read(&mut [0]).unwrap()), 0);
+    assert_eq!(end(child, Duration::MAX).code(), Some(3), "not yet reaped, but ended");
+}
+
+#[test]
+fn a_stop_ends_the_child_whether_it_was_before_or_comes_during_the_wait_and_reaps_it() {
+    assert_eq!(end(sleeper().spawn().unwrap(), Duration::MAX).signal(), TERM);
+
+    let (source, mut child) = (StopSource::new(), sleeper().process_group(0).spawn().unwrap());
+    let (token, number) = (source.token(), child.id());
+    let waiting = asleep_in(move || (token.wait_child(&mut child, Duration::MAX).unwrap(), child));
+    assert!(waiting.result_so_far().is_none());
+    source.request_stop();
+    let (status, mut child) = waiting.result();
+    assert_eq!(status.signal(), TERM);
+    assert!(!Path::new(&format!("/proc/{number}")).exists(), "nothing is left of it");
+    assert_eq!(child.try_wait().unwrap(), Some(status));
+}
+
+// 82
+#[test]
+fn a_child_has_its_grace_to_end_in_its_own_way() {
+    let (child, _) = shell("trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done");
+    assert_eq!(end(child, Duration::MAX).code(), Some(3));
+}
+
+// 82
+#[test]
+fn a_child_that_ignores_sigterm_is_killed_after_its_grace_with_all_of_its_group() {
+    let (child, mut stdout) = shell("trap '' TERM; echo ready; sleep 3600 & wait; sleep 3600");
+    assert_eq!(end(child, Duration::from_millis(20)).signal(), KILL);
+    assert_eq!(in_time(move || stdout.read(&mut [0]).unwrap()), 0, "and whoever held its output");
+
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' TERM; echo ready; exec sleep 3600"]).stdout(Stdio::piped());
+    let mut alone = command.spawn().unwrap();
+    alone.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
+    assert_eq!(end(alone, Duration::ZERO).signal(), KILL, "in the group of this test, too");
+}
+
+// 82
+#[test]
+fn the_grace_of_a_services_child_ends_with_the_time_of_the_service() {
+    let (child, _stdout) = shell("trap '' TERM; echo ready; sleep 3600; sleep 3600");
+    let (mut child, mut host) = (Some(child), Host::new());
+    let run = move |ctx: &Context| -> Result {
+        let status = ctx.wait_child(&mut child.take().expect("once"), Duration::from_secs(3_600))?;
+        assert_eq!(status.signal(), KILL);
+        Ok(())
+    };
+    host.add("parent", worker(run));
+    host.start().unwrap();
+    _ = host.stop(Duration::from_millis(500)); // whether the last twentieth of that is enough is the machine's business
+    host.stop(Duration::from_secs(60)).unwrap();
+}
+
+// 82
+#[test]
+fn a_grandchild_that_holds_the_output_is_ended_too() {
+    let (child, mut stdout) = shell("sleep 3600 & echo ready; wait");
+    assert_eq!(end(child, Duration::MAX).signal(), TERM);
+    assert_eq!(in_time(move || stdout.read(&mut [0]).unwrap()), 0);
+}
+
+#[test]
+fn a_grandchild_that_ignores_sigterm_does_not_outlive_the_child() {
+    let (child, mut stdout) = shell("(trap '' TERM; echo ready; exec sleep 3600) & wait");
+    assert_eq!(end(child, Duration::MAX).signal(), TERM);
+    assert_eq!(in_time(move || stdout.read(&mut [0]).unwrap()), 0);
+}
+
+#[test]
+fn a_child_without_a_group_of_its_own_is_ended_alone() {
+    let mut bystander = sleeper().spawn().unwrap(); // as we ourselves are one
+    assert_eq!(end(sleeper().spawn().unwrap(), Duration::ZERO).code(), None);
+    assert_eq!(bystander.try_wait().unwrap(), None);
+    bystander.kill().unwrap();
+    assert_eq!(bystander.wait().unwrap().signal(), KILL);
+}
+
+#[test]
+fn without_a_stop_what_a_child_leaves_behind_is_left_alone() {
+    let (mut child, mut stdout) = shell("sleep 3600 & echo ready; echo $!");
+    let mut orphan = String::new();
+    stdout.read_line(&mut orphan).unwrap();
+    assert!(StopSource::new().token().wait_child(&mut child, Duration::ZERO).unwrap().success());
+    assert!(Command::new("kill").arg(orphan.trim()).status().unwrap().success(), "it was there");
+}
+
+// 82
+#[test]
+fn a_child_is_reaped_however_its_end_races_the_stop_200_times() {
+    in_time(|| {
+        for round in 0..200 {
+            let source = StopSource::new();
+            let mut child = Command::new("true").process_group(0).spawn().unwrap();
+            let status = thread::scope(|scope| {
+                scope.spawn(|| {
+                    (0..500 * round).for_each(|_| hint::spin_loop()); // it lives for about a millisecond
+                    source.request_stop();
+                });
+                source.token().wait_child(&mut child, Duration::MAX).unwrap()
+            });
+            assert!(status.success() || status.signal() == TERM, "{status}");
+            assert!(!Path::new(&format!("/proc/{}", child.id())).exists());
+        }
+    });
+}

@@ -1,0 +1,172 @@
+//! A10: a process that forked and shares the stop's descriptor, or anybody else who rings it.
+
+#![cfg(target_os = "linux")]
+
+use crate::support::child::{Child, Program, leave, say};
+use crate::support::sockets::{connected, is_stopped};
+use crate::support::{asleep_in, in_time};
+use hosted::{StopSource, StopToken};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use std::ffi::c_int;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Barrier;
+use std::time::Duration;
+use std::{hint, thread};
+
+pub(crate) const PROGRAMS: &[Program] = &[
+    ("a stop in a forked process", a_stop_in_the_forked_process),
+    ("a wait in a forked process", a_wait_in_the_forked_process),
+];
+
+unsafe extern "C" {
+    /// Safe here: the forked process is single-threaded, and only waits, stops and leaves.
+    safe fn fork() -> c_int;
+    safe fn _exit(code: c_int) -> !;
+}
+
+fn is_readable(token: &StopToken) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::from_borrowed_fd(token.fd().unwrap(), PollFlags::IN)], Some(&now)).unwrap() == 1
+}
+
+/// What a forked process has of the token's descriptor.
+fn shared(token: &StopToken) -> OwnedFd {
+    token.fd().unwrap().try_clone_to_owned().unwrap()
+}
+
+fn ring(bell: &OwnedFd) {
+    rustix::io::write(bell, &1_u64.to_ne_bytes()).unwrap();
+}
+
+#[test]
+fn a_foreign_ring_of_the_stops_descriptor_ends_no_call_and_the_stop_still_does() {
+    let source = StopSource::new();
+    let bell = shared(&source.token());
+    let calls: [fn(StopToken) -> bool; 2] = [
+        |token| {
+            let (here, _there) = connected();
+            is_stopped(&token.interruptible(here).read(&mut [0]).unwrap_err())
+        },
+        |token| {
+            let (here, _there) = UnixStream::pair().unwrap();
+            is_stopped(&token.wait_readable(&here, None).unwrap_err())
+        },
+    ];
+    let waiting = calls.map(|call| {
+        let token = source.token();
+        asleep_in(move || call(token))
+    });
+    for _ in 0..10 {
+        ring(&bell);
+        waiting.iter().for_each(|call| call.fall_asleep());
+        assert!(waiting.iter().all(|call| call.result_so_far().is_none()));
+        let token = source.token();
+        in_time(move || while is_readable(&token) {}); // cleared, so that nobody spins
+    }
+    source.request_stop();
+    assert!(waiting.iter().all(|call| call.result()));
+    assert!(is_readable(&source.token()));
+}
+
+#[test]
+fn a_foreign_ring_does_not_hide_what_is_there_to_read() {
+    let (here, mut there) = UnixStream::pair().unwrap();
+    let token = StopSource::new().token();
+    ring(&shared(&token));
+    there.write_all(&[7]).unwrap();
+    assert!(token.wait_readable(&here, None).unwrap());
+    ring(&shared(&token));
+    assert!(token.wait_readable(&here, Duration::ZERO).unwrap());
+}
+
+#[test]
+fn no_stop_is_lost_however_it_races_foreign_rings_1000_times() {
+    in_time(|| {
+        for round in 0..1_000 {
+            let (source, start) = (StopSource::new(), Barrier::new(4));
+            let bell = shared(&source.token());
+            let (here, _there) = UnixStream::pair().unwrap();
+            let wait = || {
+                let token = source.token();
+                start.wait();
+                is_stopped(&token.wait_readable(&here, None).unwrap_err())
+            };
+            thread::scope(|scope| {
+                let waiting = [scope.spawn(wait), scope.spawn(wait)];
+                scope.spawn(|| {
+                    start.wait();
+                    (0..20).for_each(|_| ring(&bell));
+                });
+                start.wait();
+                (0..50 * (round % 200)).for_each(|_| hint::spin_loop());
+                source.request_stop();
+                assert!(waiting.into_iter().all(|wait| wait.join().unwrap()));
+            });
+        }
+    });
+}
+
+#[test]
+fn a_stop_in_a_forked_process_stops_nobody_in_this_one() {
+    let program = Child::play("a stop in a forked process");
+    program.says("not stopped");
+    assert_eq!(program.ends(), (0, String::new()));
+}
+
+fn a_stop_in_the_forked_process() {
+    say("ready");
+    let source = StopSource::new();
+    let (token, (here, _there)) = (source.token(), UnixStream::pair().unwrap());
+    token.fd().unwrap();
+    let forked = fork();
+    if forked == 0 {
+        source.request_stop();
+        _exit(if is_stopped(&token.wait_readable(&here, None).unwrap_err()) { 0 } else { 1 });
+    }
+    assert_eq!(exit_code(forked), Some(0));
+    assert!(is_readable(&token), "the forked process has rung");
+    assert!(!token.wait_readable(&here, Duration::ZERO).unwrap());
+    assert!(!is_readable(&token));
+    say("not stopped");
+    leave(ExitCode::SUCCESS)
+}
+
+#[test]
+fn a_wait_in_a_forked_process_takes_no_stop_away_from_this_one() {
+    let program = Child::play("a wait in a forked process");
+    program.says("stopped in both");
+    assert_eq!(program.ends(), (0, String::new()));
+}
+
+fn a_wait_in_the_forked_process() {
+    say("ready");
+    let source = StopSource::new();
+    let (token, (mut here, there)) = (source.token(), UnixStream::pair().unwrap());
+    token.fd().unwrap();
+    source.request_stop_after(Duration::MAX); // so that there is a timer's lock, which nobody holds at the fork
+    let forked = fork();
+    if forked == 0 {
+        // The other process's stop is none here: this waits for the byte.
+        let waited = token.wait_readable(&there, None).is_ok();
+        let still_waits = !token.wait_readable(&connected().0, Duration::ZERO).unwrap();
+        source.request_stop();
+        let stopped = is_readable(&token) && is_stopped(&token.wait_readable(&there, None).unwrap_err());
+        _exit(if waited && still_waits && stopped { 0 } else { 1 });
+    }
+    source.request_stop(); // rings in both processes
+    here.write_all(b"x").unwrap();
+    assert_eq!(exit_code(forked), Some(0));
+    assert!(is_readable(&token), "the ring of the stop is still there");
+    say("stopped in both");
+    leave(ExitCode::SUCCESS)
+}
+
+fn exit_code(forked: c_int) -> Option<i32> {
+    let forked = Pid::from_raw(forked).unwrap();
+    let waited = asleep_in(move || waitpid(Some(forked), WaitOptions::empty()).unwrap().unwrap().1);
+    waited.result().exit_status()
+}

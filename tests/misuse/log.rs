@@ -1,0 +1,108 @@
+//! Loggers that panic, and loggers that call back into the host that they are told of.
+
+use crate::support::{LIMIT, in_time};
+use crossbeam_channel::{bounded, unbounded};
+use hosted::{
+    Context, Event, EventKind, Host, HostHandle, HostState, OnFailure, Queue, Restart, StopReason, every, group, worker,
+};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+/// Panics at lines with `panicky` in them; at those with `curious` it looks at a host and asks it to stop.
+struct Foreign;
+
+static HOST: Mutex<Option<HostHandle>> = Mutex::new(None);
+static LOOKS: Mutex<Vec<HostState>> = Mutex::new(Vec::new());
+
+impl log::Log for Foreign {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        let line = line.args().to_string();
+        assert!(!line.contains("panicky"), "the disk is full");
+        let host = HOST.lock().unwrap().clone().filter(|_| line.contains("curious"));
+        if let Some(host) = host {
+            LOOKS.lock().unwrap().push(host.state());
+            assert!(!host.services().is_empty());
+            host.request_stop();
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn listen_to_the_log() {
+    _ = log::set_logger(&Foreign); // the first test installs it
+    log::set_max_level(log::LevelFilter::Trace);
+}
+
+#[test]
+fn a_logger_that_panics_at_every_line_of_every_service_changes_nothing_for_them() {
+    in_time(|| {
+        listen_to_the_log();
+        let (mut host, queue, (tell, told)) = (Host::new(), Queue::bounded(1), unbounded());
+        let (done, ticked) = (tell.clone(), tell.clone());
+        let job = move |(), ctx: &Context| {
+            tell.send("job")?;
+            ctx.report_error("panicky");
+            Err("panicky".into())
+        };
+        host.add("panicky eater", queue.consumer(job));
+        let tick = move |_: &Context| {
+            ticked.send("tick")?;
+            panic!("panicky")
+        };
+        host.add("panicky ticker", every(Duration::from_secs(3600), tick).immediately());
+        let fails = |_: &Context| Err("panicky".into());
+        let restart = Restart::on_failure().give_up_after(2).backoff(Duration::ZERO..=Duration::ZERO);
+        host.add("panicky phoenix", worker(fails)).restart(restart).on_failure(OnFailure::Ignore);
+        let fill = move |inside: &mut Host| {
+            let done = done.clone();
+            let run = move |ctx: &Context| {
+                let _guard = ctx.on_stop(|| panic!("panicky"));
+                done.send("child")?;
+                Ok(ctx.sleep(Duration::MAX)?)
+            };
+            inside.add("child", worker(run));
+            Ok(())
+        };
+        host.add("panicky group", group(fill));
+        let (events, (failed, has_failed)) = (host.events(), bounded(1));
+        thread::spawn(move || {
+            let of_phoenix =
+                |event: &Event| matches!(&event.kind, EventKind::Failed(error) if error.service() == "panicky phoenix");
+            _ = failed.send(events.iter().any(|event| of_phoenix(&event)));
+        });
+        host.start().unwrap();
+        queue.push(()).unwrap();
+        let mut came: Vec<&str> = (0..3).map(|_| told.recv().unwrap()).collect();
+        came.sort_unstable();
+        assert_eq!(came, ["child", "job", "tick"]);
+        assert!(has_failed.recv().unwrap(), "the phoenix has risen twice");
+        let report = match host.stop(LIMIT) {
+            Ok(report) => report,
+            Err(error) => error.report().clone(), // where the callback came to panic
+        };
+        assert_eq!(report.services.iter().map(|service| service.restarts).collect::<Vec<_>>(), [0, 0, 2, 0, 0]);
+        assert_eq!(report.services[0].errors, 2);
+    });
+}
+
+#[test]
+fn a_logger_may_look_at_the_host_and_ask_it_to_stop_from_any_line() {
+    in_time(|| {
+        listen_to_the_log();
+        let mut host = Host::new();
+        host.add("curious", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
+        *HOST.lock().unwrap() = Some(host.handle());
+        let error = host.start().map(|()| host.wait());
+        let stopped_while_starting = error.is_err_and(|error| error.failures().is_empty());
+        let report = host.stop(LIMIT).unwrap();
+        assert!(stopped_while_starting && report.reason == StopReason::Requested, "{report}");
+        let looks = std::mem::take(&mut *LOOKS.lock().unwrap());
+        assert_eq!(looks[..2], [HostState::Starting, HostState::Stopping]);
+    });
+}

@@ -1,0 +1,155 @@
+//! Queues that are too large, closed twice, pushed into by their own consumer, left by everybody, or shared by hosts.
+
+use crate::support::{LIMIT, asleep_in, in_time};
+use crossbeam_channel::{bounded, unbounded};
+use hosted::{Context, Host, Outcome, Phase, PushError, Queue, StopReason, StopToken};
+use std::time::Duration;
+
+#[test]
+#[should_panic = "capacity overflow"]
+fn a_queue_for_more_than_memory_can_number_panics_where_it_is_made() {
+    drop(Queue::<u8>::bounded(usize::MAX));
+}
+
+#[test]
+fn a_queue_without_room_refuses_whoever_does_not_wait_and_its_closing_wakes_who_does() {
+    let queue = Queue::bounded(0);
+    assert_eq!(queue.try_push(1), Err(PushError::Full(1)));
+    assert_eq!(queue.push_timeout(2, Duration::ZERO), Err(PushError::Full(2)));
+    let pushed = queue.clone();
+    let push = asleep_in(move || pushed.push(3));
+    queue.close();
+    assert_eq!(push.result(), Err(PushError::Closed(3)));
+    assert!(queue.drain().is_empty());
+}
+
+#[test]
+fn a_job_that_pushes_into_its_own_full_queue_waits_until_the_stop_closes_it_and_has_its_item_back() {
+    in_time(|| {
+        let (queue, (tell, told), mut host) = (Queue::bounded(1), unbounded(), Host::new());
+        let own = queue.clone();
+        let job = move |item: u32, _: &Context| {
+            if item == 1 {
+                tell.send(own.push(2))?; // the one room there is
+                tell.send(own.push(3))?;
+            }
+            Ok(())
+        };
+        host.add("eater", queue.consumer(job));
+        host.start().unwrap();
+        queue.push(1).unwrap();
+        assert_eq!(told.recv().unwrap(), Ok(()));
+        assert!(told.try_recv().is_err(), "nobody but itself could make room");
+        host.stop(LIMIT).unwrap();
+        assert_eq!(told.recv().unwrap(), Err(PushError::Closed(3)));
+        assert!(queue.is_empty(), "what was accepted has been handled");
+    });
+}
+
+#[test]
+fn a_job_may_close_its_own_queue_which_ends_its_consumer_when_it_is_empty() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(3), Host::new());
+        let own = queue.clone();
+        let job = move |_: u32, _: &Context| {
+            own.close();
+            own.close(); // which changes nothing
+            Ok(())
+        };
+        host.add("eater", queue.consumer(job));
+        (1..=3).for_each(|item| queue.push(item).unwrap());
+        let report = host.run_until(&StopToken::never()).unwrap();
+        assert_eq!((&report.reason, report.services[0].errors), (&StopReason::AllCompleted, 0));
+        assert!(queue.is_empty() && queue.try_push(4) == Err(PushError::Closed(4)));
+    });
+}
+
+#[test]
+fn a_queue_that_only_its_consumer_is_left_of_is_not_closed_and_the_consumer_waits_for_the_stop() {
+    in_time(|| {
+        let (queue, (tell, told), mut host) = (Queue::bounded(1), unbounded(), Host::new());
+        host.add("eater", queue.consumer(move |item: u32, _| Ok(tell.send(item)?)));
+        queue.push(1).unwrap();
+        drop(queue);
+        host.start().unwrap();
+        assert_eq!(told.recv(), Ok(1));
+        let report = host.stop(LIMIT).unwrap();
+        assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
+    });
+}
+
+#[test]
+fn a_queue_that_two_hosts_consume_closes_with_the_stop_of_the_second() {
+    in_time(|| {
+        let (queue, (tell, told)) = (Queue::bounded(1), unbounded());
+        let mut hosts = [Host::new(), Host::new()];
+        for host in &mut hosts {
+            let tell = tell.clone();
+            host.add("eater", queue.consumer(move |item: u32, _| Ok(tell.send(item)?)));
+            host.start().unwrap();
+        }
+        let [first, second] = &mut hosts;
+        first.stop(LIMIT).unwrap();
+        queue.push(1).unwrap();
+        assert_eq!(told.recv(), Ok(1));
+        second.stop(LIMIT).unwrap();
+        assert_eq!(queue.try_push(2), Err(PushError::Closed(2)));
+    });
+}
+
+#[test]
+fn what_is_drained_beside_a_consumer_is_not_handled_and_nothing_is_twice() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(10), Host::new());
+        let ((came, comes), (go, gone), (tell, told)) = (bounded(0), bounded::<()>(0), unbounded());
+        let job = move |item: u32, _: &Context| {
+            tell.send(item)?;
+            came.send(())?;
+            Ok(gone.recv()?)
+        };
+        host.add("eater", queue.consumer(job));
+        host.start().unwrap();
+        (1..=10).for_each(|item| queue.push(item).unwrap());
+        comes.recv().unwrap();
+        assert_eq!(queue.drain(), (2..=10).collect::<Vec<u32>>());
+        go.send(()).unwrap();
+        host.stop(LIMIT).unwrap();
+        assert_eq!(told.iter().collect::<Vec<_>>(), [1]);
+    });
+}
+
+/// A job that cannot be thrown away.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("boom");
+    }
+}
+
+#[test]
+fn an_item_that_panics_when_it_is_dropped_costs_its_job_or_fails_its_consumer_at_the_end() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(2), Host::new());
+        let (tell, told) = unbounded();
+        let job = move |bomb: Bomb, _: &Context| {
+            tell.send(())?;
+            drop(bomb);
+            Ok(())
+        };
+        host.add("eater", queue.consumer(job));
+        queue.push(Bomb).unwrap();
+        host.start().unwrap();
+        told.recv().unwrap();
+        assert_eq!(host.stop(LIMIT).unwrap().services[0].errors, 1);
+
+        let (queue, mut host) = (Queue::bounded(1), Host::new());
+        queue.push(Bomb).unwrap();
+        let consumer = queue.consumer(|_, _| Ok(()));
+        drop(queue);
+        host.add("eater", hosted::worker(move |_| Ok(_ = &consumer)));
+        let error = host.run_until(&StopToken::never()).unwrap_err();
+        let [failure] = error.failures() else { panic!("one failure: {error}") };
+        assert_eq!((failure.service(), failure.phase()), ("eater", Phase::Drop));
+    });
+}

@@ -1,0 +1,50 @@
+//! Tokens, sources and guards that nobody needs, forgets, or asks for again and again.
+
+use crate::support::in_time;
+use crossbeam_channel::{TryRecvError, unbounded};
+use hosted::{StopSource, StopToken, ctrl_c};
+
+#[test]
+fn a_source_linked_to_nobody_or_to_never_stops_by_itself_alone() {
+    let none: [StopToken; 0] = [];
+    for source in [StopSource::linked(&none), StopSource::linked([&StopToken::never(), &StopToken::never()])] {
+        assert!(!source.stop_requested());
+        assert!(source.request_stop() && source.token().stop_requested());
+    }
+}
+
+#[test]
+fn a_source_may_be_linked_to_its_own_child_and_still_hears_only_its_parents() {
+    let root = StopSource::new();
+    let child = StopSource::linked([&root.token()]);
+    let both = StopSource::linked([&child.token(), &root.token(), &child.token()]);
+    assert!(both.request_stop() && !child.stop_requested() && !root.stop_requested());
+    let again = StopSource::linked([&child.token(), &root.token()]);
+    root.request_stop();
+    assert!(child.stop_requested() && again.stop_requested());
+}
+
+#[test]
+fn a_guard_that_is_forgotten_leaves_its_callback_to_be_called_once() {
+    let ((tell, told), stop) = (unbounded(), StopSource::new());
+    std::mem::forget(stop.token().on_stop(move || tell.send(()).unwrap()));
+    assert!(stop.request_stop() && !stop.request_stop());
+    assert_eq!(told.try_iter().count(), 1);
+}
+
+#[test]
+fn a_callback_on_never_is_dropped_at_once_and_never_called() {
+    let (tell, told) = unbounded::<()>();
+    let guard = StopToken::never().on_stop(move || tell.send(()).unwrap());
+    assert_eq!(told.try_recv(), Err(TryRecvError::Disconnected), "what it captured is gone");
+    assert!(guard.unregister());
+}
+
+#[test]
+fn ctrl_c_may_be_asked_for_ten_thousand_times() {
+    in_time(|| {
+        let kept: Vec<StopToken> = (0..10_000).map(|_| ctrl_c().unwrap()).step_by(1_000).collect();
+        assert_eq!(kept.len(), 10);
+        assert!(kept.iter().all(|token| !token.stop_requested()));
+    });
+}

@@ -1,0 +1,10 @@
+//! Queues and their consumers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod consumer;
+mod consumers;
+mod protocol;
+mod queue;
+mod stopped_push;

@@ -1,0 +1,595 @@
+//! When a queue closes and when it does not: restarts, groups, consumers that fail or never start, and stops that race with
+//! pushes. (What a queue accepts and refuses is in `queue.rs`; the jobs of its consumers are in `consumer.rs`.)
+
+use crate::support::{LIMIT, asleep_in, in_time};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use hosted::{
+    Context, Event, EventKind, Host, OnFailure, Outcome, PushError, Queue, Restart, Result, Service, StopReason,
+    StopSource, StopToken, group, task, worker,
+};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(LIMIT).expect("this should have come long ago")
+}
+
+/// Waits until the queue is closed, and fails if that never happens.
+fn wait_until_closed<T>(queue: &Queue<T>) {
+    for _ in 0..60_000 {
+        if queue.is_closed() {
+            return;
+        }
+        thread::sleep(MS);
+    }
+    panic!("the queue never closes");
+}
+
+fn waits() -> impl Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// Fails each time something comes.
+fn fails_on(order: Receiver<()>) -> impl FnMut(&Context) -> Result + Send + 'static {
+    move |ctx| {
+        ctx.recv(&order)?;
+        Err("the connection is lost".into())
+    }
+}
+
+fn at_once() -> Restart {
+    Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO).give_up_after(u32::MAX)
+}
+
+/// Returns when a service has ended and is about to be started again.
+fn wait_for_backoff(events: &Receiver<Event>) {
+    while !matches!(next(events).kind, EventKind::Restarting { .. }) {}
+}
+
+fn left_in_queue(events: &Receiver<Event>) -> Vec<usize> {
+    let left = |event: Event| match event.kind {
+        EventKind::QueueNotDrained { items } => Some(items),
+        _ => None,
+    };
+    events.try_iter().filter_map(left).collect()
+}
+
+/// A group of a consumer that tells what it handles, and of a service that fails on order.
+fn pipeline(queue: &Queue<u32>) -> (impl Service + use<>, Sender<()>, Receiver<u32>) {
+    let ((fail, failing), (tell, told), queue) = (unbounded(), unbounded(), queue.clone());
+    let group = group(move |host| {
+        let tell = tell.clone();
+        host.add("handler", queue.consumer(move |n, _| Ok(tell.send(n)?)));
+        host.add("flaky", worker(fails_on(failing.clone())));
+        Ok(())
+    });
+    (group, fail, told)
+}
+
+#[test]
+fn a_group_that_restarts_leaves_its_queue_open_and_its_next_run_consumes_on() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(10), Host::new());
+        let (pipeline, fail, told) = pipeline(&queue);
+        host.add("pipeline", pipeline).restart(at_once());
+        let events = host.events();
+        host.start().unwrap();
+        for n in 0..20 {
+            queue.push(n).unwrap();
+            assert_eq!(next(&told), n);
+            fail.send(()).unwrap();
+            wait_for_backoff(&events);
+        }
+        queue.push(20).unwrap();
+        assert_eq!(next(&told), 20);
+        let report = host.stop(LIMIT).unwrap();
+        assert_eq!(report.services[0].restarts, 20);
+        assert_eq!(queue.try_push(21), Err(PushError::Closed(21)));
+    });
+}
+
+#[test]
+fn items_pushed_while_a_group_waits_for_its_restart_are_handled_by_its_next_run() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(10), Host::new());
+        let events = host.events();
+        let (pipeline, fail, told) = pipeline(&queue);
+        host.add("pipeline", pipeline).restart(at_once().backoff(MS * 50..=MS * 50));
+        host.start().unwrap();
+        fail.send(()).unwrap();
+        wait_for_backoff(&events);
+        queue.push(1).unwrap();
+        assert_eq!(next(&told), 1);
+        host.stop(LIMIT).unwrap();
+    });
+}
+
+#[test]
+fn a_stop_while_a_group_waits_for_its_restart_closes_its_queue_and_keeps_the_items() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(1), Host::new());
+        let events = host.events();
+        let (pipeline, fail, told) = pipeline(&queue);
+        host.add("pipeline", pipeline).restart(at_once().backoff(LIMIT..=LIMIT));
+        host.start().unwrap();
+        fail.send(()).unwrap();
+        wait_for_backoff(&events);
+        queue.push(1).unwrap();
+        let pushed = queue.clone();
+        let waiting = asleep_in(move || pushed.push(2));
+        host.stop(LIMIT).unwrap();
+        assert_eq!(waiting.result(), Err(PushError::Closed(2)));
+        assert_eq!((queue.drain(), told.try_iter().count()), (vec![1], 0));
+    });
+}
+
+#[test]
+fn jobs_for_which_a_restarting_group_has_no_time_are_left_to_its_next_run_without_an_event() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(10), Host::new());
+        let events = host.events();
+        let ((fail, failing), (tell, told), (go, gone)) = (unbounded(), unbounded(), unbounded::<()>());
+        let consumed = queue.clone();
+        let fill = move |host: &mut Host| {
+            let (tell, gone) = (tell.clone(), gone.clone());
+            let job = move |n: u32, ctx: &Context| {
+                tell.send(n)?;
+                if n == 1 {
+                    _ = ctx.recv(&gone); // until its time is up
+                }
+                Ok(())
+            };
+            host.add("handler", consumed.consumer(job)).stop_timeout(MS * 30);
+            host.add("flaky", worker(fails_on(failing.clone())));
+            Ok(())
+        };
+        host.add("pipeline", group(fill)).restart(at_once());
+        (1..=3).for_each(|n| queue.push(n).unwrap());
+        host.start().unwrap();
+        assert_eq!(next(&told), 1);
+        fail.send(()).unwrap();
+        assert_eq!([next(&told), next(&told)], [2, 3]);
+        drop(go);
+        host.stop(LIMIT).unwrap();
+        assert_eq!((left_in_queue(&events), queue.is_empty()), (vec![], true));
+    });
+}
+
+#[test]
+fn producers_of_a_group_that_come_after_the_consumer_stop_before_its_queue_closes() {
+    for inner_groups in [0, 1, 2] {
+        in_time(move || {
+            let (queue, (tell, told), (refuse, refused)) = (Queue::bounded(2), unbounded(), unbounded());
+            let mut host = Host::new();
+            let consumed = queue.clone();
+            let fill = move |host: &mut Host| {
+                let (tell, refuse, pushed) = (tell.clone(), refuse.clone(), consumed.clone());
+                host.add("handler", consumed.consumer(move |n: u32, _| Ok(tell.send(n)?)));
+                let produce = move |ctx: &Context| {
+                    ctx.wait();
+                    // Its own stop has been requested, and the consumer's has not.
+                    (0..10).for_each(|n| _ = pushed.push(n).map_err(|error| refuse.send(error)));
+                    Ok(())
+                };
+                host.add("producer", worker(produce));
+                Ok(())
+            };
+            host.add("outer", nested(inner_groups, fill));
+            host.start().unwrap();
+            host.stop(LIMIT).unwrap();
+            assert_eq!(refused.try_iter().next(), None);
+            assert_eq!(told.try_iter().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+            assert!(queue.is_closed());
+        });
+    }
+}
+
+/// `fill` in a group, in so many others.
+fn nested(others: usize, fill: impl Fn(&mut Host) -> Result + Clone + Send + 'static) -> Box<dyn Service> {
+    if others == 0 {
+        return Box::new(group(fill));
+    }
+    Box::new(group(move |host| {
+        host.add("inner", nested(others - 1, fill.clone()));
+        Ok(())
+    }))
+}
+
+/// Large enough for a push to take a while.
+type Large = [u8; 32 << 10];
+
+// The stop falls between two pushes, or into one, at random.
+#[test]
+fn a_stop_with_ample_time_leaves_no_accepted_job_behind() {
+    for round in 0..400 {
+        in_time(move || {
+            let (queue, (tell, told), mut host) = (Queue::<Large>::bounded(2), unbounded(), Host::new());
+            for name in ["one", "two"].into_iter().take(1 + round % 2) {
+                let tell = tell.clone();
+                host.add(name, queue.consumer(move |_, _| Ok(tell.send(())?)));
+            }
+            host.start().unwrap();
+            let producers = [(); 2].map(|()| {
+                let queue = queue.clone();
+                thread::spawn(move || std::iter::from_fn(|| queue.push([1; 32 << 10]).ok()).count())
+            });
+            next(&told);
+            host.stop(LIMIT).unwrap();
+            let accepted: usize = producers.map(|producer| producer.join().unwrap()).iter().sum();
+            assert_eq!((1 + told.try_iter().count(), queue.len()), (accepted, 0), "round {round}");
+        });
+    }
+}
+
+/// A service that fails when it is told to, with a consumer in it.
+struct Fragile<S>(S, Receiver<()>);
+
+impl<S: Service> Service for Fragile<S> {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.0.start(ctx)
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        ctx.recv(&self.1)?;
+        Err("the disk is gone".into())
+    }
+}
+
+#[test]
+fn a_consumer_that_fails_for_good_closes_its_queue_and_wakes_who_waits_for_room() {
+    in_time(|| {
+        let (queue, (fail, failing), mut host) = (Queue::bounded(1), bounded(1), Host::new());
+        let fragile = Fragile(queue.consumer(|_: u32, _| Ok(())), failing);
+        host.add("fragile", fragile).on_failure(OnFailure::Ignore);
+        host.add("main", waits());
+        host.start().unwrap();
+        queue.push(1).unwrap();
+        let pushed = queue.clone();
+        let waiting = asleep_in(move || pushed.push(2));
+        fail.send(()).unwrap();
+        assert_eq!(waiting.result(), Err(PushError::Closed(2)));
+        host.stop(LIMIT).unwrap();
+        assert_eq!(queue.drain(), [1]);
+    });
+}
+
+#[test]
+fn a_queue_stays_open_while_a_consumer_of_another_service_may_run() {
+    in_time(|| {
+        let (queue, (fail, failing), (tell, told)) = (Queue::bounded(1), bounded(1), unbounded());
+        let mut host = Host::new();
+        host.add("sound", queue.consumer(move |n: u32, _| Ok(tell.send(n)?)));
+        let fragile = Fragile(queue.consumer(|_: u32, _| Ok(())), failing);
+        host.add("fragile", fragile).on_failure(OnFailure::Ignore);
+        let events = host.events();
+        host.start().unwrap();
+        fail.send(()).unwrap();
+        while !matches!(next(&events).kind, EventKind::Failed(_)) {}
+        queue.push(1).unwrap();
+        assert_eq!(next(&told), 1);
+        host.stop(LIMIT).unwrap();
+        assert!(queue.is_closed());
+    });
+}
+
+#[test]
+fn a_group_that_gives_up_closes_the_queue_of_its_consumer() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(10), Host::new());
+        let (pipeline, fail, _told) = pipeline(&queue);
+        host.add("pipeline", pipeline).restart(at_once().give_up_after(2)).on_failure(OnFailure::Ignore);
+        host.add("main", waits());
+        host.start().unwrap();
+        for _ in 0..3 {
+            assert!(!queue.is_closed(), "it may be restarted");
+            fail.send(()).unwrap();
+        }
+        wait_until_closed(&queue);
+        host.stop(LIMIT).unwrap();
+    });
+}
+
+/// A producer waits for room while `end` ends `host`, whose consumer never starts.
+fn refused_at_the_end_of(queue: &Queue<u32>, end: impl FnOnce()) {
+    queue.push(1).unwrap();
+    let pushed = queue.clone();
+    let waiting = asleep_in(move || pushed.push(2));
+    end();
+    assert_eq!(waiting.result(), Err(PushError::Closed(2)));
+    assert_eq!(queue.drain(), [1]);
+}
+
+#[test]
+fn a_queue_whose_consumer_never_started_closes_when_its_host_ends() {
+    let host_with = |queue: &Queue<u32>| {
+        let mut host = Host::new();
+        host.add("disk", task(|_| Err("the disk is full".into())));
+        host.add("never", queue.consumer(|_, _| Ok(())));
+        host
+    };
+    in_time(move || {
+        let queue = Queue::bounded(1);
+        let mut host = host_with(&queue);
+        refused_at_the_end_of(&queue, || drop(host.start().unwrap_err()));
+
+        let queue = Queue::bounded(1);
+        let mut host = host_with(&queue);
+        refused_at_the_end_of(&queue, || drop(host.stop(LIMIT).unwrap()));
+
+        let queue = Queue::bounded(1);
+        let mut host = host_with(&queue);
+        host.handle().request_stop();
+        refused_at_the_end_of(&queue, || drop(host.run_until(&StopToken::never()).unwrap()));
+
+        let queue = Queue::bounded(1);
+        let host = host_with(&queue);
+        refused_at_the_end_of(&queue, || drop(host));
+
+        let queue = Queue::bounded(1);
+        let mut host = host_with(&queue);
+        host.add("never", waits()); // a name that is taken
+        refused_at_the_end_of(&queue, || {
+            host.start().unwrap_err();
+            drop(host);
+        });
+    });
+}
+
+#[test]
+fn a_queue_whose_only_consumer_is_added_after_the_start_closes_at_once() {
+    in_time(|| {
+        let (queue, mut host) = (Queue::bounded(1), Host::new());
+        host.start().unwrap();
+        refused_at_the_end_of(&queue, || _ = host.add("late", queue.consumer(|_, _| Ok(()))).stop_timeout(MS));
+    });
+}
+
+#[test]
+fn a_consumer_that_is_dropped_without_a_host_closes_nothing() {
+    let queue = Queue::bounded(2);
+    drop(queue.consumer(|_: u32, _| Ok(())));
+    let mut consumer = queue.consumer(|_: u32, _| Ok(()));
+    consumer.start(&Context::new("consumer", StopSource::new().token())).unwrap();
+    drop(consumer);
+    queue.push(1).unwrap();
+    assert!(!queue.is_closed());
+}
+
+#[test]
+fn a_consumer_that_another_service_wraps_without_attach_still_closes_its_queue() {
+    in_time(|| {
+        struct Wrapper<S>(S);
+        impl<S: Service> Service for Wrapper<S> {
+            fn run(&mut self, ctx: &Context) -> Result {
+                self.0.run(ctx)
+            }
+        }
+        let (queue, (tell, told), mut host) = (Queue::bounded(1), unbounded(), Host::new());
+        host.add("wrapped", Wrapper(queue.consumer(move |n: u32, _| Ok(tell.send(n)?))));
+        host.start().unwrap();
+        queue.push(1).unwrap();
+        assert_eq!(next(&told), 1);
+        host.stop(LIMIT).unwrap();
+        assert!(queue.is_closed());
+    });
+}
+
+#[test]
+fn a_consumer_of_a_closed_queue_is_complete_under_every_restart_policy() {
+    in_time(|| {
+        for restart in [Restart::never(), Restart::on_failure(), Restart::always()] {
+            let (queue, mut host) = (Queue::bounded(1), Host::new());
+            queue.push(1).unwrap();
+            queue.close();
+            host.add("consumer", queue.consumer(|_: u32, _| Ok(()))).restart(restart);
+            let report = host.run_until(&StopToken::never()).unwrap();
+            assert_eq!((&report.reason, report.services[0].restarts), (&StopReason::AllCompleted, 0));
+            assert!(matches!(report.services[0].outcome, Outcome::Completed));
+        }
+    });
+}
+
+#[test]
+fn a_group_whose_services_are_complete_for_good_is_not_restarted() {
+    in_time(|| {
+        for one_stops_all in [false, true] {
+            let (queue, mut host) = (Queue::<u32>::bounded(1), Host::new());
+            queue.close();
+            let fill = move |host: &mut Host| {
+                if one_stops_all {
+                    host.add("server", waits());
+                }
+                let options = host.add("consumer", queue.consumer(|_, _| Ok(())));
+                if one_stops_all {
+                    options.on_completion(hosted::OnCompletion::StopHost);
+                }
+                Ok(())
+            };
+            host.add("group", nested(1, fill)).restart(Restart::always());
+            let report = host.run_until(&StopToken::never()).unwrap();
+            assert_eq!((&report.reason, report.services[0].restarts), (&StopReason::AllCompleted, 0));
+        }
+    });
+}
+
+#[test]
+fn mark_complete_ends_the_restarts_of_a_service_only_if_its_run_returns_ok() {
+    in_time(|| {
+        let (mut runs, mut host) = (0, Host::new());
+        let restless = worker(move |ctx| {
+            runs += 1;
+            match runs {
+                1 => {
+                    ctx.mark_complete();
+                    Err("and yet it failed".into())
+                }
+                2 => Ok(()), // the mark of the first run is gone
+                _ => {
+                    ctx.mark_complete();
+                    Ok(())
+                }
+            }
+        });
+        host.add("restless", restless).restart(Restart::always().backoff(Duration::ZERO..=Duration::ZERO));
+        let report = host.run_until(&StopToken::never()).unwrap();
+        assert_eq!(report.services[0].restarts, 2);
+        assert!(matches!(report.services[0].outcome, Outcome::Completed));
+    });
+}
+
+/// Hands out the token of `attach`, and fails each time it is told to.
+struct Probe(Sender<StopToken>, Receiver<()>);
+
+impl Service for Probe {
+    fn attach(&mut self, retired: &StopToken) {
+        self.0.send(retired.clone()).unwrap();
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        ctx.recv(&self.1)?;
+        Err("again".into())
+    }
+}
+
+fn probe() -> (impl Fn() -> Box<dyn Service> + Clone + Send + 'static, Receiver<StopToken>, Sender<()>) {
+    let ((tell, told), (fail, failing)) = (unbounded(), unbounded());
+    (move || Box::new(Probe(tell.clone(), failing.clone())), told, fail)
+}
+
+#[test]
+fn the_token_of_attach_outlasts_restarts_and_is_stopped_by_the_last_stop() {
+    in_time(|| {
+        let mut host = Host::new();
+        let ((alone, token_alone, fail_alone), (child, child_tokens, fail_child)) = (probe(), probe());
+        host.add("alone", alone()).restart(at_once());
+        let fill = move |host: &mut Host| {
+            host.add("child", child());
+            Ok(())
+        };
+        host.add("group", nested(1, fill)).restart(at_once());
+        host.start().unwrap();
+        let (alone, first) = (next(&token_alone), next(&child_tokens));
+        for _ in 0..3 {
+            fail_alone.send(()).unwrap();
+            fail_child.send(()).unwrap();
+            let again = next(&child_tokens);
+            assert!(!alone.stop_requested() && !first.stop_requested() && !again.stop_requested());
+        }
+        host.stop(LIMIT).unwrap();
+        assert!(alone.stop_requested() && first.stop_requested());
+        assert!(token_alone.try_recv().is_err(), "attached once, for all its runs");
+    });
+}
+
+#[test]
+fn the_token_of_attach_is_stopped_when_its_service_has_failed_for_good() {
+    in_time(|| {
+        let (service, tokens, fail) = probe();
+        let mut host = Host::new();
+        host.add("service", service()).on_failure(OnFailure::Ignore);
+        host.add("main", waits());
+        host.start().unwrap();
+        let token = next(&tokens);
+        assert!(!token.stop_requested());
+        fail.send(()).unwrap();
+        token.wait();
+        host.stop(LIMIT).unwrap();
+    });
+}
+
+#[test]
+fn items_left_by_several_consumers_are_reported_once_by_the_last_of_them() {
+    in_time(|| {
+        let (queue, (tell, told), mut host) = (Queue::bounded(10), unbounded(), Host::new());
+        let events = host.events();
+        for name in ["one", "two", "three"] {
+            let tell = tell.clone();
+            let job = move |_: u32, ctx: &Context| {
+                tell.send(())?;
+                Ok(ctx.sleep(Duration::MAX)?)
+            };
+            host.add(name, queue.consumer(job)).stop_timeout(MS * 20);
+        }
+        (0..8).for_each(|n| queue.push(n).unwrap());
+        host.start().unwrap();
+        (0..3).for_each(|_| next(&told));
+        host.stop(LIMIT).unwrap();
+        let taken = 3 + told.try_iter().count();
+        assert_eq!((left_in_queue(&events), queue.drain().len()), (vec![8 - taken], 8 - taken));
+    });
+}
+
+/// The log lines of this program's one test that listens.
+struct Lines(Mutex<Vec<(log::Level, String)>>);
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        if line.target() == "hosted::queue" {
+            self.0.lock().unwrap().push((line.level(), line.args().to_string()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn items_left_where_no_consumer_runs_are_logged_with_their_number() {
+    static LINES: Lines = Lines(Mutex::new(Vec::new()));
+    log::set_logger(&LINES).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let (queue, mut host) = (Queue::bounded(1_000), Host::new());
+    host.add("never", queue.consumer(|_: u32, _| Ok(())));
+    (0..789).for_each(|n| queue.push(n).unwrap());
+    drop(host);
+    let lines = LINES.0.lock().unwrap();
+    let mut about = lines.iter().filter(|line| line.1.contains("789 items"));
+    let told = about.next().expect("a line that names the number");
+    assert_eq!((told.0, about.next()), (log::Level::Warn, None));
+}
+
+#[test]
+fn a_stop_wakes_a_producer_though_another_callback_of_its_token_blocks() {
+    in_time(|| {
+        let (queue, stop, (release, held)) = (Queue::bounded(1), StopSource::new(), bounded::<()>(0));
+        let token = stop.token();
+        let _blocks = token.on_stop(move || _ = held.recv());
+        queue.push(1).unwrap();
+        let waiting = asleep_in(move || queue.push_until(2, &token));
+        let requester = thread::spawn(move || stop.request_stop());
+        assert_eq!(waiting.result(), Err(PushError::Stopped(2)));
+        drop(release);
+        requester.join().unwrap();
+    });
+}
+
+#[test]
+fn every_producer_that_waits_for_room_gets_it_when_there_is_some() {
+    in_time(|| {
+        let queue = Queue::bounded(3);
+        (0..3).for_each(|n| queue.push(n).unwrap());
+        let producers: Vec<_> = (3..9)
+            .map(|n| {
+                let queue = queue.clone();
+                asleep_in(move || queue.push(n))
+            })
+            .collect();
+        let mut items = Vec::new();
+        while items.len() < 9 {
+            items.extend(queue.drain());
+            thread::yield_now();
+        }
+        assert!(producers.iter().all(|producer| producer.result() == Ok(())));
+        items.sort_unstable();
+        assert_eq!(items, (0..9).collect::<Vec<_>>());
+    });
+}

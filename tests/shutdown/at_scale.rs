@@ -1,0 +1,417 @@
+//! A stop with very many services, with no threads left, or with no time left: everybody receives its stop request, and what
+//! is reported is true.
+
+use crate::support::{LIMIT, deaf};
+use crossbeam_channel::{Sender, bounded, unbounded};
+use hosted::{
+    Context, EventKind, Host, Outcome, Report, Service, StopCallback, StopSource, StopToken, group, task, worker,
+};
+use log::{LevelFilter, Log, Metadata, Record};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// A service that waits until it is asked to stop, with a callback that it leaves on the shelf.
+fn with_callback(shelf: &Sender<StopCallback>, callback: impl FnOnce() + Send + 'static) -> impl Service {
+    let (shelf, mut callback) = (shelf.clone(), Some(callback));
+    worker(move |ctx| {
+        shelf.send(ctx.on_stop(callback.take().ok_or("it runs once")?))?;
+        ctx.wait();
+        Ok(())
+    })
+}
+
+/// Adds services side by side, and waits until each has registered its callback.
+fn started<F: FnOnce() + Send + 'static>(services: usize, callback: impl Fn() -> F) -> (Host, Vec<StopCallback>) {
+    let (shelf, guards) = unbounded();
+    let mut host = Host::new();
+    for number in 0..services {
+        let options = host.add(format!("service {number}"), with_callback(&shelf, callback()));
+        options.after::<&str>([]).stack_size(64 << 10);
+    }
+    host.start().unwrap();
+    let guards = (0..services).map(|_| guards.recv_timeout(LIMIT).unwrap()).collect();
+    (host, guards)
+}
+
+/// How many threads call so many callbacks that do not block.
+fn threads_for(services: usize) -> usize {
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    let (mut host, guards) = started(services, || {
+        let threads = threads.clone();
+        move || _ = threads.lock().unwrap().insert(thread::current().id())
+    });
+    host.stop(LIMIT).unwrap();
+    drop(guards);
+    threads.lock().unwrap().len()
+}
+
+#[test]
+fn callbacks_that_do_not_block_share_a_few_threads() {
+    // More than one try: callbacks that this machine lets wait look like callbacks that block.
+    let tries: Vec<usize> = (0..10).map(|_| threads_for(300)).take_while(|&threads| threads >= 50).collect();
+    assert!(tries.len() < 10, "{tries:?}");
+}
+
+#[test]
+fn callbacks_that_block_hold_up_no_others_and_take_no_more_than_512_threads() {
+    const SERVICES: usize = 600;
+    let (release, held) = bounded::<()>(0);
+    let (tell, told) = unbounded();
+    let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (mut host, guards) = started(SERVICES, || {
+        let (held, tell, inside, most) = (held.clone(), tell.clone(), inside.clone(), most.clone());
+        move || {
+            most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tell.send(()).unwrap();
+            _ = held.recv();
+            inside.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let stopping = thread::spawn(move || host.stop(LIMIT).map(drop));
+    // Others of this program may have some of the 512.
+    (0..400).for_each(|_| told.recv_timeout(LIMIT).unwrap());
+    drop(release);
+    stopping.join().unwrap().unwrap();
+    drop(guards);
+    assert_eq!(400 + told.try_iter().count(), SERVICES);
+    assert!(most.load(Ordering::SeqCst) <= 512);
+}
+
+#[test]
+fn all_services_whose_turn_it_is_are_flagged_before_the_first_callback_is_called() {
+    let tokens = Arc::new(Mutex::new(Vec::<StopToken>::new()));
+    let (tell, told) = unbounded();
+    let (shelf, guards) = unbounded();
+    let mut host = Host::new();
+    for number in 0..200 {
+        let (mine, shelf, tell) = (tokens.clone(), shelf.clone(), tell.clone());
+        let run = move |ctx: &Context| {
+            mine.lock().unwrap().push(ctx.stop_token().clone());
+            let (tokens, tell) = (mine.clone(), tell.clone());
+            shelf.send(ctx.on_stop(move || {
+                let all = tokens.lock().unwrap().iter().all(StopToken::stop_requested);
+                _ = tell.send(all);
+            }))?;
+            ctx.wait();
+            Ok(())
+        };
+        host.add(format!("service {number}"), worker(run)).after::<&str>([]).stack_size(64 << 10);
+    }
+    host.start().unwrap();
+    let _guards: Vec<_> = (0..200).map(|_| guards.recv_timeout(LIMIT).unwrap()).collect();
+    host.stop(LIMIT).unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), vec![true; 200]);
+}
+
+#[test]
+fn timers_whose_callbacks_block_share_the_pool_and_hold_up_no_other_timer() {
+    const SOURCES: usize = 600;
+    let (release, held) = bounded::<()>(0);
+    let (tell, told) = unbounded();
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    let sources: Vec<StopSource> = (0..SOURCES).map(|_| StopSource::new()).collect();
+    let _guards: Vec<StopCallback> = sources
+        .iter()
+        .map(|source| {
+            let (held, tell, threads) = (held.clone(), tell.clone(), threads.clone());
+            source.token().on_stop(move || {
+                threads.lock().unwrap().insert(thread::current().id());
+                _ = held.recv();
+                tell.send(()).unwrap();
+            })
+        })
+        .collect();
+    sources.iter().for_each(|source| source.request_stop_after(Duration::ZERO));
+    sources.iter().for_each(|source| source.token().wait());
+    let later = StopSource::new();
+    later.request_stop_after(Duration::from_millis(1));
+    assert!(later.token().wait_timeout(LIMIT), "the timer is held up");
+    drop(release);
+    (0..SOURCES).for_each(|_| told.recv_timeout(LIMIT).unwrap());
+    assert!(threads.lock().unwrap().len() <= 512);
+}
+
+fn overtaken(report: &Report) -> Vec<&str> {
+    report.services.iter().filter(|service| service.stop_timed_out).map(|service| &*service.name).collect()
+}
+
+#[test]
+fn a_slow_service_that_depends_only_on_a_completed_task_has_overtaken_nobody() {
+    let (slow, release) = deaf();
+    let mut host = Host::new();
+    let events = host.events();
+    host.add("migration", task(|_| Ok(())));
+    host.add("slow", slow);
+    host.start().unwrap();
+    let error = host.stop(SHORT).unwrap_err();
+    assert_eq!(overtaken(error.report()), [] as [&str; 0]);
+    assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::StopTimedOut { .. })));
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+#[test]
+fn a_slow_service_is_overtaken_also_when_a_completed_task_is_between_it_and_its_dependency() {
+    let ((slow, release), mut host) = (deaf(), Host::new());
+    let events = host.events();
+    host.add("database", worker(|ctx| Ok(ctx.wait())));
+    host.add("migration", task(|_| Ok(())));
+    host.add("slow", slow);
+    host.start().unwrap();
+    let error = host.stop(SHORT).unwrap_err();
+    assert_eq!(overtaken(error.report()), ["slow"]);
+    let warned = events.try_iter().filter(|event| matches!(event.kind, EventKind::StopTimedOut { .. })).count();
+    assert_eq!(warned, 1);
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+/// Groups in one another, each with a service that says by when it should have ended.
+fn nested(depth: usize, told: Sender<Option<Instant>>) -> impl Service {
+    group(move |host| {
+        let mine = told.clone();
+        host.add(
+            "service",
+            worker(move |ctx| {
+                ctx.wait();
+                Ok(mine.send(ctx.stop_deadline())?)
+            }),
+        );
+        if depth > 0 {
+            // Boxed: else its type would have itself in it.
+            let inner: Box<dyn Service> = Box::new(nested(depth - 1, told.clone()));
+            host.add("group", inner).after::<&str>([]);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn however_deep_groups_are_nested_everything_in_them_is_told_the_same_deadline() {
+    const DEPTH: usize = 10;
+    let (tell, told) = unbounded();
+    let mut host = Host::new();
+    host.add("group", nested(DEPTH, tell));
+    host.start().unwrap();
+    host.stop(LIMIT).unwrap();
+    let deadlines: Vec<_> = told.try_iter().collect();
+    assert_eq!(deadlines.len(), DEPTH + 1);
+    assert!(deadlines[0].is_some() && deadlines.iter().all(|deadline| *deadline == deadlines[0]), "{deadlines:?}");
+}
+
+#[test]
+fn of_a_thousand_hung_services_all_are_named_and_as_many_inspected_as_there_is_time_for() {
+    const SERVICES: usize = 1_000;
+    let (release, held) = bounded::<()>(0);
+    let mut host = Host::new();
+    for number in 0..SERVICES {
+        let held = held.clone();
+        let hangs = worker(move |_| Ok(_ = held.recv()));
+        host.add(format!("service {number}"), hangs).after::<&str>([]).stack_size(64 << 10);
+    }
+    host.start().unwrap();
+    let error = host.stop(Duration::from_millis(50)).unwrap_err();
+    let hung: Vec<_> = error
+        .report()
+        .services
+        .iter()
+        .filter_map(|service| match &service.outcome {
+            Outcome::Hung(hung) => Some(hung),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((hung.len(), error.failures().len()), (SERVICES, SERVICES));
+    if cfg!(target_os = "linux") {
+        let inspected = hung.iter().filter(|hung| hung.blocked_in.is_some()).count();
+        assert!((1..SERVICES).contains(&inspected), "{inspected}");
+    }
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+/// Freezes the host's owner, in the line that one of these services is overtaken, until long after the deadline.
+struct Freezes;
+
+impl Log for Freezes {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.args().to_string().starts_with("service `freezes`") {
+            thread::sleep(4 * SHORT);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn after_a_freeze_beyond_the_deadline_services_have_a_last_moment_to_do_as_they_are_asked() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Freezes).unwrap();
+        log::set_max_level(LevelFilter::Warn);
+    });
+    // More than one try: a last moment is a quarter of a second, and this machine may need longer.
+    let is_stopped = || {
+        let ((slow, release), mut host) = (deaf(), Host::new());
+        host.add("database", worker(|ctx| Ok(ctx.wait())));
+        host.add("freezes", slow);
+        host.start().unwrap();
+        let error = host.stop(SHORT).unwrap_err();
+        drop(release);
+        host.stop(LIMIT).unwrap();
+        matches!(error.report().services[0].outcome, Outcome::Stopped)
+    };
+    assert!((0..10).any(|_| is_stopped()));
+}
+
+/// Programs in a process that can create no more threads.
+#[cfg(target_os = "linux")]
+pub(crate) mod starved {
+    use super::LIMIT;
+    use crate::support::child::{Child, Program, leave, say};
+    use crossbeam_channel::{bounded, unbounded};
+    use hosted::{Context, Host, Queue, StopSource, worker};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::process::ExitCode;
+    use std::time::Duration;
+    use std::{fs, thread};
+
+    /// Takes all threads that the process can have from now on, until it is dropped.
+    struct NoThreads(Rlimit);
+
+    impl NoThreads {
+        fn new() -> Self {
+            let before = getrlimit(Resource::As);
+            let status = fs::read_to_string("/proc/self/status").unwrap();
+            let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+            let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+            // A thread's stack does not fit into a megabyte; what a test allocates does.
+            let current = Some((kilobytes << 10) + (1 << 20));
+            setrlimit(Resource::As, Rlimit { current, ..before }).unwrap();
+            // Stacks of threads that have ended may be there to be used again.
+            while thread::Builder::new().spawn(thread::park).is_ok() {}
+            NoThreads(before)
+        }
+    }
+
+    impl Drop for NoThreads {
+        fn drop(&mut self) {
+            setrlimit(Resource::As, self.0).unwrap();
+        }
+    }
+
+    pub(crate) const PROGRAMS: &[Program] = &[
+        ("a callback of a host", callback_of_a_host),
+        ("a repeated callback", repeated_callback),
+        ("a job's time", a_jobs_time),
+        ("a callback of a timer", callback_of_a_timer),
+    ];
+
+    fn well(program: &str) {
+        assert_eq!(Child::play(program).ends(), (0, String::new()));
+    }
+
+    fn callback_of_a_host() {
+        say("ready");
+        let (tell, told) = bounded(1);
+        let (shelf, guards) = unbounded();
+        let mut host = Host::new();
+        let run = move |ctx: &Context| {
+            let tell = tell.clone();
+            shelf.send(ctx.on_stop(move || tell.send(thread::current().id()).unwrap()))?;
+            ctx.wait();
+            Ok(())
+        };
+        host.add("service", worker(run));
+        host.start().unwrap();
+        let _guard = guards.recv_timeout(LIMIT).unwrap();
+        let starved = NoThreads::new();
+        _ = host.stop(LIMIT / 60); // its thread is joined by nobody, or it is let go
+        assert_eq!(told.try_recv(), Ok(thread::current().id()));
+        drop(starved);
+        leave(ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_callback_is_called_by_the_stopping_thread_if_no_thread_can_be_created() {
+        well("a callback of a host");
+    }
+
+    fn repeated_callback() {
+        say("ready");
+        let (tell, told) = unbounded();
+        let source = StopSource::new();
+        let guard = source.token().on_stop_repeating(Duration::from_millis(1), move || tell.send(()).unwrap());
+        let starved = NoThreads::new();
+        source.request_stop();
+        assert_eq!(told.try_recv(), Ok(()));
+        drop(guard);
+        assert_eq!(told.try_iter().count(), 0);
+        drop(starved);
+        leave(ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_repeated_callback_is_called_once_if_no_thread_can_be_created() {
+        well("a repeated callback");
+    }
+
+    fn a_jobs_time() {
+        say("ready");
+        let (tell, told) = bounded(1);
+        let queue = Queue::bounded(1);
+        let mut host = Host::new();
+        let job = move |(): (), ctx: &Context| {
+            tell.send(()).unwrap();
+            Ok(ctx.wait()) // until its time is up
+        };
+        host.add("consumer", queue.consumer(job)).stop_timeout(Duration::from_millis(10));
+        host.start().unwrap();
+        queue.push(()).unwrap();
+        told.recv_timeout(LIMIT).unwrap();
+        let starved = NoThreads::new();
+        host.stop(LIMIT).unwrap();
+        drop(starved);
+        leave(ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_job_is_told_that_its_time_is_up_also_if_no_thread_can_be_created() {
+        well("a job's time");
+    }
+
+    fn callback_of_a_timer() {
+        say("ready");
+        StopSource::new().request_stop_after(Duration::MAX); // from here on the timer has its thread
+        let (first, second) = (StopSource::new(), StopSource::new());
+        let ((release, held), (tell, told)) = (bounded::<()>(0), bounded(1));
+        let _guard = first.token().on_stop(move || {
+            _ = held.recv();
+            tell.send(()).unwrap();
+        });
+        let waiting = thread::spawn({
+            let token = second.token();
+            move || token.wait_timeout(LIMIT)
+        });
+        let starved = NoThreads::new();
+        first.request_stop_after(Duration::ZERO);
+        second.request_stop_after(Duration::from_millis(1));
+        assert!(waiting.join().unwrap(), "the timer's thread is in the callback");
+        drop((starved, release));
+        told.recv_timeout(LIMIT).unwrap();
+        leave(ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_callback_of_a_timer_waits_for_a_thread_and_does_not_block_the_timer() {
+        well("a callback of a timer");
+    }
+}

@@ -1,0 +1,56 @@
+//! What a stop costs that waits: no processor time. Nothing polls, also when there is hardly any time left.
+
+#![cfg(target_os = "linux")] // elsewhere nothing tells what a thread has cost
+
+use crate::support::{LIMIT, cost, task_named};
+use crossbeam_channel::{Sender, bounded};
+use hosted::{Host, Service, group, worker};
+use std::time::Duration;
+
+/// A service that does not hear: it runs until the sender is dropped.
+fn deaf() -> (impl Service, Sender<()>) {
+    let (release, held) = bounded::<()>(0);
+    let run = move |_: &hosted::Context| {
+        _ = held.recv();
+        Ok(())
+    };
+    (worker(run), release)
+}
+
+#[test]
+fn a_stop_that_waits_for_a_deaf_service_uses_no_cpu_up_to_its_deadline() {
+    const STOPS: u64 = 100;
+    let (deaf, release) = deaf();
+    let mut host = Host::new();
+    host.add("deaf", deaf);
+    host.start().unwrap();
+    let (before, _) = cost("/proc/thread-self").unwrap();
+    for _ in 0..STOPS {
+        host.stop(Duration::from_millis(12)).unwrap_err();
+    }
+    let (after, _) = cost("/proc/thread-self").unwrap();
+    // In ticks of 10 ms: polling, or spinning for the last ten milliseconds of each, would cost one a stop.
+    assert!(after - before < STOPS / 10, "{} ticks", after - before);
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}
+
+#[test]
+fn a_group_that_waits_for_a_deaf_child_uses_no_cpu_up_to_its_deadline() {
+    let (deaf, release) = deaf();
+    let mut deaf = Some(deaf);
+    let mut host = Host::new();
+    let fill = move |inside: &mut Host| {
+        inside.add("deaf", deaf.take().ok_or("once")?);
+        Ok(())
+    };
+    host.add("with a deaf", group(fill));
+    host.start().unwrap();
+    let task = task_named("with a deaf").unwrap();
+    let (before, _) = cost(&task).unwrap();
+    host.stop(Duration::from_secs(1)).unwrap_err();
+    let (after, _) = cost(&task).unwrap(); // it waits on, for its child
+    assert!(after - before < 25, "{} ticks of a hundred", after - before);
+    drop(release);
+    host.stop(LIMIT).unwrap();
+}

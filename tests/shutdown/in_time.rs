@@ -1,0 +1,90 @@
+//! Promises 49, 52 and 55: the time that a stop is given is the time that it takes, whoever gave it.
+
+use crate::support::deaf;
+use crossbeam_channel::{Sender, bounded};
+use hosted::{Context, Host, HostError, Outcome, Result, Service, StopToken, task, worker};
+use std::time::{Duration, Instant};
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_millis(500);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn is_hung(error: &HostError, place: usize) -> bool {
+    matches!(error.report().services[place].outcome, Outcome::Hung(_))
+}
+
+// 52
+#[test]
+fn a_service_past_its_own_stop_timeout_is_awaited_until_the_deadline() {
+    let ((first, lets_go_first), (last, lets_go_last)) = (deaf(), deaf());
+    let mut host = Host::new();
+    host.add("first", first).stop_timeout(Duration::ZERO);
+    host.add("last", last).stop_timeout(Duration::ZERO);
+    host.start().unwrap();
+    let began = Instant::now();
+    let error = host.stop(TIMEOUT).unwrap_err();
+    assert!(began.elapsed() >= TIMEOUT, "{error}");
+    assert!((0..2).all(|place| is_hung(&error, place)), "{error}");
+    drop((lets_go_first, lets_go_last));
+    host.stop(LIMIT).unwrap();
+}
+
+/// How long a stop takes in which somebody is hung.
+fn stop_in_vain() -> Duration {
+    let (service, release) = deaf();
+    let mut host = Host::new();
+    host.add("deaf", service);
+    host.start().unwrap();
+    let began = Instant::now();
+    let error = host.stop(TIMEOUT).unwrap_err();
+    let took = began.elapsed();
+    assert!(is_hung(&error, 0), "{error}");
+    drop(release);
+    host.stop(LIMIT).unwrap();
+    took
+}
+
+// 49
+#[test]
+fn a_stop_takes_no_longer_than_its_timeout_and_a_little() {
+    // More than one try: a busy machine may add as much as it likes, but not each time.
+    assert!((0..20).any(|_| stop_in_vain() < TIMEOUT * 3 / 2));
+}
+
+/// Tells how much time it is given when it is asked to stop.
+struct Asked(Sender<Duration>);
+
+impl Service for Asked {
+    fn stop(&mut self, ctx: &Context) -> Result {
+        let by = ctx.stop_deadline().ok_or("a stop has a deadline")?;
+        Ok(self.0.send(by.saturating_duration_since(Instant::now()))?)
+    }
+}
+
+/// A way for a host to come to its end, and a name for it.
+type Way = (&'static str, fn(Host));
+
+// 21, 55
+#[test]
+fn a_drop_a_run_and_a_failed_start_give_services_the_stop_timeout_of_the_host() {
+    let ways: [Way; 3] = [
+        ("drop", |mut host| host.start().unwrap()),
+        ("run", |mut host| {
+            host.add("asks", worker(|ctx| Ok(ctx.wait_until_started().map(|()| ctx.host().request_stop())?)));
+            host.run_until(&StopToken::never()).unwrap();
+        }),
+        ("failed start", |mut host| {
+            host.add("fails", task(|_| Err("no".into())));
+            host.start().unwrap_err();
+        }),
+    ];
+    for (name, way) in ways {
+        let (tell, told) = bounded(1);
+        let mut host = Host::new();
+        host.stop_timeout(HOUR).add("asked", Asked(tell));
+        way(host);
+        let given = told.try_recv().unwrap();
+        assert!(given > HOUR / 2 && given < HOUR, "{name}: {given:?}");
+    }
+}

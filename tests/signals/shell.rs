@@ -1,0 +1,139 @@
+//! Promises 59, 60, 62, 63: signals and exit codes as a shell has them: `nohup`, `setsid`, `timeout`, jobs, pipelines.
+#![cfg(target_os = "linux")]
+
+use crate::support::child::programs::{ends_gracefully, is_graceful};
+use crate::support::child::{Child, Program, leave, say};
+use hosted::{Context, Host, Result, worker};
+
+/// Ends with the exit code that the shell sees. Whoever runs the tests may have others ignore signals: a background job.
+const SHELL: &str = r#"env --default-signal "$0" "$@"; exit $?"#;
+
+pub(crate) const PROGRAMS: &[Program] = &[("prints", prints)];
+
+// 59
+#[test]
+fn under_nohup_a_hangup_stops_a_host_that_runs_though_it_was_to_be_ignored() {
+    for signal in ["HUP", "TERM", "INT"] {
+        is_graceful(Child::script(r#"exec nohup "$0" "$@""#, "graceful"), signal);
+    }
+}
+
+// 63
+#[test]
+fn under_nohup_a_hangup_is_ignored_by_a_host_that_only_started() {
+    let child = Child::script(r#"exec nohup "$0" "$@""#, "only started");
+    child.signal("HUP");
+    child.signal("TERM");
+    assert_eq!(child.ends(), (-15, String::new()), "the hangup is no signal to it");
+}
+
+// 59
+#[test]
+fn in_a_session_of_its_own_a_host_hears_signals() {
+    for signal in ["INT", "TERM", "HUP"] {
+        is_graceful(Child::script(r#"exec setsid "$0" "$@""#, "graceful"), signal);
+    }
+}
+
+// 63
+#[test]
+fn in_a_background_job_of_a_script_ctrl_c_is_ignored_by_a_host_that_only_started() {
+    let child = Child::script(r#""$0" "$@" & wait $!"#, "only started");
+    child.signal("INT");
+    child.signal("TERM");
+    assert_eq!(child.ends().0, 143, "ctrl-c is no signal to it");
+}
+
+// 59, 60, 63
+#[test]
+fn the_shell_sees_the_exit_code_of_main_or_130_and_128_and_the_signal_where_no_host_runs() {
+    for signal in ["INT", "TERM", "HUP"] {
+        is_graceful(Child::script(SHELL, "graceful"), signal);
+        let child = Child::script(SHELL, "deaf");
+        child.signal(signal);
+        child.says("asked");
+        child.signal(signal);
+        assert_eq!(child.ends(), (130, String::new()), "{signal}");
+    }
+    for (signal, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
+        let child = Child::script(SHELL, "only started");
+        child.signal(signal);
+        assert_eq!(child.ends().0, code, "{signal}");
+    }
+}
+
+// 63
+#[test]
+fn signals_that_are_not_the_librarys_end_the_process_without_a_stop_and_the_shell_sees_128_and_the_signal() {
+    let others = [("QUIT", 131), ("ABRT", 134), ("KILL", 137), ("USR1", 138), ("USR2", 140), ("ALRM", 142)];
+    for (signal, code) in others {
+        // Without the limit two of them may write a core file.
+        let child = Child::script(&format!("ulimit -c 0; {SHELL}"), "graceful");
+        child.signal(signal);
+        assert_eq!(child.ends().0, code, "{signal}");
+    }
+}
+
+/// Until nobody listens.
+fn print(_: &Context) -> Result {
+    loop {
+        println!("a line");
+    }
+}
+
+fn prints() {
+    let mut host = Host::new();
+    host.add("prints", worker(print));
+    say("ready");
+    leave(host.run().map(drop))
+}
+
+// 62
+#[test]
+fn in_a_pipeline_whose_reader_has_gone_a_print_is_the_failure_of_its_service() {
+    let script = r#"exec 3>&1; { "$0" "$@"; printf '\n@@code %s\n' $? >&3; } | sed /@@ready/q"#;
+    let child = Child::script(script, "prints");
+    child.says("code 1");
+    let (_, said) = child.ends();
+    assert!(said.contains("service `prints` panicked while running: failed printing to stdout"), "{said}");
+}
+
+const CTRL_C: &str = "\x03";
+
+/// In a terminal of its own, which hands on what it reads. What it prints goes where the script's does.
+const TERMINAL: &str = r#"exec 3>&1 4>&2; exec script -qec "exec '$0' $* >&3 2>&4" /dev/null >/dev/null"#;
+
+// 59, 60
+#[test]
+fn ctrl_c_in_a_terminal_stops_a_host_and_pressed_again_ends_the_process_with_130() {
+    let mut child = Child::script(TERMINAL, "graceful");
+    child.reads(CTRL_C);
+    ends_gracefully(child, "ctrl-c");
+    let mut child = Child::script(TERMINAL, "deaf");
+    child.reads(CTRL_C);
+    child.says("asked");
+    child.reads(CTRL_C);
+    assert_eq!(child.ends(), (130, String::new()));
+}
+
+// 59
+#[test]
+fn a_terminal_that_is_closed_stops_a_host_gracefully() {
+    let child = Child::script(TERMINAL, "graceful");
+    child.signal_parent("KILL");
+    child.says("stop");
+    child.says("after run: Signal");
+    assert_eq!(child.ends(), (-9, String::new()), "the terminal's end, not the host's");
+}
+
+// 59
+#[test]
+fn under_timeout_a_host_ends_gracefully_though_timeout_signals_it_twice() {
+    let codes = [(); 10].map(|()| {
+        let child = Child::script(r#"exec timeout 3600 "$0" "$@""#, "graceful");
+        child.signal_parent("TERM"); // which hands it on to the process, and then to its group
+        child.ends_saying().0
+    });
+    // On a busy machine the two may come further apart than the millisecond in which they are one: never each time.
+    assert!(codes.iter().all(|code| [7, 130].contains(code)) && codes.contains(&7), "{codes:?}");
+}

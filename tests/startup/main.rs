@@ -1,0 +1,12 @@
+//! Starting a host: the order, the timeouts, the rollback, and set-ups that are refused.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod first_start;
+mod in_time;
+mod late;
+mod order;
+mod plan;
+mod rollback;
+mod started;

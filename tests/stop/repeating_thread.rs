@@ -1,0 +1,30 @@
+//! The threads of `on_stop_repeating`: none before the stop, none after the drop. A process of its own, to count in.
+
+#![cfg(target_os = "linux")]
+
+use crate::support::{LIMIT, task_named};
+use hosted::StopSource;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+#[test]
+fn there_is_a_thread_from_the_stop_on_until_the_drop_and_no_longer() {
+    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    for _ in 0..100 {
+        let (source, (called, calls)) = (StopSource::new(), channel());
+        let guard = source.token().on_stop_repeating(Duration::from_millis(1), move || called.send(()).unwrap());
+        assert_eq!(threads(), before, "nobody waits for the stop");
+        source.request_stop();
+        calls.recv_timeout(LIMIT).unwrap();
+        assert!(task_named("hosted-on-stop").is_some());
+        drop(guard);
+        // A thread that has been joined is on the kernel's list for a moment longer.
+        let limit = Instant::now() + LIMIT;
+        while threads() > before {
+            assert!(Instant::now() < limit, "it is still there");
+            thread::yield_now();
+        }
+    }
+}

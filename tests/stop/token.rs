@@ -1,0 +1,234 @@
+//! Promises of sources and tokens: who is stopped by whom, and what a stop says of itself.
+
+use crate::support::{LIMIT, asleep_in, in_time, on_a_small_stack, race, times};
+use hosted::{RecvError, StopCallback, StopSource, StopToken, Stopped};
+use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
+use std::{io, thread};
+
+/// A source at the end of a chain of `length` sources that hold one another, linked to `first`.
+fn chain(first: &StopSource, length: usize) -> StopSource {
+    (0..length).fold(first.clone(), |last, _| StopSource::linked([&last.token()]))
+}
+
+// 1
+#[test]
+fn a_fresh_source_is_not_stopped_and_stopped_once_it_is_stopped_for_ever() {
+    for source in [StopSource::new(), StopSource::default(), StopSource::linked([])] {
+        let (token, clone) = (source.token(), source.clone());
+        assert!(!source.stop_requested() && !clone.stop_requested() && !token.stop_requested());
+        assert_eq!(token.check(), Ok(()));
+
+        assert!(clone.request_stop(), "the first request is the one that makes it");
+        for _ in 0..3 {
+            assert!(!source.request_stop() && !clone.request_stop(), "it had been made");
+            assert!(source.stop_requested() && clone.stop_requested() && token.stop_requested());
+            assert_eq!(token.check(), Err(Stopped));
+            assert!(source.token().stop_requested(), "a token made after the stop");
+        }
+        drop((source, clone));
+        assert!(token.clone().stop_requested(), "for ever, also without a source");
+    }
+}
+
+// 2
+#[test]
+fn of_many_concurrent_requests_exactly_one_is_true_and_callbacks_run_once() {
+    const REQUESTERS: usize = 4;
+    in_time(|| {
+        for round in 0..times(1_000) {
+            // Linked or not, and with waiters' marks on it or not: each takes another path through the request.
+            let parent = StopSource::new();
+            let source = if round % 2 == 0 { StopSource::new() } else { StopSource::linked([&parent.token()]) };
+            let runs = Arc::new(AtomicUsize::new(0));
+            let guards: Vec<_> = (0..round % 3)
+                .map(|_| (runs.clone(), source.token()))
+                .map(|(runs, token)| token.on_stop(move || _ = runs.fetch_add(1, Ordering::SeqCst)))
+                .collect();
+            let start = Barrier::new(REQUESTERS);
+            let request = || {
+                start.wait();
+                source.request_stop()
+            };
+            let made: usize = thread::scope(|scope| {
+                let requesters: Vec<_> = (0..REQUESTERS).map(|_| scope.spawn(request)).collect();
+                requesters.into_iter().map(|requester| usize::from(requester.join().unwrap())).sum()
+            });
+            assert_eq!(made, 1, "requests that were the one, in round {round}");
+            assert_eq!(runs.load(Ordering::SeqCst), guards.len(), "callbacks that ran, in round {round}");
+        }
+    });
+}
+
+// 10
+#[test]
+fn any_parent_stops_a_linked_source_and_it_never_stops_a_parent() {
+    for stopped in 0..3 {
+        let parents = [StopSource::new(), StopSource::new(), StopSource::new()];
+        let tokens: Vec<_> = parents.iter().map(StopSource::token).collect();
+        let linked = StopSource::linked(&tokens);
+        let grandchild = StopSource::linked([&linked.token()]);
+        assert!(!linked.stop_requested());
+
+        assert!(parents[stopped].request_stop());
+        assert!(linked.stop_requested() && linked.token().stop_requested() && grandchild.stop_requested());
+        assert!(!linked.request_stop(), "the parent's request was its request");
+        let seen: Vec<_> = tokens.iter().map(StopToken::stop_requested).collect();
+        let only: Vec<_> = (0..3).map(|parent| parent == stopped).collect();
+        assert_eq!(seen, only, "a parent's stop goes down and nowhere else");
+    }
+
+    let parents = [StopSource::new(), StopSource::new()];
+    let sibling = StopSource::linked([&parents[0].token()]);
+    let linked = StopSource::linked([&parents[0].token(), &parents[1].token()]);
+    assert!(linked.request_stop());
+    assert!(!parents[0].stop_requested() && !parents[1].stop_requested() && !sibling.stop_requested());
+    assert!(parents[0].request_stop(), "and the parents' requests are still to be made");
+    assert!(parents[1].request_stop());
+    assert!(sibling.stop_requested());
+}
+
+#[test]
+fn the_same_parent_twice_a_grandparent_and_never_are_parents_like_any() {
+    let root = StopSource::new();
+    let middle = StopSource::linked([&root.token()]);
+    let tokens = [root.token(), middle.token(), root.token(), StopToken::never()];
+    let linked = StopSource::linked(&tokens);
+    drop(StopSource::linked(&tokens));
+    assert!(!linked.stop_requested());
+    assert!(root.request_stop());
+    assert!(linked.stop_requested());
+
+    let alone = StopSource::linked([&StopToken::never(), &StopToken::never()]);
+    assert!(!alone.stop_requested());
+    assert!(alone.request_stop());
+}
+
+// 10
+#[test]
+fn a_source_linked_to_a_stopped_parent_is_born_stopped() {
+    let (stopped, running) = (StopSource::new(), StopSource::new());
+    stopped.request_stop();
+    let orders: [&[&StopSource]; 4] =
+        [&[&stopped], &[&stopped, &running], &[&running, &stopped], &[&stopped, &stopped]];
+    for parents in orders {
+        let tokens: Vec<_> = parents.iter().map(|parent| parent.token()).collect();
+        let linked = StopSource::linked(&tokens);
+        assert!(linked.stop_requested());
+        assert!(!linked.request_stop(), "its request was made before it was born");
+        assert!(StopSource::linked([&linked.token()]).stop_requested(), "and so for its own children");
+    }
+    assert!(!running.stop_requested());
+}
+
+// 10
+#[test]
+fn a_linked_source_is_reached_though_the_middle_of_the_chain_is_gone() {
+    let root = StopSource::new();
+    let leaf = chain(&root, 5); // the four between them have neither source nor token left
+    let root_token = root.token();
+    let orphan = StopSource::linked([&root_token]);
+    drop(root_token);
+    let token = leaf.token();
+    let waiter = asleep_in(move || token.wait_timeout(LIMIT));
+    assert!(!leaf.stop_requested());
+    assert!(root.request_stop());
+    assert!(leaf.stop_requested() && orphan.stop_requested());
+    assert!(waiter.result(), "and whoever waits there is woken");
+}
+
+// 10
+#[test]
+fn a_dropped_parent_stops_nobody() {
+    let (parent, other) = (StopSource::new(), StopSource::new());
+    let (token, linked) = (parent.token(), StopSource::linked([&parent.token(), &other.token()]));
+    let done = token.done();
+    drop(parent.clone());
+    drop(parent);
+    assert!(!token.stop_requested() && !linked.stop_requested());
+    assert_eq!(done.try_recv(), Err(crossbeam_channel::TryRecvError::Empty));
+    drop(token);
+    assert!(!linked.stop_requested());
+    assert!(!linked.token().wait_timeout(Duration::from_millis(1)));
+    assert!(other.request_stop());
+    assert!(linked.stop_requested(), "and the other parent is still heard");
+}
+
+// 10
+#[test]
+fn a_source_linked_while_its_parents_stop_is_stopped_ten_thousand_times() {
+    type Round = ([StopSource; 2], Mutex<Option<StopSource>>);
+    let fresh = || ([StopSource::new(), StopSource::new()], Mutex::new(None));
+    let stop = |(parents, _): &Round| assert!(parents[0].request_stop());
+    let link = |(parents, linked): &Round| {
+        let tokens = [parents[1].token(), parents[0].token()];
+        let source = StopSource::linked(&tokens);
+        drop(StopSource::linked(&tokens)); // and one that leaves in the midst of it
+        *linked.lock().unwrap() = Some(StopSource::linked([&source.token()]));
+    };
+    let check = |(_, linked): &Round| assert!(linked.lock().unwrap().as_ref().unwrap().stop_requested());
+    in_time(move || race(fresh, stop, link, check));
+}
+
+// 11
+#[test]
+fn a_chain_of_a_million_is_stopped_and_dropped_without_recursion() {
+    // Recursion, at 16 bytes a step, would need a hundred times this stack.
+    on_a_small_stack(|| {
+        let root = StopSource::new();
+        let leaf = chain(&root, times(1_000_000));
+        assert!(root.request_stop());
+        assert!(leaf.stop_requested());
+        drop(root);
+        drop(leaf); // a million go here
+    });
+    on_a_small_stack(|| {
+        let never_stopped = chain(&StopSource::new(), times(1_000_000));
+        assert!(!never_stopped.stop_requested());
+        drop(never_stopped);
+    });
+}
+
+#[test]
+fn stopped_is_told_by_its_innermost_source_also_through_io_error() {
+    fn chain<'a>(error: &'a (dyn Error + 'static)) -> Vec<String> {
+        std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| error.source())
+            .map(ToString::to_string)
+            .collect()
+    }
+    let marker = "a stop was requested";
+    assert_eq!(chain(&Stopped), ["stopped", marker]);
+    assert_eq!(chain(&RecvError::Stopped), ["stopped while waiting for a message", marker]);
+    assert_eq!(chain(&RecvError::from(Stopped)), chain(&RecvError::Stopped));
+    // `io::Error` shows as its source only what is below the error that it carries.
+    assert_eq!(chain(&io::Error::other(Stopped)), ["stopped", marker]);
+    assert_eq!(chain(&io::Error::other(RecvError::Stopped)).last().unwrap(), marker);
+    assert_eq!(chain(&io::Error::other(io::Error::other(Stopped))).last().unwrap(), marker);
+
+    assert_eq!(chain(&RecvError::Disconnected), ["the channel is empty and its last sender is gone"]);
+}
+
+#[test]
+fn debug_says_what_it_is_and_whether_a_stop_was_requested() {
+    let source = StopSource::new();
+    let (token, guard) = (source.token(), source.token().on_stop(|| ()));
+    assert_eq!(format!("{source:?}"), "StopSource { stop_requested: false, .. }");
+    assert_eq!(format!("{token:?}"), "StopToken { stop_requested: false, .. }");
+    source.request_stop();
+    assert_eq!(format!("{source:?}"), "StopSource { stop_requested: true, .. }");
+    assert_eq!(format!("{token:?}"), "StopToken { stop_requested: true, .. }");
+    assert_eq!(format!("{guard:?}"), "StopCallback { .. }");
+}
+
+#[test]
+fn a_source_and_a_token_are_send_and_sync_and_a_callback_is_send() {
+    fn send<T: Send + 'static>() {}
+    fn sync<T: Sync>() {}
+    send::<StopSource>();
+    send::<StopToken>();
+    send::<StopCallback>();
+    sync::<StopSource>();
+    sync::<StopToken>();
+}

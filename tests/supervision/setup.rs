@@ -1,0 +1,47 @@
+//! Mistakes in the set-up of a host are errors, whoever looks at which result.
+
+use crate::support::LIMIT;
+use hosted::{Host, Outcome, worker};
+use std::error::Error;
+
+fn waiting() -> impl hosted::Service {
+    worker(|ctx| {
+        ctx.wait();
+        Ok(())
+    })
+}
+
+#[test]
+fn a_service_added_after_the_start_is_an_error_of_every_stop() {
+    let mut host = Host::new();
+    host.add("early", waiting());
+    host.start().unwrap();
+    host.add("late", waiting());
+    for _ in 0..2 {
+        let error = host.stop(LIMIT).unwrap_err();
+        let (text, source) = (error.to_string(), error.source().unwrap().to_string());
+        assert!(source.starts_with("service `late` was added after the start and never runs"), "{source}");
+        assert!(text.starts_with(&source) && text.contains("early  stopped"), "{text}");
+        assert!(error.failures().is_empty() && error.report().services.len() == 2, "{text}");
+        assert!(matches!(error.report().services[1].outcome, Outcome::NeverStarted), "{text}");
+    }
+}
+
+#[test]
+fn a_service_added_after_the_start_is_an_error_of_run_beside_the_failures() {
+    let mut host = Host::new();
+    host.add(
+        "early",
+        worker(|ctx| {
+            ctx.wait_until_started()?;
+            Err("lost".into())
+        }),
+    );
+    host.start().unwrap();
+    host.add("late", waiting());
+    assert!(host.run().unwrap_err().to_string().contains("service `late` was added after the start"));
+    host.wait(); // for the failure of `early`
+    let error = host.stop(LIMIT).unwrap_err();
+    assert_eq!(error.failures().len(), 1, "{error}");
+    assert!(error.to_string().contains("\nalso: service `early` failed while running: lost\n"), "{error}");
+}

@@ -1,0 +1,69 @@
+//! What a board says of services in unusual orders: ready when the stop has begun, hung in numbers.
+
+use crate::support::deaf;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use hosted::{Context, EventKind, Host, Result, Service, ServiceState, task};
+use std::thread;
+use std::time::Duration;
+
+/// A hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Its start waits to be asked to stop; its run tells what the board says of it.
+struct ReadyTooLate {
+    starting: Sender<()>,
+    seen: Sender<ServiceState>,
+}
+
+impl Service for ReadyTooLate {
+    fn start(&mut self, ctx: &Context) -> Result {
+        self.starting.send(())?;
+        ctx.wait();
+        Ok(())
+    }
+
+    fn run(&mut self, ctx: &Context) -> Result {
+        Ok(self.seen.send(ctx.host().services()[0].state)?)
+    }
+}
+
+#[test]
+fn a_service_that_is_ready_when_it_has_been_asked_to_stop_is_shown_as_stopping() {
+    let (starting, started) = bounded(1);
+    let (seen, states) = bounded(1);
+    let mut host = Host::new();
+    host.add("late", ReadyTooLate { starting, seen });
+    let handle = host.handle();
+    let starts = thread::spawn(move || host.start().is_err());
+    started.recv_timeout(LIMIT).unwrap();
+    handle.request_stop();
+    assert_eq!(states.recv_timeout(LIMIT), Ok(ServiceState::Stopping));
+    assert!(starts.join().unwrap());
+}
+
+/// How many were hung when the host said last that it had stopped.
+fn hung(events: &Receiver<hosted::Event>) -> Option<usize> {
+    let stopped = events.try_iter().filter_map(|event| match event.kind {
+        EventKind::HostStopped { hung, .. } => Some(hung),
+        _ => None,
+    });
+    stopped.last()
+}
+
+#[test]
+fn a_host_that_has_stopped_says_how_many_are_hung() {
+    let mut host = Host::new();
+    host.add("done", task(|_| Ok(())));
+    let releases = ["deaf", "deaf too"].map(|name| {
+        let (service, release) = deaf();
+        host.add(name, service);
+        release
+    });
+    host.start().unwrap();
+    let events = host.events();
+    host.stop(Duration::from_millis(500)).unwrap_err();
+    assert_eq!(hung(&events), Some(2));
+    drop(releases);
+    host.stop(LIMIT).unwrap();
+    assert_eq!(hung(&events), Some(0));
+}

@@ -1,0 +1,74 @@
+//! The programs that several modules play.
+
+use super::{Child, Program, leave, say};
+use hosted::{Context, Host, Result, Service, worker};
+use std::process::ExitCode;
+
+pub(crate) const SHARED: &[Program] = &[("graceful", graceful), ("deaf", deaf), ("only started", only_started)];
+
+/// Says what is done to it.
+pub(crate) struct Server;
+
+impl Service for Server {
+    fn run(&mut self, ctx: &Context) -> Result {
+        say("ready");
+        ctx.wait();
+        Ok(())
+    }
+
+    fn stop(&mut self, _: &Context) -> Result {
+        say("stop");
+        Ok(())
+    }
+}
+
+pub(crate) fn for_ever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Says when it is asked to stop, and goes on.
+pub(crate) fn stay(ctx: &Context) -> Result {
+    say("ready");
+    ctx.wait();
+    say("asked");
+    for_ever()
+}
+
+/// A host that runs until a signal comes, and a `main` with an exit code of its own.
+pub(crate) fn graceful() {
+    let mut host = Host::new();
+    host.add("server", Server);
+    let report = host.run().unwrap();
+    say(&format!("after run: {:?}", report.reason));
+    leave(ExitCode::from(7))
+}
+
+/// [`graceful`] gets a signal, and ends as it should.
+pub(crate) fn is_graceful(child: Child, signal: &str) {
+    child.signal(signal);
+    ends_gracefully(child, signal);
+}
+
+/// [`graceful`] has got a signal, and ends as it should.
+pub(crate) fn ends_gracefully(child: Child, signal: &str) {
+    child.says("stop");
+    child.says("after run: Signal");
+    assert_eq!(child.ends(), (7, String::new()), "{signal}");
+}
+
+/// A host that runs, and is deaf to the request.
+pub(crate) fn deaf() {
+    let mut host = Host::new();
+    host.stop_timeout(super::AN_HOUR).add("deaf", worker(stay));
+    leave(host.run().map(drop))
+}
+
+/// A host that has only started: nobody has asked for signals.
+pub(crate) fn only_started() {
+    let mut host = Host::new();
+    host.add("server", Server);
+    host.start().unwrap();
+    for_ever()
+}

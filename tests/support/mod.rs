@@ -1,0 +1,195 @@
+//! What the tests of blocking code share: no test hangs, sleepers are asleep, and races meet.
+
+#![allow(dead_code, unused_imports, unused_macros)] // each test program uses its own part of it
+
+#[cfg(unix)]
+pub(crate) mod child;
+#[cfg(feature = "disconnect")]
+pub(crate) mod hanging;
+#[cfg(unix)]
+pub(crate) mod sockets;
+
+use crossbeam_channel::{Sender, bounded};
+use hosted::{Context, Service, worker};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use std::{fs, hint, thread};
+
+/// Only so that a hang becomes a failure: no test expects anything to be faster.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// A service that does not hear: it runs until the sender is dropped.
+pub(crate) fn deaf() -> (impl Service, Sender<()>) {
+    let (release, held) = bounded::<()>(0);
+    let run = move |_: &Context| {
+        _ = held.recv();
+        Ok(())
+    };
+    (worker(run), release)
+}
+
+/// Runs `f` on a thread of its own and gives its result; a hang fails.
+pub(crate) fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    Sleeper::spawn(f, 1 << 20).result()
+}
+
+/// Runs `f` on a thread with so small a stack that no recursion fits on it; a hang fails.
+pub(crate) fn on_a_small_stack<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    Sleeper::spawn(f, 128 << 10).result()
+}
+
+/// Calls `f` on a thread of its own and returns when that is asleep in it, or done with it.
+pub(crate) fn asleep_in<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> Sleeper<R> {
+    let sleeper = Sleeper::spawn(f, 1 << 20);
+    sleeper.fall_asleep();
+    sleeper
+}
+
+/// A thread that waits for something, and what it will say of it.
+pub(crate) struct Sleeper<R> {
+    result: mpsc::Receiver<R>,
+    thread: thread::Thread,
+    /// Its directory under `/proc`; `None` where there is none.
+    task: Option<String>,
+}
+
+impl<R: Send + 'static> Sleeper<R> {
+    fn spawn(f: impl FnOnce() -> R + Send + 'static, stack_size: usize) -> Self {
+        let (sender, result) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let sleeper = thread::Builder::new().stack_size(stack_size).spawn(move || {
+            let link = fs::read_link("/proc/thread-self").ok();
+            _ = tell.send(link.map(|task| format!("/proc/{}", task.display())));
+            _ = sender.send(f()); // nobody listens any more when the test has failed already
+        });
+        let task = told.recv().expect("a thread says who it is");
+        Sleeper { result, thread: sleeper.unwrap().thread().clone(), task }
+    }
+
+    /// What `f` returned; waits for that, and fails where that takes for ever.
+    pub(crate) fn result(&self) -> R {
+        self.result_in_time().expect("a result, rather than a panic or a hang")
+    }
+
+    /// What `f` returned; `None` where it panicked, or took for ever.
+    pub(crate) fn result_in_time(&self) -> Option<R> {
+        self.result.recv_timeout(LIMIT).ok()
+    }
+
+    /// What `f` returned, if it has.
+    pub(crate) fn result_so_far(&self) -> Option<R> {
+        self.result.try_recv().ok()
+    }
+
+    pub(crate) fn thread(&self) -> &thread::Thread {
+        &self.thread
+    }
+
+    /// Returns when the thread is asleep, or gone.
+    pub(crate) fn fall_asleep(&self) {
+        let Some(task) = self.task() else {
+            return thread::sleep(Duration::from_millis(50)); // nothing tells: let it be likely
+        };
+        let limit = Instant::now() + LIMIT;
+        while stat(task, 3).is_some_and(|state| state != "S") {
+            assert!(Instant::now() < limit, "the thread never falls asleep");
+            thread::yield_now();
+        }
+    }
+
+    /// Its directory under `/proc`. `None` where there is none.
+    pub(crate) fn task(&self) -> Option<&str> {
+        self.task.as_deref()
+    }
+}
+
+/// The directory under `/proc` of this process's thread of that name.
+pub(crate) fn task_named(name: &str) -> Option<String> {
+    let mut tasks =
+        fs::read_dir("/proc/self/task").ok()?.filter_map(|task| Some(task.ok()?.path().display().to_string()));
+    tasks.find(|task| fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name))
+}
+
+/// The processor time that a thread has used, in ticks, and how often it has gone to sleep. `None`: it is gone.
+pub(crate) fn cost(task: &str) -> Option<(u64, u64)> {
+    let ticks = |number| stat(task, number)?.parse::<u64>().ok();
+    let status = fs::read_to_string(format!("{task}/status")).ok()?;
+    let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    Some((ticks(14)? + ticks(15)?, sleeps.trim().parse().ok()?))
+}
+
+/// That threads come to rest, and then use no processor time and do not wake.
+pub(crate) fn assert_at_rest(tasks: &[String]) {
+    let costs = || tasks.iter().map(|task| cost(task).unwrap()).collect::<Vec<_>>();
+    let over = |time| {
+        let before = costs();
+        thread::sleep(time); // there is no event to wait for: that nothing happens is the promise
+        (before, costs())
+    };
+    // Falling asleep may take a few steps; who polls never ends taking them.
+    let settled = (0..600).any(|_| {
+        let (before, after) = over(Duration::from_millis(100));
+        before == after
+    });
+    assert!(settled, "somebody wakes up again and again");
+    let (before, after) = over(Duration::from_secs(1));
+    assert_eq!(before, after, "ticks of processor time, and the times that each has gone to sleep");
+}
+
+/// A field of a thread's `stat`, by its number in `man 5 proc`: 3 is the state, 14 and 15 are its ticks. `None`: it is
+/// gone.
+fn stat(task: &str, number: usize) -> Option<String> {
+    let stat = fs::read_to_string(format!("{task}/stat")).ok()?;
+    // The second field, the name in parentheses, may have spaces in it.
+    let from_third = &stat[stat.rfind(')')? + 1..];
+    from_third.split_whitespace().nth(number - 3).map(str::to_owned)
+}
+
+/// So many times; under Miri, to which a million of anything is a day, some.
+pub(crate) const fn times(n: usize) -> usize {
+    if cfg!(miri) { n / 1_000 + 10 } else { n }
+}
+
+/// How often `race` meets.
+pub(crate) const RACES: usize = times(10_000);
+
+/// Ten thousand times: does `here` and `there` to the same fresh value at the same moment, then checks it.
+pub(crate) fn race<T: Send + Sync>(
+    fresh: impl Fn() -> T,
+    here: impl Fn(&T),
+    there: impl Fn(&T) + Send + Sync,
+    check: impl Fn(&T),
+) {
+    let arrived = &AtomicUsize::new(0);
+    // Spinning: woken threads come so late that nothing would ever happen at the same moment.
+    let meet = move |meeting: usize| {
+        arrived.fetch_add(1, Ordering::SeqCst);
+        for spins in 1.. {
+            if arrived.load(Ordering::SeqCst) >= 2 * meeting {
+                return;
+            }
+            if spins % 100 == 0 { thread::yield_now() } else { hint::spin_loop() }
+        }
+    };
+    let (sender, receiver) = mpsc::channel::<Arc<T>>();
+    thread::scope(move |scope| {
+        scope.spawn(move || {
+            for (round, value) in receiver.iter().enumerate() {
+                meet(2 * round + 1);
+                there(&value);
+                meet(2 * round + 2);
+            }
+        });
+        for round in 0..RACES {
+            let value = Arc::new(fresh());
+            sender.send(value.clone()).unwrap();
+            meet(2 * round + 1);
+            (0..round % 100).for_each(|_| hint::spin_loop());
+            here(&value);
+            meet(2 * round + 2);
+            check(&value);
+        }
+        drop(sender);
+    });
+}
