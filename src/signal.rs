@@ -122,6 +122,7 @@ fn install() -> io::Result<()> {
         })
         .map_err(to_io)?;
     *installed = true;
+    drop(installed); // before the logger is called, which is user code
     if !replaced.is_empty() {
         let signals = replaced.join(", ");
         let text = format_args!(
