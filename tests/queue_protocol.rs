@@ -174,7 +174,7 @@ fn producers_of_a_group_that_come_after_the_consumer_stop_before_its_queue_close
                 let produce = move |ctx: &Context| {
                     ctx.wait();
                     // Its own stop has been requested, and the consumer's has not.
-                    (0..10).for_each(|n| drop(pushed.push(n).map_err(|error| refuse.send(error))));
+                    (0..10).filter_map(|n| pushed.push(n).err()).try_for_each(|error| refuse.send(error))?;
                     Ok(())
                 };
                 host.add("producer", worker(produce));
@@ -346,7 +346,9 @@ fn a_queue_whose_only_consumer_is_added_after_the_start_closes_at_once() {
     in_time(|| {
         let (queue, mut host) = (Queue::bounded(1), Host::new());
         host.start().unwrap();
-        refused_at_the_end_of(&queue, || drop(host.add("late", queue.consumer(|_, _| Ok(()))).stop_timeout(MS)));
+        refused_at_the_end_of(&queue, || {
+            host.add("late", queue.consumer(|_, _| Ok(())));
+        });
     });
 }
 
@@ -562,7 +564,7 @@ fn a_stop_wakes_a_producer_though_another_callback_of_its_token_blocks() {
     in_time(|| {
         let (queue, stop, (release, held)) = (Queue::bounded(1), StopSource::new(), bounded::<()>(0));
         let token = stop.token();
-        let _blocks = token.on_stop(move || drop(held.recv()));
+        let _blocks = token.on_stop(move || _ = held.recv());
         queue.push(1).unwrap();
         let waiting = asleep_in(move || queue.push_until(2, &token));
         let requester = thread::spawn(move || stop.request_stop());

@@ -1,9 +1,9 @@
 //! Plays a schedule: makes the host, does with it what the schedule says, and brings everything to its end.
 
 use super::actor::add_all;
-use super::schedule::{AMPLE, Drive, Schedule};
 use super::left;
-use super::world::{Job, Step, World};
+use super::schedule::{AMPLE, Drive, Schedule};
+use super::world::{Job, STACK, Step, World};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use hosted::{Event, Host, HostError, HostHandle, Report, StopReason, StopSource, worker};
 use std::sync::Arc;
@@ -64,7 +64,8 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
 fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
     let produce = |_| {
         let world = world.clone();
-        thread::spawn(move || {
+        let producer = thread::Builder::new().stack_size(STACK);
+        let producer = producer.spawn(move || {
             loop {
                 let item = world.next_item();
                 match world.queue.push(Job::of(item)) {
@@ -72,7 +73,8 @@ fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
                     Err(_) => return,
                 }
             }
-        })
+        });
+        producer.expect("a thread")
     };
     (0..threads).map(produce).collect()
 }
