@@ -1,7 +1,7 @@
 //! A service that does what its plan says, and notes it.
 
 use super::schedule::{Act, How, Kind, Plan};
-use super::world::{Job, Step, World};
+use super::world::{Job, STACK, Step, World};
 use crossbeam_channel::{never, select};
 use hosted::{
     Context, Host, OnCompletion, OnFailure, PushError, Result, Service, StopCallback, StopSource, StopToken, every,
@@ -32,7 +32,7 @@ pub fn add_all(host: &mut Host, plans: &Arc<Vec<Plan>>, world: &Arc<World>, pref
         }
         plan.start_timeout.map(|limit| options.start_timeout(limit));
         plan.stop_timeout.map(|limit| options.stop_timeout(limit));
-        options.stack_size(1 << 20); // a job is moved through a few calls
+        options.stack_size(STACK);
     }
 }
 

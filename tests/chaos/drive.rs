@@ -3,7 +3,11 @@
 use super::actor::add_all;
 use super::left;
 use super::schedule::{AMPLE, Drive, Schedule};
+<<<<<<< HEAD
 use super::world::{Job, Step, World};
+=======
+use super::world::{Job, STACK, Step, World};
+>>>>>>> w2
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use hosted::{Event, Host, HostError, HostHandle, Report, ServiceState, StopReason, StopSource, worker};
 use std::sync::Arc;
@@ -66,7 +70,8 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
 fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
     let produce = |_| {
         let world = world.clone();
-        thread::spawn(move || {
+        let producer = thread::Builder::new().stack_size(STACK);
+        let producer = producer.spawn(move || {
             loop {
                 let item = world.next_item();
                 match world.queue.push(Job::of(item)) {
@@ -74,7 +79,8 @@ fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
                     Err(_) => return,
                 }
             }
-        })
+        });
+        producer.expect("a thread")
     };
     (0..threads).map(produce).collect()
 }

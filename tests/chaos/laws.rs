@@ -4,7 +4,11 @@
 //! services also their order, ends and outcomes.
 
 use super::drive::Played;
+<<<<<<< HEAD
 use super::schedule::{AMPLE, Again, Drive, Plan, Schedule};
+=======
+use super::schedule::{AMPLE, Drive, Kind, Plan, Schedule};
+>>>>>>> w2
 use super::world::{Note, Step, World};
 use hosted::{Cause, Event, EventKind, Outcome, Phase, Report, ServiceError, ServiceReport, StopReason};
 use std::collections::BTreeMap;
@@ -23,6 +27,7 @@ impl Case<'_> {
         self.every_failure_is_told();
         self.jobs_are_handled_once(world);
         self.nobody_is_hung_for_no_reason();
+        self.nothing_is_left_for_no_reason();
         for (place, plan) in self.schedule.services.iter().enumerate() {
             self.one_end(plan);
             self.starts_in_order(place, plan);
@@ -151,6 +156,29 @@ impl Case<'_> {
         let mut own = self.schedule.services.iter().flat_map(|plan| self.events_of(&plan.name));
         let hung = own.find(|event| matches!(event.kind, EventKind::Hung(_)));
         assert!(!patient || hung.is_none(), "{}", hung.expect("one that is hung"));
+    }
+
+    /// With all the time they want, consumers that have started and do not fail leave nothing of what was accepted.
+    fn nothing_is_left_for_no_reason(&self) {
+        let patient = self.schedule.stop_timeout == AMPLE && !matches!(self.schedule.drive, Drive::StopThreeTimes);
+        let consumes = |plan: &&Plan| matches!(plan.kind, Kind::Consumes(_));
+        let in_groups = self.schedule.services.iter().any(|plan| match &plan.kind {
+            Kind::Group(children) => children.iter().any(|child| consumes(&child)),
+            _ => false,
+        });
+        let mut consumers = self.schedule.services.iter().filter(consumes).peekable();
+        if !patient || in_groups || consumers.peek().is_none() {
+            return;
+        }
+        let went_wrong = |kind: &EventKind| matches!(kind, EventKind::Failed(_) | EventKind::Restarting { .. });
+        let started = |kind: &EventKind| matches!(kind, EventKind::Started);
+        let told =
+            |plan: &Plan, is: &dyn Fn(&EventKind) -> bool| self.events_of(&plan.name).any(|event| is(&event.kind));
+        let sound = |plan: &Plan| plan.stop_timeout.is_none() && told(plan, &started) && !told(plan, &went_wrong);
+        if consumers.all(sound) {
+            let left = self.played.drained.len();
+            assert_eq!(left, 0, "accepted, and left behind though there was all the time in the world");
+        }
     }
 
     /// Whether a service was told to fail like that, was late, or was started again too often.

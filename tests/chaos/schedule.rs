@@ -160,7 +160,12 @@ impl Schedule {
         let calm = dice.pick(&[2, 4, 12]);
         let mut chance = Chance { dice, patient, calm };
         let services = 0..1 + chance.dice.below(6);
-        let services = Arc::new(services.map(|place| chance.plan(place, "s", true)).collect());
+        let mut services: Vec<Plan> = services.map(|place| chance.plan(place, "s", true)).collect();
+        let outside = chance.dice.pick(&[0, 1, 2]);
+        if outside > 0 && chance.dice.one_in(2) {
+            services.push(chance.diligent(services.len()));
+        }
+        let services = Arc::new(services);
         let Chance { mut dice, .. } = chance;
         let short = [0, 12, 40].map(Duration::from_millis);
         Schedule {
@@ -173,7 +178,7 @@ impl Schedule {
             fuse: Duration::from_micros(dice.pick(&[0, 300, 1_000, 3_000, 8_000])),
             // To ask for the stop before anything starts is worth a try now and then.
             drive: if dice.one_in(20) { Drive::RequestedBefore } else { dice.pick(&DRIVES[..6]) },
-            outside: dice.pick(&[0, 1, 2]),
+            outside,
         }
     }
 }
@@ -240,6 +245,14 @@ impl Chance {
             stop: self.acts(),
             drop: self.act(),
         }
+    }
+
+    /// A consumer that does nothing but its jobs, which are short: what comes from outside keeps it busy until the stop.
+    fn diligent(&mut self, place: usize) -> Plan {
+        let fine = vec![Act::Fine];
+        let (start, run, stop) = (fine.clone(), fine.clone(), fine.clone());
+        let plan = self.plan(place, "s", false);
+        Plan { kind: Kind::Consumes(fine), after: Some(Vec::new()), start, run, stop, drop: Act::Fine, ..plan }
     }
 
     fn restart(&mut self) -> Option<(Again, u32)> {

@@ -50,6 +50,9 @@ pub struct Job {
     _ballast: [u8; 32 << 10],
 }
 
+/// Without optimization, a call that takes a job has several copies of it on its stack.
+pub const STACK: usize = 4 << 20;
+
 impl Job {
     pub fn of(item: u64) -> Self {
         Job { item, _ballast: [1; 32 << 10] }
