@@ -155,8 +155,8 @@ impl Context {
 
     /// Calls `f` once when this service is asked to stop, unless the guard is dropped before.
     ///
-    /// A host runs it on a pool of threads that all hosts of the process share: one thread at first, more when a callback has
-    /// waited for 10 ms, 512 at most. A callback that blocks delays no other service, and is named in the report.
+    /// A host runs it on a pool of threads that all hosts of the process share: one thread at first, more when callbacks wait and
+    /// none has returned for 10 ms, 512 at most. A callback that blocks delays no other service, and is named in the report.
     /// See [`StopToken::on_stop`].
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
         self.token.on_stop(f)

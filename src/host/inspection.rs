@@ -19,10 +19,12 @@ const BEFORE: Duration = Duration::from_millis(100);
 /// end.
 const AFTER: Duration = Duration::from_millis(20);
 
-/// A process with so many descriptors has long tables of sockets: to read ten thousand takes 140 ms. They are read before the
-/// end of a stop, if there is so much time until then, or not at all.
+/// A process with so many descriptors has long tables of sockets: to read ten thousand takes 140 ms, and more on a busy
+/// machine.
 const MANY: usize = 1_000;
-const TABLES: Duration = Duration::from_millis(50);
+
+/// Long tables are read so long before the end of a stop, if that is a tenth of the stop, or not at all.
+const TABLES: Duration = Duration::from_secs(1);
 
 /// Meanwhile the stop does nothing else.
 const SLICE: Duration = Duration::from_millis(3);
@@ -48,7 +50,10 @@ struct Found {
 impl Inspection {
     /// For a stop that waits until `end`. Before the end it takes a quarter of the time at most.
     pub(super) fn new(end: Option<Instant>) -> Self {
-        let next = end.and_then(|end| end.checked_sub(BEFORE.min(left(Some(end)) / 4)));
+        let next = end.and_then(|end| {
+            let left = left(Some(end));
+            end.checked_sub(if left / 10 >= TABLES { TABLES } else { BEFORE.min(left / 4) })
+        });
         Inspection { next, counted: false, queue: Vec::new(), found: HashMap::new(), view: View::new() }
     }
 
@@ -70,13 +75,13 @@ impl Inspection {
             self.counted = true;
             self.queue = board.remaining().into_iter().map(|(board, index, _)| (board, index)).collect();
             let takes = EACH.saturating_mul(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
-            let many = many_descriptors();
-            if many && left(end) < TABLES {
-                self.view.without_tables();
+            if many_descriptors() {
+                // Half of it may have passed: the stop looks here when it comes to it.
+                if left(end) > TABLES / 2 { self.view.read_tables() } else { self.view.without_tables() }
             }
-            // A few threads have time enough after the end, unless the tables of sockets are long.
-            let before = if many { BEFORE } else { takes };
-            self.next = end.filter(|_| before > AFTER).and_then(|end| end.checked_sub(before));
+            // A few threads have time enough after the end.
+            let takes = Some(takes.min(BEFORE)).filter(|takes| *takes > AFTER);
+            self.next = end.zip(takes).and_then(|(end, takes)| end.checked_sub(takes));
             return;
         }
         let until = deadline(SLICE).into_iter().chain(end).min();
