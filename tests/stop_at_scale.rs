@@ -416,17 +416,22 @@ mod starved {
 
     fn callback_of_a_timer() {
         say("ready");
-        StopSource::new().request_stop_after(Duration::MAX); // from here on the timer has its thread
+        // From here on the timer has its thread, and what that allocates at first.
+        let warm = StopSource::new();
+        warm.request_stop_after(Duration::ZERO);
+        warm.token().wait();
         let (first, second) = (StopSource::new(), StopSource::new());
         let ((release, held), (tell, told)) = (bounded::<()>(0), bounded(1));
         let _guard = first.token().on_stop(move || {
             _ = held.recv();
             tell.send(()).unwrap();
         });
-        let waiting = thread::spawn({
-            let token = second.token();
-            move || token.wait_timeout(LIMIT)
+        let (token, (ready, is_ready)) = (second.token(), bounded(1));
+        let waiting = thread::spawn(move || {
+            ready.send(()).unwrap();
+            token.wait_timeout(LIMIT)
         });
+        is_ready.recv_timeout(LIMIT).unwrap();
         let starved = NoThreads::new();
         first.request_stop_after(Duration::ZERO);
         second.request_stop_after(Duration::from_millis(1));
