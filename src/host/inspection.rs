@@ -104,7 +104,8 @@ impl Inspection {
 
     /// Everyone who is left is hung. Looks at those it knows nothing of, for a moment.
     pub(super) fn hang_those_left(mut self, board: &Arc<Board>) {
-        let until = deadline(AFTER);
+        // Of many threads, most have been looked at before the end: then there is the marking of all of them still to do.
+        let until = deadline(if self.found.is_empty() { AFTER } else { AFTER / 4 });
         if self.found.is_empty() && many_descriptors() {
             self.view.without_tables();
         }

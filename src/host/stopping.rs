@@ -192,7 +192,11 @@ impl<'h> Stopping<'h> {
     /// A stop that was frozen beyond its end, with its services, has a moment for those that could not do anything meanwhile.
     fn grant_a_last_moment(&mut self) {
         let frozen = if self.is_inner { Duration::ZERO } else { FROZEN };
-        if self.thawed || self.end.is_none_or(|end| left(Some(end)) > Duration::ZERO || since(end) < frozen) {
+        // A stop without any time waits for nobody, also when it takes a while to ask.
+        if self.thawed
+            || self.total.is_zero()
+            || self.end.is_none_or(|end| left(Some(end)) > Duration::ZERO || since(end) < frozen)
+        {
             return;
         }
         self.thawed = true;
