@@ -65,12 +65,10 @@ impl LastResort {
         let mut due = std::mem::replace(&mut self.due, later);
         let (slice, mut looked_at) = (crate::sync::deadline(SLICE).into_iter().chain(deadline).min(), Vec::new());
         let mut can = true;
-        while let Some((_, place)) = due.pop_first() {
+        while can && !left(slice).is_zero() {
+            let Some((_, place)) = due.pop_first() else { break };
             can = board.disconnect(std::iter::once(place));
             looked_at.push(place);
-            if !can || left(slice).is_zero() {
-                break;
-            }
         }
         self.due.append(&mut due); // still due: the others come in the next slices
         if !can || left(deadline) <= SHORTEST {
