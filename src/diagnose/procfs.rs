@@ -46,6 +46,11 @@ impl ProcSnapshot {
         self.sockets = OnceCell::new();
     }
 
+    /// Reads the tables of sockets now, for the whole round.
+    pub(crate) fn read_tables(&self) {
+        self.sockets.get_or_init(|| Sockets::read(&self.root.join("net")));
+    }
+
     /// Reads no tables in this round: a socket whose name is not known yet is `socket`.
     pub(crate) fn without_tables(&self) {
         _ = self.sockets.set(Sockets::none()); // unless they have been read

@@ -72,12 +72,10 @@ impl DisconnectSchedule {
         let mut due = std::mem::replace(&mut self.due, later);
         let (slice, mut inspected) = (crate::util::time::deadline(SLICE).into_iter().chain(deadline).min(), Vec::new());
         let mut can = true;
-        while let Some((_, id)) = due.pop_first() {
+        while can && !remaining(slice).is_zero() {
+            let Some((_, id)) = due.pop_first() else { break };
             can = registry.disconnect(std::iter::once(id));
             inspected.push(id);
-            if !can || remaining(slice).is_zero() {
-                break;
-            }
         }
         self.due.append(&mut due); // the others stay due: they come in the next slices
         if !can || remaining(deadline) <= SHORTEST {

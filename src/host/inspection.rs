@@ -19,10 +19,12 @@ const BEFORE: Duration = Duration::from_millis(100);
 /// inspected as late as possible.
 const AFTER: Duration = Duration::from_millis(20);
 
-/// A process with so many descriptors has long tables of sockets: reading ten thousand entries takes 140 ms. The tables are
-/// read before the end of a shutdown, if there is so much time until then, or not at all.
+/// A process with so many descriptors has long tables of sockets: reading ten thousand entries takes 140 ms, and more on a
+/// busy machine.
 const MANY: usize = 1_000;
-const TABLES: Duration = Duration::from_millis(50);
+
+/// Long tables are read so long before the end of a shutdown, if that is at most a tenth of its time, or not at all.
+const TABLES: Duration = Duration::from_secs(1);
 
 /// How long the shutdown inspects threads at a time. Meanwhile it does nothing else.
 const SLICE: Duration = Duration::from_millis(3);
@@ -48,7 +50,10 @@ struct Found {
 impl Inspection {
     /// The inspection of a shutdown that waits until `end`. Before the end it takes at most a quarter of the time.
     pub(super) fn new(end: Option<Instant>) -> Self {
-        let next = end.and_then(|end| end.checked_sub(BEFORE.min(remaining(Some(end)) / 4)));
+        let next = end.and_then(|end| {
+            let left = remaining(Some(end));
+            end.checked_sub(if left / 10 >= TABLES { TABLES } else { BEFORE.min(left / 4) })
+        });
         Inspection { next, counted: false, queue: Vec::new(), found: HashMap::new(), snapshot: ProcSnapshot::new() }
     }
 
@@ -70,13 +75,13 @@ impl Inspection {
             self.counted = true;
             self.queue = registry.all_unfinished().into_iter().map(|(registry, id, _)| (registry, id)).collect();
             let takes = EACH.saturating_mul(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
-            let many = many_descriptors();
-            if many && remaining(end) < TABLES {
-                self.snapshot.without_tables();
+            if many_descriptors() {
+                // Half of that time may have passed when the shutdown comes here.
+                if remaining(end) > TABLES / 2 { self.snapshot.read_tables() } else { self.snapshot.without_tables() }
             }
-            // A few threads can be inspected after the end, unless the tables of sockets are long.
-            let before = if many { BEFORE } else { takes };
-            self.next = end.filter(|_| before > AFTER).and_then(|end| end.checked_sub(before));
+            // A few threads can be inspected after the end.
+            let takes = Some(takes.min(BEFORE)).filter(|takes| *takes > AFTER);
+            self.next = end.zip(takes).and_then(|(end, takes)| end.checked_sub(takes));
             return;
         }
         let until = deadline(SLICE).into_iter().chain(end).min();
@@ -95,7 +100,8 @@ impl Inspection {
 
     /// Marks every service that is left as hung. Inspects the threads that were not inspected, for a short time.
     pub(super) fn mark_remaining_hung(mut self, registry: &Arc<Registry>) {
-        let until = deadline(AFTER);
+        // If many threads were inspected before the end, marking all of them takes the rest of the time.
+        let until = deadline(if self.found.is_empty() { AFTER } else { AFTER / 4 });
         if self.found.is_empty() && many_descriptors() {
             self.snapshot.without_tables();
         }

@@ -1,12 +1,12 @@
 //! The one life of a host: start, wait, stop, and `run`, which is all three.
 
 use super::Host;
-use super::shutdown::shut_down;
 use super::progress::describe_waiting;
+use super::shutdown::shut_down;
 use super::startup::{Aborted, start_all};
 use super::validate::{SetupError, validate};
-use crate::registry::ServiceId;
 use crate::diagnose::ProcSnapshot;
+use crate::registry::ServiceId;
 use crate::report::{BoxError, HostError, HostState, Report, StopReason};
 use crate::signal::{ctrl_c, watch};
 use crate::stop::StopToken;

@@ -83,7 +83,8 @@ impl StopBudget {
         // For a group, the outermost host decides whether there was a freeze.
         let frozen = if self.is_group { Duration::ZERO } else { FROZEN };
         let is_over = |end: Instant| now.checked_duration_since(end).is_some_and(|late| late >= frozen);
-        if self.was_frozen || !self.end.is_some_and(is_over) {
+        // A shutdown without any time waits for nobody, even if its requests take a while.
+        if self.was_frozen || self.total.is_zero() || !self.end.is_some_and(is_over) {
             return false;
         }
         self.was_frozen = true;

@@ -17,8 +17,7 @@ pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, id: ServiceId, 
     record_exit_after(guard, |guard| {
         tidy_thread_name(&Escaped(ctx.name()).to_string());
         let backoff = restart.backoff_of_runs();
-        let mut runner =
-            ServiceRunner { service, ctx, id, thread: ThreadProbe::this(), restart: &restart, backoff };
+        let mut runner = ServiceRunner { service, ctx, id, thread: ThreadProbe::this(), restart: &restart, backoff };
         guard.completed = runner.live_catching_panics();
         runner.drop_service();
     });

@@ -71,9 +71,7 @@ impl fmt::Display for SetupError {
                 )
             }
             SetupError::Invalid { why, .. } => write!(f, "invalid service `{name}`: {}", chain(&**why)),
-            SetupError::RanBefore => {
-                f.write_str("a host can run only once; create a new `Host`")
-            }
+            SetupError::RanBefore => f.write_str("a host can run only once; create a new `Host`"),
             SetupError::AddedLate(_) => {
                 write!(
                     f,
@@ -82,7 +80,10 @@ impl fmt::Display for SetupError {
             }
             SetupError::NoThread { error, .. } => write!(f, "cannot start a thread for service `{name}`: {error}"),
             SetupError::NoSignals(error) => {
-                write!(f, "cannot install the signal handler: {error}; use `run_until` if the program has its own handler")
+                write!(
+                    f,
+                    "cannot install the signal handler: {error}; use `run_until` if the program has its own handler"
+                )
             }
         }
     }

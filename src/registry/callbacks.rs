@@ -23,6 +23,7 @@ impl Registry {
 
 impl Drop for RepeatingCall<'_> {
     fn drop(&mut self) {
-        self.registry.update(|state| state.record(self.id).threads.repeating.retain(|(caller, _)| *caller != self.caller));
+        self.registry
+            .update(|state| state.record(self.id).threads.repeating.retain(|(caller, _)| *caller != self.caller));
     }
 }

@@ -32,7 +32,8 @@ impl Counts {
         debug_assert_eq!(self.unjoined, unjoined, "threads to be joined");
         debug_assert!(self.joined_by_reapers <= count(ServiceRecord::is_joined), "joined threads");
         if let Some(run) = run {
-            let (unresolved, living) = (|record: &&ServiceRecord| !record.start.resolved, |record: &&ServiceRecord| !record.has_exited());
+            let (unresolved, living) =
+                (|record: &&ServiceRecord| !record.start.resolved, |record: &&ServiceRecord| !record.has_exited());
             debug_assert_eq!(self.unresolved, records[..run].iter().filter(unresolved).count(), "unresolved starts");
             debug_assert_eq!(self.living, records[..run].iter().filter(living).count(), "living services");
         }

@@ -16,7 +16,10 @@ impl Registry {
             let done = self.threads(id).iter().try_for_each(|stuck| self.shut_down_sockets(id, stuck));
             done.inspect_err(|error| {
                 let name = self.read(|state| state.records[id.index()].name.clone());
-                let text = format_args!("cannot close the connection that service `{}` is blocked on: {error}", Escaped(&name));
+                let text = format_args!(
+                    "cannot close the connection that service `{}` is blocked on: {error}",
+                    Escaped(&name)
+                );
                 log_line(Level::Warn, "hosted::service", text);
             })
             .is_ok()

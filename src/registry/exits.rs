@@ -33,7 +33,8 @@ impl Registry {
             let is_last = record.stop.requested.is_none() && !record.will_restart();
             let retired = if is_last { record.retired.retire() } else { PendingCallbacks::default() };
             // A service that had begun to stop by itself has emitted the event already.
-            let is_news = !matches!(record.state(), ServiceState::Stopping | ServiceState::Hung) && !record.has_exited();
+            let is_news =
+                !matches!(record.state(), ServiceState::Stopping | ServiceState::Hung) && !record.has_exited();
             record.change(|record| _ = record.stop.requested.get_or_insert_with(now));
             let source = record.stop.source.as_mut().and_then(|source| source.move_to(deadline));
             let moved = record.stop.watchers.move_to(deadline);

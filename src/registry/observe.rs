@@ -1,7 +1,9 @@
 //! What a test sees of a registry: the models check the laws of a host with it.
 
-use super::record::ServiceRecord;
+#![allow(dead_code, reason = "the models use it, and the unit tests of the library do not")]
+
 use super::Registry;
+use super::record::ServiceRecord;
 use crate::report::{HostState, ServiceState, StopReason};
 use crate::util::sync::Arc;
 
@@ -70,4 +72,3 @@ impl ServiceRecord {
         }
     }
 }
-

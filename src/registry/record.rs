@@ -19,7 +19,7 @@
 //! 5. A service is hung from the moment at which the shutdown gives up on it until nothing of it is left.
 
 use super::StopBy;
-use super::deadline::{DeadlineWatchers, DeadlineSource};
+use super::deadline::{DeadlineSource, DeadlineWatchers};
 use super::stuck::StuckService;
 use crate::diagnose::ThreadProbe;
 use crate::registry::Registry;
@@ -70,7 +70,9 @@ pub(super) enum Progress {
     /// `run` is in progress.
     Running,
     /// `run` has ended. `stop` is in progress, or about to be called.
-    CleaningUp { restarts: bool },
+    CleaningUp {
+        restarts: bool,
+    },
     /// Waiting for the next start.
     BackingOff,
     /// The value of the service is being dropped.
@@ -381,5 +383,73 @@ impl ServiceRecord {
                 None => Outcome::Stopped, // it never is: a service that was to be restarted keeps its error
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(progress: Progress) -> ServiceRecord {
+        let mut record = ServiceRecord::new("a".into(), Retired::Own(StopSource::new()));
+        record.advance(progress);
+        record
+    }
+
+    #[test]
+    fn the_public_state_follows_from_progress_stop_request_and_failure() {
+        let exited = |kind| Progress::Exited(Exit { at: now(), kind });
+        let table = [
+            (Progress::NotStarted, ServiceState::Waiting, ServiceState::Waiting, ServiceState::Waiting),
+            (Progress::Starting, ServiceState::Starting, ServiceState::Stopping, ServiceState::Starting),
+            (Progress::Running, ServiceState::Running, ServiceState::Stopping, ServiceState::Running),
+            (
+                Progress::CleaningUp { restarts: true },
+                ServiceState::Restarting,
+                ServiceState::Stopping,
+                ServiceState::Restarting,
+            ),
+            (
+                Progress::CleaningUp { restarts: false },
+                ServiceState::Stopping,
+                ServiceState::Stopping,
+                ServiceState::Stopping,
+            ),
+            (Progress::BackingOff, ServiceState::Restarting, ServiceState::Stopping, ServiceState::Restarting),
+            (Progress::Dropping, ServiceState::Stopping, ServiceState::Stopping, ServiceState::Stopping),
+            (exited(ExitKind::Completed), ServiceState::Completed, ServiceState::Completed, ServiceState::Failed),
+            (exited(ExitKind::Stopped), ServiceState::Stopped, ServiceState::Stopped, ServiceState::Failed),
+            (
+                exited(ExitKind::NotRestarted),
+                ServiceState::NotRestarted,
+                ServiceState::NotRestarted,
+                ServiceState::Failed,
+            ),
+        ];
+        let failure = ServiceError::new("a".into(), Phase::Run, crate::report::Cause::Failed("broken".into()));
+        for (progress, undisturbed, stop_requested, failed) in table {
+            assert_eq!(record(progress).state(), undisturbed, "{progress:?}");
+            let mut with_request = record(progress);
+            with_request.stop.requested = Some(now());
+            assert_eq!(with_request.state(), stop_requested, "{progress:?} and a stop request");
+            let mut with_failure = record(progress);
+            with_failure.failure = Some(failure.clone());
+            assert_eq!(with_failure.state(), failed, "{progress:?} and a failure");
+        }
+    }
+
+    #[test]
+    fn a_hung_service_shows_its_true_end_once_nothing_of_it_is_left() {
+        let mut record = record(Progress::Running);
+        let blocked = record.stuck().blocked(None);
+        assert!(record.mark_hung(blocked.clone()) && !record.mark_hung(blocked), "it is news once");
+        assert_eq!(record.state(), ServiceState::Hung);
+        let exit = Exit { at: now(), kind: ExitKind::Stopped };
+        record.advance(Progress::Exited(exit));
+        record.forget_hung_if_finished();
+        assert_eq!(record.state(), ServiceState::Hung, "its thread is not joined");
+        record.advance(Progress::Joined(exit));
+        record.forget_hung_if_finished();
+        assert_eq!(record.state(), ServiceState::Stopped);
     }
 }

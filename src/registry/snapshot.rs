@@ -36,11 +36,13 @@ impl Registry {
         // No group gets another registry between the look for groups and the last lock.
         let unchanging = self.tree.lock();
         let registries = self.with_groups();
-        let locked: Vec<MutexGuard<'_, RegistryState>> = registries.iter().map(|registry| registry.state.lock()).collect();
+        let locked: Vec<MutexGuard<'_, RegistryState>> =
+            registries.iter().map(|registry| registry.state.lock()).collect();
         drop(unchanging);
         let mut rows = Vec::with_capacity(locked.iter().map(|state| state.records.len()).sum());
         let mut locked = locked.into_iter();
-        let mut open: Vec<(MutexGuard<'_, RegistryState>, usize)> = locked.next().map(|state| (state, 0)).into_iter().collect();
+        let mut open: Vec<(MutexGuard<'_, RegistryState>, usize)> =
+            locked.next().map(|state| (state, 0)).into_iter().collect();
         while let Some((state, next)) = open.last_mut() {
             let Some(record) = state.records.get(*next) else {
                 open.pop();

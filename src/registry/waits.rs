@@ -69,11 +69,7 @@ impl Registry {
         })
     }
 
-    fn wait_for<R>(
-        &self,
-        until: Option<Instant>,
-        mut found: impl FnMut(&mut RegistryState) -> Option<R>,
-    ) -> Option<R> {
+    fn wait_for<R>(&self, until: Option<Instant>, mut found: impl FnMut(&mut RegistryState) -> Option<R>) -> Option<R> {
         // The thread of a service comes here only if the service is a group.
         let _waiting = waiting(Waits::Services, None);
         let mut state = self.state.lock();

@@ -57,8 +57,7 @@ impl Context {
     /// Its [`host`](Self::host) has no services; `request_stop` on it sets its `stopping()`, so that a test can see
     /// it. [`report`](Self::report) logs. [`wait_until_started`](Self::wait_until_started) returns at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
-        let shared =
-            ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), id: None };
+        let shared = ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), id: None };
         Context { token, shared: Arc::new(shared) }
     }
 
@@ -163,8 +162,8 @@ impl Context {
 
     /// Calls `f` once when this service is asked to stop, unless the guard is dropped before.
     ///
-    /// A host runs it on a pool of threads that all hosts of the process share: one thread at first, more when a callback has
-    /// waited for 10 ms, 512 at most. A callback that blocks delays no other service, and is named in the report.
+    /// A host runs it on a pool of threads that all hosts of the process share: one thread at first, more when callbacks wait and
+    /// none has returned for 10 ms, 512 at most. A callback that blocks delays no other service, and is named in the report.
     /// See [`StopToken::on_stop`].
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
         self.token.on_stop(f)

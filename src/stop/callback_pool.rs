@@ -1,7 +1,8 @@
 //! A pool of threads for stop callbacks, which may block for as long as they like.
 //!
-//! At first one thread calls the callbacks, one after another. A second thread stands by while jobs wait. When the oldest
-//! of them has waited for `HELD_UP`, the pool doubles the number of threads that call, up to `MOST`. So 10,000 quick
+//! At first one thread calls the callbacks, one after another. A second thread stands by while jobs wait. When no callback
+//! has returned for `HELD_UP`, or the oldest job has waited for `SLOW`, the pool doubles the number of threads that call, up
+//! to `MOST`. So 10,000 quick
 //! callbacks cost a thread or two, and one callback that blocks delays the others by 10 ms. No thread polls: a thread
 //! without work sleeps for `KEPT`, and then ends.
 //!
@@ -13,11 +14,14 @@ use crate::util::sync::{Arc, Condvar, Mutex, MutexGuard, now, thread, wait};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a job may wait before the pool grows. A callback that does not block takes microseconds.
-pub(crate) const HELD_UP: Duration = Duration::from_millis(10);
+/// The pool grows when jobs wait and no callback has returned for so long. A callback that does not block takes microseconds.
+const HELD_UP: Duration = Duration::from_millis(10);
+
+/// It also grows when a job has waited for so long, though callbacks return: each may take some milliseconds.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// The pool has no more threads than this that call. The next job then waits until one of these callbacks returns.
-pub(crate) const MOST: usize = 512;
+const MOST: usize = 512;
 
 /// How long a thread without work is kept: a host that stops its services one by one has the next job soon.
 const KEPT: Duration = Duration::from_secs(1);
@@ -50,12 +54,15 @@ struct Inner {
     coming: usize,
     /// When `allowed` was last doubled.
     grown: Option<Instant>,
+    /// When a callback last returned.
+    returned: Option<Instant>,
 }
 
 impl Pool {
     pub(crate) fn new(panicked: fn(&str)) -> Arc<Self> {
         let jobs = VecDeque::new();
-        let inner = Inner { jobs, running: 0, allowed: 1, idle: 0, standing_by: 0, coming: 0, grown: None };
+        let inner =
+            Inner { jobs, running: 0, allowed: 1, idle: 0, standing_by: 0, coming: 0, grown: None, returned: None };
         Arc::new(Pool { inner: Mutex::new(inner), work: Condvar::new(), panicked })
     }
 
@@ -142,6 +149,7 @@ impl Pool {
         }
         let mut inner = self.inner.lock();
         inner.running -= 1;
+        inner.returned = Some(now());
         if inner.running == 0 && inner.jobs.is_empty() {
             inner.allowed = 1;
         }
@@ -153,8 +161,12 @@ impl Inner {
     /// When the pool is to grow. `None`: no job waits. Far away where the pool has all the threads that it may have.
     fn held_up_at(&self) -> Option<Instant> {
         let &(since, _) = self.jobs.front()?;
+        if self.allowed == MOST {
+            return Some(now() + KEPT);
+        }
         let from = self.grown.map_or(since, |grown| grown.max(since));
-        Some(if self.allowed < MOST { from + HELD_UP } else { now() + KEPT })
+        let stalled = self.returned.map_or(from, |returned| returned.max(from)) + HELD_UP;
+        Some(stalled.min(from + SLOW))
     }
 
     fn grow(&mut self) {

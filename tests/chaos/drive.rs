@@ -3,11 +3,7 @@
 use super::actor::add_all;
 use super::left;
 use super::schedule::{AMPLE, Drive, Schedule};
-<<<<<<< HEAD
-use super::world::{Job, Step, World};
-=======
 use super::world::{Job, STACK, Step, World};
->>>>>>> w2
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use hosted::{Event, Host, HostError, HostHandle, Report, ServiceState, StopReason, StopSource, worker};
 use std::sync::Arc;

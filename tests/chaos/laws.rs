@@ -4,11 +4,7 @@
 //! services also their order, ends and outcomes.
 
 use super::drive::Played;
-<<<<<<< HEAD
-use super::schedule::{AMPLE, Again, Drive, Plan, Schedule};
-=======
-use super::schedule::{AMPLE, Drive, Kind, Plan, Schedule};
->>>>>>> w2
+use super::schedule::{AMPLE, Again, Drive, Kind, Plan, Schedule};
 use super::world::{Note, Step, World};
 use hosted::{Cause, Event, EventKind, Outcome, Phase, Report, ServiceError, ServiceReport, StopReason};
 use std::collections::BTreeMap;

@@ -174,11 +174,7 @@ fn producers_of_a_group_that_come_after_the_consumer_stop_before_its_queue_close
                 let produce = move |ctx: &Context| {
                     ctx.wait();
                     // Its own stop has been requested, and the consumer's has not.
-<<<<<<< HEAD:tests/queue/protocol.rs
-                    (0..10).for_each(|n| _ = pushed.push(n).map_err(|error| refuse.send(error)));
-=======
                     (0..10).filter_map(|n| pushed.push(n).err()).try_for_each(|error| refuse.send(error))?;
->>>>>>> w2:tests/queue_protocol.rs
                     Ok(())
                 };
                 host.add("producer", worker(produce));
@@ -350,13 +346,9 @@ fn a_queue_whose_only_consumer_is_added_after_the_start_closes_at_once() {
     in_time(|| {
         let (queue, mut host) = (Queue::bounded(1), Host::new());
         host.start().unwrap();
-<<<<<<< HEAD:tests/queue/protocol.rs
-        refused_at_the_end_of(&queue, || _ = host.add("late", queue.consumer(|_, _| Ok(()))).stop_timeout(MS));
-=======
         refused_at_the_end_of(&queue, || {
             host.add("late", queue.consumer(|_, _| Ok(())));
         });
->>>>>>> w2:tests/queue_protocol.rs
     });
 }
 
