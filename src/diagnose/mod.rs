@@ -55,12 +55,15 @@ const RUNNING: &str = "running";
 /// The description of a sleeping thread whose system call is unknown.
 const SLEEPING: &str = "sleeping";
 
+/// The description of a thread that waits outside a system call: for a page of memory, or for a debugger.
+const NOT_IN_SYSCALL: &str = "not in a system call";
+
 /// The description of a thread in state `D` whose system call is unknown.
 const UNINTERRUPTIBLE: &str = "uninterruptible sleep (D)";
 
 /// Returns the description of a thread as a part of a sentence: `blocked in futex`, but `running` and `waiting for a job`.
 pub(crate) fn clause(text: &str) -> String {
-    let stands_alone = [RUNNING, SLEEPING, "waiting for "].iter().any(|start| text.starts_with(start));
+    let stands_alone = [RUNNING, SLEEPING, NOT_IN_SYSCALL, "waiting for "].iter().any(|start| text.starts_with(start));
     if stands_alone { text.to_owned() } else { format!("blocked in {text}") }
 }
 
@@ -87,17 +90,17 @@ mod tests {
         let mut snapshot = ProcSnapshot::of(root.path().to_owned());
         let named = |number| format!("read(fd 4 = tcp 127.0.0.1:{number} -> 127.0.0.1:42415)");
         socket(77);
-        assert_eq!(view.call(7).map(|call| call.text), Some(named(77)));
+        assert_eq!(snapshot.call(7).map(|call| call.text), Some(named(77)));
         socket(78);
         assert_eq!(
-            view.call(7).map(|call| call.text).as_deref(),
+            snapshot.call(7).map(|call| call.text).as_deref(),
             Some("read(fd 4 = socket)"),
             "the tables were read before this socket existed"
         );
         snapshot.refresh();
-        assert_eq!(view.call(7).map(|call| call.text), Some(named(78)));
+        assert_eq!(snapshot.call(7).map(|call| call.text), Some(named(78)));
         fs::remove_file(path("net/tcp")).unwrap();
         snapshot.refresh();
-        assert_eq!(view.call(7).map(|call| call.text), Some(named(78)), "the name of a known socket is kept");
+        assert_eq!(snapshot.call(7).map(|call| call.text), Some(named(78)), "the name of a known socket is kept");
     }
 }

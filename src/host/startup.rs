@@ -166,7 +166,7 @@ pub(super) fn who(
         let mut slots = inner.slots.iter().filter(|slot| waited_for(slot));
         (slots.by_ref().take(NAMED).map(ServiceRecord::remains).collect::<Vec<StuckService>>(), slots.count())
     });
-    view.again();
+    view.refresh();
     let mut text = named.iter().map(|slot| slot.describe(view)).collect::<Vec<_>>().join(", ");
     if more > 0 {
         text += &format!(" and {more} more");
