@@ -1,22 +1,23 @@
-//! What a thread of this process is blocked in: from `/proc`, on Linux. Elsewhere nothing is read or written.
+//! Finds out what a thread of this process is blocked in. On Linux the source is `/proc`; on other systems nothing is read
+//! or written, and nothing is known.
 //!
-//! One sample names the call. How long the call has lasted takes two samples: a thread remembers the first of those
-//! between which it has not gone to sleep anew.
+//! One observation names the system call. The duration of the call takes two observations of the same call: a
+//! [`ThreadProbe`] keeps the first observation since the thread last went to sleep.
 //!
 //! # Identity
 //!
-//! Numbers are reused: that of a thread after its end, that of a descriptor after its close. So a number is never taken
-//! for the thing that it named earlier:
+//! The kernel reuses numbers: a thread ID after the thread has ended, and a descriptor after it was closed. The code
+//! therefore checks that a number still names the same thing:
 //!
-//! 1. A [`ThreadProbe`] is told by its own thread that it ends, and compares the start time that the kernel knows with the
-//!    one read at its birth.
-//! 2. The descriptor in the arguments of a call is what the call waits on while the thread stays in that call: the caller
-//!    borrows it. So a descriptor's name counts only if the call is the same before and after the name was read.
-//! 3. An entry of an epoll set keeps the number that its descriptor had when it was added. It counts only if the file that
-//!    has the number now has the inode of the entry.
-//! 4. A duplicate of a descriptor is used only if its own inode is the one that was read.
+//! 1. A thread marks its own [`ThreadProbe`] as ended. In addition, the probe compares the start time that the kernel
+//!    reports with the start time that it read at first.
+//! 2. A descriptor in the arguments of a call stays open while the thread is in that call, because the caller borrows it.
+//!    So the description of a descriptor is used only if the call is the same before and after the description was read.
+//! 3. An epoll entry keeps the number that its descriptor had when it was added. The entry is used only if the file that
+//!    has this number now also has the inode of the entry.
+//! 4. A duplicate of a descriptor is used only if the duplicate has the inode that was read.
 
-#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "without /proc there is no thread to look at"))]
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "without /proc no thread can be observed"))]
 
 #[cfg(target_os = "linux")]
 mod syscalls;
@@ -48,13 +49,22 @@ pub(crate) use thread::{ThreadProbe, at_thread_end, waiting};
 pub(crate) use unsupported::{ProcSnapshot, tidy_thread_name};
 pub(crate) use wait_kind::Waits;
 
-/// The text for a thread that is not blocked.
+/// The description of a thread that is not blocked.
 const RUNNING: &str = "running";
 
-/// A thread's text as a part of a sentence: `blocked in futex`, but `running` and `waiting for a job`.
+/// The description of a sleeping thread whose system call is unknown.
+const SLEEPING: &str = "sleeping";
+
+/// The description of a thread that waits outside a system call: for a page of memory, or for a debugger.
+const NOT_IN_SYSCALL: &str = "not in a system call";
+
+/// The description of a thread in state `D` whose system call is unknown.
+const UNINTERRUPTIBLE: &str = "uninterruptible sleep (D)";
+
+/// Returns the description of a thread as a part of a sentence: `blocked in futex`, but `running` and `waiting for a job`.
 pub(crate) fn clause(text: &str) -> String {
-    let is_clause = [RUNNING, "sleeping", "waiting for "].iter().any(|begin| text.starts_with(begin));
-    if is_clause { text.to_owned() } else { format!("blocked in {text}") }
+    let stands_alone = [RUNNING, SLEEPING, NOT_IN_SYSCALL, "waiting for "].iter().any(|start| text.starts_with(start));
+    if stands_alone { text.to_owned() } else { format!("blocked in {text}") }
 }
 
 #[cfg(all(test, target_endian = "little", any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
@@ -65,7 +75,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_socket_is_looked_up_once_and_a_new_one_in_the_next_round() {
+    fn socket_tables_are_read_once_per_snapshot_and_again_after_a_refresh() {
         let root = tempfile::tempdir().unwrap();
         let path = |file: &str| root.path().join(file);
         ["task/7", "fd", "net"].iter().for_each(|folder| fs::create_dir_all(path(folder)).unwrap());
@@ -73,24 +83,24 @@ mod tests {
         fs::write(path("task/7/syscall"), format!("{read} 0x4 0x0 0x0 0x0 0x0 0x0 0x7f 0x7f\n")).unwrap();
         let socket = |number: u32| {
             let line = format!("heading\n 0: 0100007F:{number:04X} 0100007F:A5AF 01 0:0 00:0 0 0 0 {number} 1\n");
-            fs::write(path("net/tcp"), line).unwrap(); // and so no other one
-            _ = fs::remove_file(path("fd/4")); // the first time there is none
+            fs::write(path("net/tcp"), line).unwrap(); // replaces the previous socket
+            _ = fs::remove_file(path("fd/4")); // fails the first time, when there is no link yet
             symlink(format!("socket:[{number}]"), path("fd/4")).unwrap();
         };
-        let mut view = ProcSnapshot::of(root.path().to_owned());
+        let mut snapshot = ProcSnapshot::of(root.path().to_owned());
         let named = |number| format!("read(fd 4 = tcp 127.0.0.1:{number} -> 127.0.0.1:42415)");
         socket(77);
-        assert_eq!(view.call(7).map(|call| call.text), Some(named(77)));
+        assert_eq!(snapshot.call(7).map(|call| call.text), Some(named(77)));
         socket(78);
         assert_eq!(
-            view.call(7).map(|call| call.text).as_deref(),
+            snapshot.call(7).map(|call| call.text).as_deref(),
             Some("read(fd 4 = socket)"),
-            "the tables are of this round"
+            "the tables were read before this socket existed"
         );
-        view.again();
-        assert_eq!(view.call(7).map(|call| call.text), Some(named(78)));
+        snapshot.refresh();
+        assert_eq!(snapshot.call(7).map(|call| call.text), Some(named(78)));
         fs::remove_file(path("net/tcp")).unwrap();
-        view.again();
-        assert_eq!(view.call(7).map(|call| call.text), Some(named(78)), "it has been named before");
+        snapshot.refresh();
+        assert_eq!(snapshot.call(7).map(|call| call.text), Some(named(78)), "the name of a known socket is kept");
     }
 }

@@ -1,10 +1,10 @@
-//! A look at this process through `/proc/self`: what its threads sit in, and what its descriptors are.
+//! A snapshot of this process from `/proc/self`: what its threads are blocked in, and what its descriptors are.
 
-use super::RUNNING;
-use super::fd_sets::{HostedService, polled, watched};
+use super::fd_sets::{EpollEntry, epoll_entries, poll_fds};
 use super::sockets::Sockets;
 use super::stat::{Stat, field, text};
 use super::syscalls::{ArgKind, SyscallState, parse, resumed};
+use super::{NOT_IN_SYSCALL, RUNNING, SLEEPING, UNINTERRUPTIBLE};
 use crate::util::text::Escaped;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -12,23 +12,24 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// More than so many descriptors of a set nobody reads on a line; the others are counted.
-const NAMED: usize = 8;
+/// How many descriptors of a set are listed. A longer list would not be read; the rest is counted.
+const MAX_LISTED: usize = 8;
 
-/// A round of looks, and then another: the tables of sockets are long, and read once for all of it.
+/// A snapshot of this process for one series of observations. The tables of sockets are long, so they are read at most once
+/// per series; [`refresh`](Self::refresh) begins the next series.
 pub(crate) struct ProcSnapshot {
-    /// `/proc/self`, but in tests.
+    /// `/proc/self`, or a folder of a test.
     pub(super) root: PathBuf,
-    /// Sockets, by their numbers, that need not be looked up, or have been.
+    /// The descriptions of sockets, by inode, that need no lookup in the tables.
     pub(super) known: RefCell<HashMap<u64, String>>,
     sockets: OnceCell<Sockets>,
 }
 
-/// What a thread is in.
+/// The call that a thread is in.
 #[derive(PartialEq, Debug)]
 pub(super) struct Call {
     pub(super) text: String,
-    /// It may be a wait of this library: a futex, a sleep, or what the kernel does not tell.
+    /// The call may belong to a wait of this library: it is a futex, a sleep, or a call that the kernel does not name.
     pub(super) may_be_ours: bool,
 }
 
@@ -41,29 +42,29 @@ impl ProcSnapshot {
         ProcSnapshot { root, known: RefCell::default(), sockets: OnceCell::new() }
     }
 
-    /// Another round: the tables are read again if it is about a socket that was in none before.
-    pub(crate) fn again(&mut self) {
+    /// Begins a new series: the tables are read again when a socket is not yet known by name.
+    pub(crate) fn refresh(&mut self) {
         self.sockets = OnceCell::new();
     }
 
-    /// Reads the tables of sockets now, for the whole round.
+    /// Reads the tables of sockets now, for the whole series.
     pub(crate) fn read_tables(&self) {
         self.sockets.get_or_init(|| Sockets::read(&self.root.join("net")));
     }
 
-    /// Reads no tables in this round: a socket whose name is not known yet is `socket`.
+    /// Avoids reading the tables in this series. A socket that is not yet known by name is described as `socket`.
     pub(crate) fn without_tables(&self) {
-        _ = self.sockets.set(Sockets::none()); // unless they have been read
+        _ = self.sockets.set(Sockets::none()); // fails if the tables were read already, and then they are kept
     }
 
     pub(super) fn read(&self, file: &str) -> Option<String> {
         fs::read(self.root.join(file)).ok().map(text)
     }
 
-    /// What a thread sits in.
+    /// Returns the call that `thread` is in, or `None` if the thread is gone.
     pub(super) fn call(&self, thread: u32) -> Option<Call> {
         let file = format!("task/{thread}/syscall");
-        // Unreadable in some sandboxes, and where the process is not dumpable.
+        // The file is unreadable in some sandboxes, and if the process is not dumpable.
         let Some((line, call)) = self.read(&file).and_then(|line| Some((self.parse(thread, &line)?, line))) else {
             let text = self.kernel_function(thread)?;
             return Some(Call { may_be_ours: text != RUNNING, text });
@@ -72,25 +73,27 @@ impl ProcSnapshot {
             &line,
             SyscallState::Known("futex" | "nanosleep" | "clock_nanosleep", ..) | SyscallState::Resumed(_)
         );
-        // Once the thread has gone on, the descriptors may be others', and what was read of its memory no poll set.
-        let stays = || self.read(&file).as_ref() == Some(&call);
+        // If the thread has left the call, its descriptors may have been reused, and its poll set may be overwritten.
+        let is_in_same_call = || self.read(&file).as_ref() == Some(&call);
         let text = match line {
             SyscallState::Running => RUNNING.to_owned(),
-            SyscallState::NoCall => "something that is no system call".to_owned(),
+            SyscallState::NoCall => NOT_IN_SYSCALL.to_owned(),
             SyscallState::Other(number) => format!("system call {number}"),
             SyscallState::Resumed(_) => "restart_syscall (a wait resumed after a signal)".to_owned(),
             SyscallState::Known(name, ArgKind::Nothing, _) => name.to_owned(),
             SyscallState::Known(name, ArgKind::Is(what), _) => format!("{name} ({what})"),
             SyscallState::Known(name, ArgKind::Poll, [_, 0]) => format!("{name} (a sleep)"),
-            SyscallState::Known(name, about, arguments) => match self.waits_on(about, arguments).filter(|_| stays()) {
-                Some(what) => format!("{name}({what})"),
-                None => name.to_owned(),
-            },
+            SyscallState::Known(name, kind, arguments) => {
+                match self.describe_arguments(kind, arguments).filter(|_| is_in_same_call()) {
+                    Some(what) => format!("{name}({what})"),
+                    None => name.to_owned(),
+                }
+            }
         };
         Some(Call { text, may_be_ours })
     }
 
-    /// Reads a line of `syscall`. Of a call that the kernel resumed, it is the first call.
+    /// Parses a line of `/proc/…/syscall`. If the kernel resumed the call after a signal, the result is the original call.
     pub(super) fn parse(&self, thread: u32, line: &str) -> Option<SyscallState> {
         match parse(line)? {
             SyscallState::Resumed(arguments) => {
@@ -101,18 +104,18 @@ impl ProcSnapshot {
         }
     }
 
-    /// The descriptors of a call, and what they are.
-    fn waits_on(&self, about: ArgKind, [first, second]: [u64; 2]) -> Option<String> {
-        match about {
+    /// Describes the descriptors of a call, or returns `None` if the call has none.
+    fn describe_arguments(&self, kind: ArgKind, [first, second]: [u64; 2]) -> Option<String> {
+        match kind {
             // The kernel shows the whole register; a descriptor is its lower half.
-            ArgKind::Fd => Some(self.descriptor(first as u32)),
-            ArgKind::Epoll => Some(self.descriptor(first as u32) + &self.watched(first as u32)),
-            ArgKind::Poll => self.poll_set(first, second),
+            ArgKind::Fd => Some(self.describe_fd(first as u32)),
+            ArgKind::Epoll => Some(self.describe_fd(first as u32) + &self.describe_epoll_set(first as u32)),
+            ArgKind::Poll => self.describe_poll_set(first, second),
             ArgKind::Is(_) | ArgKind::Nothing => None,
         }
     }
 
-    /// The kernel function that a thread waits in says about as much as its call; its state, a little.
+    /// Returns the kernel function that `thread` waits in, or its scheduling state: a substitute for an unreadable call.
     fn kernel_function(&self, thread: u32) -> Option<String> {
         let name = self.read(&format!("task/{thread}/wchan")).unwrap_or_default();
         if !matches!(name.trim(), "" | "0") {
@@ -120,14 +123,14 @@ impl ProcSnapshot {
         }
         let text = match field(&self.read(&format!("task/{thread}/stat"))?, 3)? {
             "R" => RUNNING,
-            "S" => "a wait",
-            "D" => "a wait that no signal ends",
+            "S" => SLEEPING,
+            "D" => UNINTERRUPTIBLE,
             _ => return None,
         };
         Some(text.to_owned())
     }
 
-    /// How often a thread has gone to sleep.
+    /// Returns how often `thread` has gone to sleep.
     pub(super) fn sleeps(&self, thread: u32) -> Option<u64> {
         let status = self.read(&format!("task/{thread}/status"))?;
         let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
@@ -138,26 +141,26 @@ impl ProcSnapshot {
         Stat::read(&self.read(&format!("task/{thread}/stat"))?)
     }
 
-    /// `fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415`; where it cannot be said what it is, `fd 4`.
-    fn descriptor(&self, fd: u32) -> String {
-        self.open(fd).unwrap_or_else(|| format!("fd {fd}"))
+    /// Describes a descriptor: `fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415`, or `fd 4` if nothing is known about it.
+    fn describe_fd(&self, fd: u32) -> String {
+        self.describe_open_fd(fd).unwrap_or_else(|| format!("fd {fd}"))
     }
 
-    /// The same, if there is a descriptor of that number.
-    fn open(&self, fd: u32) -> Option<String> {
+    /// Describes a descriptor. Returns `None` if `fd` is not open.
+    fn describe_open_fd(&self, fd: u32) -> Option<String> {
         let link = self.link(fd)?;
-        Some(format!("fd {fd} = {}", Escaped(&self.target(&link))))
+        Some(format!("fd {fd} = {}", Escaped(&self.describe_link(&link))))
     }
 
-    /// What a descriptor of that number is called by the kernel.
+    /// Returns the target of the link `/proc/self/fd/…`: the kernel's name of the open file.
     pub(super) fn link(&self, fd: u32) -> Option<String> {
         let link = fs::read_link(self.root.join(format!("fd/{fd}"))).ok()?;
         Some(link.to_string_lossy().into_owned())
     }
 
-    /// Returns `true` if what has the number of an entry of an epoll set now is what was added under that number.
-    pub(super) fn is_still(&self, entry: HostedService) -> bool {
-        // Of a socket or pipe the link has the inode. Others have one only in what the link leads to.
+    /// Returns `true` if the descriptor number of `entry` still names the file that was added to the epoll set.
+    pub(super) fn is_current(&self, entry: EpollEntry) -> bool {
+        // The link of a socket or a pipe contains the inode. For other files, the link must be followed.
         let inode = || {
             let link = self.link(entry.fd)?;
             let number = link.split_once(":[").and_then(|(_, number)| number.strip_suffix(']')?.parse().ok());
@@ -166,8 +169,8 @@ impl ProcSnapshot {
         entry.inode.is_some() && entry.inode == inode()
     }
 
-    /// What a descriptor is, by the text of its link: `/a/file`, `socket:[1234]`, `anon_inode:[eventpoll]`.
-    fn target(&self, link: &str) -> String {
+    /// Describes an open file by the text of its link: `/a/file`, `socket:[1234]`, `anon_inode:[eventpoll]`.
+    fn describe_link(&self, link: &str) -> String {
         let Some((kind, what)) = link.split_once(':').filter(|_| !link.starts_with('/')) else {
             return link.to_owned();
         };
@@ -175,55 +178,56 @@ impl ProcSnapshot {
         match (kind, what) {
             ("anon_inode", "eventpoll") => "epoll".to_owned(),
             ("anon_inode", what) => what.to_owned(),
-            ("socket", number) => {
-                number.parse().ok().and_then(|number| self.called(number)).unwrap_or_else(|| kind.to_owned())
+            ("socket", inode) => {
+                inode.parse().ok().and_then(|inode| self.describe_socket(inode)).unwrap_or_else(|| kind.to_owned())
             }
             _ => kind.to_owned(),
         }
     }
 
-    fn called(&self, socket: u64) -> Option<String> {
-        if let Some(name) = self.known.borrow().get(&socket) {
+    fn describe_socket(&self, inode: u64) -> Option<String> {
+        if let Some(name) = self.known.borrow().get(&inode) {
             return Some(name.clone());
         }
         let tables = self.sockets.get_or_init(|| Sockets::read(&self.root.join("net")));
-        let name = tables.get(socket)?;
-        self.known.borrow_mut().insert(socket, name.to_owned());
+        let name = tables.get(inode)?;
+        self.known.borrow_mut().insert(inode, name.to_owned());
         Some(name.to_owned())
     }
 
-    /// What an epoll descriptor watches: `, watching fd 5 = pipe`.
+    /// Describes what an epoll descriptor watches: `, watching fd 5 = pipe`.
     ///
-    /// An entry whose number is another's now is counted and not named.
-    fn watched(&self, epoll: u32) -> String {
-        let entries = watched(&self.root, epoll);
-        let ours = entries.iter().filter(|&&entry| self.is_still(entry));
-        let named: Vec<String> = ours.take(NAMED).map(|entry| self.descriptor(entry.fd)).collect();
-        match (named.len(), entries.len()) {
+    /// If the descriptor number of an entry names another file now, the entry is counted but not described.
+    fn describe_epoll_set(&self, epoll: u32) -> String {
+        let entries = epoll_entries(&self.root, epoll);
+        let current = entries.iter().filter(|&&entry| self.is_current(entry));
+        let listed: Vec<String> = current.take(MAX_LISTED).map(|entry| self.describe_fd(entry.fd)).collect();
+        match (listed.len(), entries.len()) {
             (0, 0) => String::new(),
             (0, all) => format!(", watching {all} without a known descriptor"),
-            (named_count, all) if all > named_count => {
-                format!(", watching {} and {} more", named.join(", "), all - named_count)
+            (listed_count, all) if all > listed_count => {
+                format!(", watching {} and {} more", listed.join(", "), all - listed_count)
             }
-            _ => format!(", watching {}", named.join(", ")),
+            _ => format!(", watching {}", listed.join(", ")),
         }
     }
 
-    /// The descriptors of a poll set. What is no open descriptor is not shown: it may be anything.
-    fn poll_set(&self, at: u64, length: u64) -> Option<String> {
+    /// Describes the descriptors of a poll set. A number that is not an open descriptor is not shown, because it was read
+    /// from memory that the thread may have overwritten.
+    fn describe_poll_set(&self, at: u64, length: u64) -> Option<String> {
         let length = usize::try_from(length).ok()?;
-        let fds = polled(&self.root, at, length.min(NAMED))?;
-        list(fds.into_iter().filter_map(|fd| self.open(fd)).collect(), length)
+        let fds = poll_fds(&self.root, at, length.min(MAX_LISTED))?;
+        join_listed(fds.into_iter().filter_map(|fd| self.describe_open_fd(fd)).collect(), length)
     }
 }
 
-/// The first of a set, and how many more there are.
-fn list(named: Vec<String>, all: usize) -> Option<String> {
-    let more = if all > NAMED { format!(" and {} more", all - NAMED) } else { String::new() };
-    if named.is_empty() { None } else { Some(named.join(", ") + &more) }
+/// Joins the listed descriptors of a set with `all` descriptors, and adds how many were left out.
+fn join_listed(listed: Vec<String>, all: usize) -> Option<String> {
+    let more = if all > MAX_LISTED { format!(" and {} more", all - MAX_LISTED) } else { String::new() };
+    if listed.is_empty() { None } else { Some(listed.join(", ") + &more) }
 }
 
-/// The inode of what a path leads to.
+/// Returns the inode of the file at `path`, following links.
 pub(super) fn inode(path: &Path) -> Option<u64> {
     Some(fs::metadata(path).ok()?.ino())
 }
@@ -236,7 +240,7 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    /// Files as `/proc/self` has them, of a process whose thread 7 is in this call.
+    /// Creates the files of `/proc/self` for a process whose thread 7 is in this call.
     fn proc(call: &str, arguments: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for folder in ["task/7", "fd", "fdinfo", "net"] {
@@ -268,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn each_piece_that_is_missing_leaves_out_what_it_says_and_no_more() {
+    fn a_missing_file_of_proc_removes_only_its_own_part_of_the_description() {
         let root = proc("recvfrom", "0x4 0x7ffc");
         let path = |file: &str| root.path().join(file);
         let says = |text: &str| assert_eq!(call(root.path()).as_deref(), Some(text));
@@ -282,17 +286,17 @@ mod tests {
         fs::remove_file(path("task/7/syscall")).unwrap();
         says("wait_woken");
         fs::write(path("task/7/wchan"), "0").unwrap();
-        says("a wait");
+        says("sleeping");
         fs::write(path("task/7/stat"), "7 (a) R 1").unwrap();
         says("running");
         fs::write(path("task/7/stat"), "7 (a) D 1").unwrap();
-        says("a wait that no signal ends");
+        says("uninterruptible sleep (D)");
         fs::remove_dir_all(path("task/7")).unwrap();
         assert_eq!(call(root.path()), None);
     }
 
     #[test]
-    fn of_a_poll_set_only_open_descriptors_are_shown_and_nothing_else_of_memory() {
+    fn a_poll_set_shows_open_descriptors_and_nothing_else_from_memory() {
         let root = proc("ppoll", "0x10 0x4");
         let entry = |fd: i32| [&fd.to_ne_bytes()[..], b"\x66\x55\x44\x33"].concat();
         let set = [entry(5), entry(-1), entry(0x005e_c2e7), entry(4)].concat();
@@ -300,7 +304,7 @@ mod tests {
         fs::write(root.path().join("mem"), &memory).unwrap();
         let socket = "fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415";
         assert_eq!(call(root.path()), Some(format!("ppoll(fd 5 = pipe, {socket})")));
-        fs::write(root.path().join("mem"), &memory[..40]).unwrap(); // cut short, and then none
+        fs::write(root.path().join("mem"), &memory[..40]).unwrap(); // truncated; then missing
         assert_eq!(call(root.path()).as_deref(), Some("ppoll"));
         fs::remove_file(root.path().join("mem")).unwrap();
         assert_eq!(call(root.path()).as_deref(), Some("ppoll"));
@@ -309,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_epoll_set_the_descriptors_are_shown_and_not_what_is_kept_with_them() {
+    fn an_epoll_set_shows_its_descriptors_and_not_the_user_data_of_an_entry() {
         let root = proc("epoll_pwait", "0x6 0x7ffc");
         let set = "fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415, fd 5 = pipe";
         assert_eq!(call(root.path()), Some(format!("epoll_pwait(fd 6 = epoll, watching {set})")));
@@ -322,19 +326,19 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_an_epoll_set_whose_number_is_anothers_now_is_counted_and_not_named() {
+    fn an_epoll_entry_whose_number_was_reused_is_counted_and_not_described() {
         let root = proc("epoll_pwait", "0x6 0x7ffc");
         let set = |text: &str| fs::write(root.path().join("fdinfo/6"), text).unwrap();
         set("tfd: 4 events: 19 data: 4d  pos:0 ino:4c sdev:9\ntfd: 5 events: 1 data: 0 pos:0 ino:4e sdev:f\n");
-        let said = "epoll_pwait(fd 6 = epoll, watching fd 5 = pipe and 1 more)";
-        assert_eq!(call(root.path()).as_deref(), Some(said));
+        let expected = "epoll_pwait(fd 6 = epoll, watching fd 5 = pipe and 1 more)";
+        assert_eq!(call(root.path()).as_deref(), Some(expected));
         set("tfd: 4 events: 19 data: 4d  pos:0 ino:4c sdev:9\n");
-        let said = "epoll_pwait(fd 6 = epoll, watching 1 without a known descriptor)";
-        assert_eq!(call(root.path()).as_deref(), Some(said));
+        let expected = "epoll_pwait(fd 6 = epoll, watching 1 without a known descriptor)";
+        assert_eq!(call(root.path()).as_deref(), Some(expected));
     }
 
     #[test]
-    fn a_wait_that_was_resumed_after_a_signal_is_named_as_the_call_it_was() {
+    fn a_wait_that_the_kernel_resumed_after_a_signal_is_shown_as_the_original_call() {
         let number = if cfg!(target_arch = "x86_64") { 219 } else { 128 };
         let root = proc("ppoll", "0x10 0x1");
         let line = format!("{number} 0x10 0x1 0x0 0x0 0x0 0x0 0x7f 0x7f\n");
@@ -354,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_descriptor_is_is_told_by_its_link() {
+    fn a_descriptor_is_described_by_its_link() {
         let root = proc("read", "0xffffffff00000009 0x0");
         for (link, text) in [
             ("/var/lib/a b: c", "/var/lib/a b: c"),
@@ -373,22 +377,27 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_cut_anywhere_or_garbage_are_no_reason_to_panic() {
+    fn truncated_or_invalid_files_never_cause_a_panic() {
         let root = proc("epoll_pwait", "0x6 0x7ffc");
         for file in ["task/7/syscall", "task/7/wchan", "task/7/stat", "task/7/status", "net/tcp", "fdinfo/6"] {
             let whole = fs::read(root.path().join(file)).unwrap();
-            let look = |bytes: &[u8]| {
+            let read_all = |bytes: &[u8]| {
                 fs::write(root.path().join(file), bytes).unwrap();
-                let view = ProcSnapshot::of(root.path().to_owned());
-                _ = (view.call(7), view.kernel_function(7), view.stat(7).map(|stat| stat.cpu), view.sleeps(7));
+                let snapshot = ProcSnapshot::of(root.path().to_owned());
+                _ = (
+                    snapshot.call(7),
+                    snapshot.kernel_function(7),
+                    snapshot.stat(7).map(|stat| stat.cpu),
+                    snapshot.sleeps(7),
+                );
             };
-            (0..whole.len()).for_each(|end| look(&whole[..end]));
-            ["\u{0}\u{ff}", ")", ") S", "€ (€) €", "tfd:", "-1"].into_iter().for_each(|text| look(text.as_bytes()));
-            look(b"\xff\xfe");
-            look(&whole);
+            (0..whole.len()).for_each(|end| read_all(&whole[..end]));
+            ["\u{0}\u{ff}", ")", ") S", "€ (€) €", "tfd:", "-1"].into_iter().for_each(|text| read_all(text.as_bytes()));
+            read_all(b"\xff\xfe");
+            read_all(&whole);
         }
-        let view = ProcSnapshot::of(root.path().to_owned());
-        assert_eq!(view.sleeps(7), Some(12));
-        assert_eq!(view.stat(7).map(|stat| (stat.born, stat.cpu)), Some((4_321, 420)));
+        let snapshot = ProcSnapshot::of(root.path().to_owned());
+        assert_eq!(snapshot.sleeps(7), Some(12));
+        assert_eq!(snapshot.stat(7).map(|stat| (stat.start_time, stat.cpu)), Some((4_321, 420)));
     }
 }

@@ -1,28 +1,29 @@
-//! What the kernel counts of a thread, and what is made of that.
+//! Parses `/proc/…/stat`: what the kernel counts for a thread, and the observations that are made from it.
 
 use std::fs;
 use std::time::Instant;
 
-/// What a thread has done until now.
+/// What a thread has used since it started.
 pub(super) struct ThreadUsage {
-    /// How often it has gone to sleep.
+    /// How often the thread has gone to sleep.
     pub(super) sleeps: u64,
-    /// For how long it has used a processor, in milliseconds.
+    /// The CPU time that the thread has used, in milliseconds.
     pub(super) cpu: u64,
 }
 
-/// That a thread was in a sleep, or in a run from one sleep to the next.
+/// An observation of a thread: either in one sleep, or running between two sleeps.
 #[derive(Clone, Copy)]
 pub(super) struct Observation {
     pub(super) at: Instant,
     pub(super) running: bool,
-    /// Which sleep, or after which.
+    /// How often the thread had gone to sleep. If two observations agree in this number, the thread was in the same sleep,
+    /// or ran without a sleep in between.
     pub(super) sleeps: u64,
-    /// How long it had used a processor, in milliseconds.
+    /// The CPU time that the thread had used, in milliseconds.
     pub(super) cpu: u64,
 }
 
-/// The call that a thread is in, and how often it had gone to sleep: equal twice, it is the same sleep.
+/// One sleep of a thread: the call, and how often the thread had gone to sleep. Equal values are the same sleep.
 #[derive(Clone, PartialEq)]
 #[cfg_attr(not(feature = "disconnect"), allow(dead_code, reason = "only the forced disconnect compares sleeps"))]
 pub(super) struct Sleep {
@@ -30,39 +31,40 @@ pub(super) struct Sleep {
     pub(super) number: u64,
 }
 
-/// What `stat` says of a thread.
+/// The fields of a thread's `stat` that this library uses.
 pub(super) struct Stat {
-    /// When it was started, in ticks since the machine was.
-    pub(super) born: u64,
-    /// For how long it has used a processor, in milliseconds.
+    /// When the thread was started, in clock ticks since the machine was booted.
+    pub(super) start_time: u64,
+    /// The CPU time that the thread has used, in milliseconds.
     pub(super) cpu: u64,
 }
 
-/// When a thread was started: the number of the field in `stat`.
-const BORN: usize = 22;
+/// The number of the field `starttime` in `man 5 proc`.
+const START_TIME: usize = 22;
 
 impl Stat {
-    /// Reads a line of `/proc/…/stat`.
+    /// Parses a line of `/proc/…/stat`.
     pub(super) fn read(line: &str) -> Option<Self> {
         let number = |number| field(line, number)?.parse::<u64>().ok();
-        // In `/proc` a tick is 10 ms, whatever the kernel's own is.
+        // A clock tick in `/proc` is always 10 ms, even if the kernel's own tick is shorter.
         let cpu = number(14)?.saturating_add(number(15)?).saturating_mul(10);
-        Some(Stat { born: number(BORN)?, cpu })
+        Some(Stat { start_time: number(START_TIME)?, cpu })
     }
 }
 
-/// The number of the calling thread, and when it was started. One look: of the thread that has the number now.
-pub(super) fn this() -> Option<(u32, u64)> {
+/// Returns the ID of the calling thread and its start time. Both come from one read, so they belong to the same thread.
+pub(super) fn current_thread() -> Option<(u32, u64)> {
     let line = text(fs::read("/proc/thread-self/stat").ok()?);
-    Some((line.split_ascii_whitespace().next()?.parse().ok()?, Stat::read(&line)?.born))
+    Some((line.split_ascii_whitespace().next()?.parse().ok()?, Stat::read(&line)?.start_time))
 }
 
-/// What the kernel writes is text but for names: of threads, files and sockets, which may be any bytes.
+/// Converts the contents of a `/proc` file to text. The names of threads, files and sockets may contain any bytes.
 pub(super) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// A field of a thread's `stat`, by its number in `man 5 proc`. The second, in parentheses, may have spaces in it.
+/// Returns a field of a thread's `stat` by its number in `man 5 proc`, from number 3 on. Field 2, the name in parentheses,
+/// may contain spaces and parentheses, so the fields are counted from its last parenthesis.
 pub(super) fn field(line: &str, number: usize) -> Option<&str> {
     line[line.rfind(')')? + 1..].split_ascii_whitespace().nth(number - 3)
 }

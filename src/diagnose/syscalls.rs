@@ -1,34 +1,37 @@
-//! The system calls that block, by number, and how to read one off a line of `/proc/…/syscall`.
+//! The numbers of the system calls that block, and the parser of `/proc/…/syscall`.
 
-/// What there is to say about a call beyond its name.
+/// What the arguments of a call say about the wait.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(super) enum ArgKind {
-    /// Its first argument is a descriptor.
+    /// The first argument is a descriptor.
     Fd,
-    /// Its first argument is an epoll descriptor.
+    /// The first argument is an epoll descriptor.
     Epoll,
-    /// Its first argument is where a poll set is, its second the length of that.
+    /// The first argument is the address of a poll set, and the second is its length.
     Poll,
+    /// The arguments are not used. The call waits for this kind of thing.
     Is(&'static str),
+    /// The arguments are not used.
     Nothing,
 }
 
-/// A line of `/proc/…/syscall`.
+/// A parsed line of `/proc/…/syscall`.
 #[derive(PartialEq, Debug)]
 pub(super) enum SyscallState {
     Running,
-    /// It waits, but not in a system call: for a page of memory, for a debugger.
+    /// The thread waits, but not in a system call: for a page of memory, or for a debugger.
     NoCall,
-    /// A call that has a name here, what there is to say about it, and its first two arguments.
+    /// A call of the table [`CALLS`]: its name, the kind of its arguments, and the first two arguments.
     Known(&'static str, ArgKind, [u64; 2]),
-    /// A wait that the kernel has resumed after a signal, for instance after SIGSTOP and SIGCONT. The arguments are still
-    /// those of the first call; which call that was only the kernel function tells.
+    /// A wait that the kernel resumed after a signal, for instance after SIGSTOP and SIGCONT. The arguments are those of
+    /// the original call. Only the kernel function shows which call it was: see [`resumed`].
     Resumed([u64; 2]),
+    /// The number of a call that is not in the table.
     Other(u32),
 }
 
-/// Reads `running`, or a call's number, its arguments in hex, and two pointers.
+/// Parses `running`, or the number of a call, its arguments in hexadecimal, and two pointers.
 pub(super) fn parse(line: &str) -> Option<SyscallState> {
     let mut words = line.split_ascii_whitespace();
     let number = match words.next()? {
@@ -41,27 +44,28 @@ pub(super) fn parse(line: &str) -> Option<SyscallState> {
     if Some(number) == RESTART_SYSCALL {
         return Some(SyscallState::Resumed(arguments.map_or([0, 0], |(first, second)| [first, second])));
     }
-    let Some(&(_, name, about)) = CALLS.iter().find(|call| call.0 == number) else {
+    let Some(&(_, name, kind)) = CALLS.iter().find(|call| call.0 == number) else {
         return Some(SyscallState::Other(number));
     };
     Some(match arguments {
-        Some((first, second)) => SyscallState::Known(name, about, [first, second]),
-        // Cut short: without arguments, what is said of them is not to be had either.
-        None if matches!(about, Is(_)) => SyscallState::Known(name, about, [0, 0]),
+        Some((first, second)) => SyscallState::Known(name, kind, [first, second]),
+        // The line is truncated. `Is` does not need the arguments, and the other kinds become `Nothing`.
+        None if matches!(kind, Is(_)) => SyscallState::Known(name, kind, [0, 0]),
         None => SyscallState::Known(name, Nothing, [0, 0]),
     })
 }
 
-/// The call that the kernel resumed, by the kernel function that the thread waits in: a line that names the call. `None`: the
-/// function is none of those below.
+/// Returns the call that the kernel resumed, by the kernel function that the thread waits in. Returns `None` if the table
+/// [`RESUMED`] does not have the function.
 pub(super) fn resumed(function: &str, arguments: [u64; 2]) -> Option<SyscallState> {
-    let (_, names) = RESUMED.iter().find(|(begin, _)| function.starts_with(begin))?;
+    let (_, names) = RESUMED.iter().find(|(prefix, _)| function.starts_with(prefix))?;
     let known = |name: &&str| CALLS.iter().find(|call| call.1 == *name);
-    names.iter().find_map(known).map(|&(_, name, about)| SyscallState::Known(name, about, arguments))
+    names.iter().find_map(known).map(|&(_, name, kind)| SyscallState::Known(name, kind, arguments))
 }
 
-/// How the kernel functions begin in which a resumed call waits (the compiler may add an ending), and the names of that call.
-/// The first that the architecture has counts: where there is no `poll`, it is `ppoll`.
+/// The kernel functions in which a resumed call waits, and the possible names of the call. A function is given by its
+/// prefix, because the compiler may add a suffix. The first name that the architecture has is used: an architecture
+/// without `poll` has `ppoll`.
 const RESUMED: &[(&str, &[&str])] = &[
     ("poll_schedule_timeout", &["poll", "ppoll"]),
     ("do_sys_poll", &["poll", "ppoll"]),
@@ -82,7 +86,7 @@ const LOCK: ArgKind = Is("a lock, condvar or channel");
 const SLEEP: ArgKind = Is("a sleep");
 const CHILD: ArgKind = Is("a child process");
 
-/// The number under which the kernel resumes a wait.
+/// The number of `restart_syscall`, under which the kernel shows a resumed wait.
 const RESTART_SYSCALL: Option<u32> = if cfg!(target_arch = "x86_64") {
     Some(219)
 } else if cfg!(target_arch = "aarch64") {
@@ -178,7 +182,7 @@ mod tests {
     use super::{ArgKind, CALLS, SyscallState, parse};
 
     #[test]
-    fn a_line_of_proc_is_read_whatever_it_holds() {
+    fn parse_accepts_any_line_and_returns_none_for_an_invalid_one() {
         assert_eq!(parse("running"), Some(SyscallState::Running));
         assert_eq!(parse("-1 0x7ffc 0x7f"), Some(SyscallState::NoCall));
         assert_eq!(parse("9999 0x1"), Some(SyscallState::Other(9_999)));
@@ -188,23 +192,23 @@ mod tests {
     }
 
     #[test]
-    fn every_call_is_read_with_its_arguments_and_of_a_line_cut_short_at_least_the_name() {
-        for &(number, name, about) in CALLS {
+    fn every_call_is_parsed_with_its_arguments_and_a_truncated_line_still_gives_the_name() {
+        for &(number, name, kind) in CALLS {
             let whole = format!("{number} 0x4 0x7ffc 0x1 0x0 0x0 0x0 0x7f 0x7f\n");
-            assert_eq!(parse(&whole), Some(SyscallState::Known(name, about, [0x4, 0x7ffc])));
+            assert_eq!(parse(&whole), Some(SyscallState::Known(name, kind, [0x4, 0x7ffc])));
             for cut in ["", " ", " 0x", " 0x4", " 0x4 0x", " garbage 0x1", " 0x4 7", " 0xfffffffffffffffff 0x1"] {
-                let Some(SyscallState::Known(said, rest, [0, 0])) = parse(&format!("{number}{cut}")) else {
+                let Some(SyscallState::Known(parsed, parsed_kind, [0, 0])) = parse(&format!("{number}{cut}")) else {
                     panic!("{cut}")
                 };
-                let expected = if matches!(about, ArgKind::Is(_)) { about } else { ArgKind::Nothing };
-                assert_eq!((said, rest), (name, expected), "{cut}");
+                let expected = if matches!(kind, ArgKind::Is(_)) { kind } else { ArgKind::Nothing };
+                assert_eq!((parsed, parsed_kind), (name, expected), "{cut}");
             }
         }
     }
 
     #[test]
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    fn a_resumed_call_is_told_by_the_kernel_function_that_it_waits_in() {
+    fn a_resumed_call_is_recognised_by_the_kernel_function_that_it_waits_in() {
         let number = super::RESTART_SYSCALL.unwrap();
         let arguments = [0x7ffc, 0x2];
         assert_eq!(parse(&format!("{number} 0x7ffc 0x2 0x1")), Some(SyscallState::Resumed(arguments)));
@@ -223,12 +227,12 @@ mod tests {
             assert_eq!(name(function), "unknown", "{function:?}");
         }
         for (function, _) in super::RESUMED {
-            assert_ne!(name(function), "unknown", "a name of the table of calls: {function}");
+            assert_ne!(name(function), "unknown", "the table of calls must have the call of {function}");
         }
     }
 
     #[test]
-    fn no_call_stands_in_the_table_twice() {
+    fn the_table_of_calls_has_no_duplicates() {
         for (at, call) in CALLS.iter().enumerate() {
             assert!(!CALLS[..at].iter().any(|other| other.0 == call.0 || other.1 == call.1), "{}", call.1);
         }

@@ -1,9 +1,9 @@
-//! A thread of this process as others know it, and what a thread knows of itself.
+//! `ThreadProbe`: a thread of this process as other threads observe it, and the thread-local state behind it.
 
 #[cfg(target_os = "linux")]
 use super::stat::Observation;
 use super::stat::Sleep;
-use super::wait_kind::{ServiceRecord, Waits};
+use super::wait_kind::{WaitSlot, Waits};
 #[cfg(target_os = "linux")]
 use crate::util::sync::Mutex;
 use crate::util::sync::{Arc, Gauge, Ordering, thread_local};
@@ -11,53 +11,54 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::time::Instant;
 
-/// A thread of this process, for others to look at.
+/// A handle by which other threads observe one thread of this process.
 #[derive(Clone)]
 pub(crate) struct ThreadProbe(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
-    /// As the kernel numbers it. After its end another thread may have the number.
-    pub(super) number: u32,
-    /// When the kernel started it. Two threads with the same number differ in this.
-    pub(super) born: u64,
-    /// 1 from the end of the thread on.
-    over: Gauge,
-    pub(super) waits: ServiceRecord,
+    /// The kernel's thread ID. After the thread has ended, another thread may get the same ID.
+    pub(super) tid: u32,
+    /// When the kernel started the thread. Two threads with the same ID differ in their start time.
+    pub(super) start_time: u64,
+    /// 0 while the thread lives, and 1 after it has ended.
+    ended: Gauge,
+    pub(super) wait: WaitSlot,
     #[cfg(target_os = "linux")]
-    pub(super) memory: Mutex<LastObservation>,
+    pub(super) last: Mutex<LastObservation>,
 }
 
-/// What is remembered of a thread from one sample to the next.
+/// What is kept about a thread from one observation to the next.
 #[cfg(target_os = "linux")]
 #[derive(Default)]
 pub(super) struct LastObservation {
-    /// The first sample that was like the latest.
+    /// The first observation of the sleep or run in which the thread was observed last.
     pub(super) first: Option<Observation>,
     /// The latest sleep whose sockets were shut down.
     #[cfg_attr(
         not(feature = "disconnect"),
         allow(dead_code, reason = "only the forced disconnect shuts sockets down")
     )]
-    pub(super) shut_in: Option<Sleep>,
+    pub(super) shut_down_in: Option<Sleep>,
 }
 
-/// What a thread knows of itself.
+/// The thread-local state of a thread.
 #[derive(Default)]
-struct This {
-    thread: OnceCell<ThreadProbe>,
+struct CurrentThread {
+    probe: OnceCell<ThreadProbe>,
     at_end: Cell<Option<Box<dyn FnOnce()>>>,
 }
 
 thread_local! {
-    static THIS: This = This::default();
+    static CURRENT: CurrentThread = CurrentThread::default();
 }
 
-/// The end of a thread: what is registered first is dropped last, after all other thread-local values.
-impl Drop for This {
+/// Runs at the end of the thread. Thread-local values are dropped in the reverse order of their first use, so if this value
+/// is used first, it is dropped after all others.
+impl Drop for CurrentThread {
     fn drop(&mut self) {
-        if let Some(ThreadProbe(shared)) = self.thread.get() {
-            // Release pairs with the Acquire in `is_over`.
-            shared.over.store(1, Ordering::Release);
+        if let Some(ThreadProbe(shared)) = self.probe.get() {
+            // Release pairs with the Acquire in `has_ended`.
+            shared.ended.store(1, Ordering::Release);
         }
         if let Some(at_end) = self.at_end.take() {
             at_end();
@@ -65,86 +66,89 @@ impl Drop for This {
     }
 }
 
-/// Calls `f` when the calling thread ends: after the destructors of its thread-local values, if this is called before
-/// the thread has any. `f` must not panic. Returns `false` if the thread ends already, and drops `f`.
+/// Calls `f` when the calling thread ends. If the thread has not used any thread-local value before this call, `f` runs
+/// after the destructors of all thread-local values.
+///
+/// `f` must not panic. Returns `false`, and drops `f`, if the thread is ending already.
 pub(crate) fn at_thread_end(f: impl FnOnce() + 'static) -> bool {
-    THIS.try_with(|this| this.at_end.set(Some(Box::new(f)))).is_ok()
+    CURRENT.try_with(|current| current.at_end.set(Some(Box::new(f)))).is_ok()
 }
 
-/// Says what the calling thread waits for, until the guard is dropped. On a thread that nobody looks at it does nothing.
+/// Records what the calling thread waits for, until the returned guard is dropped. Does nothing on a thread that has no
+/// [`ThreadProbe`].
 #[inline]
-pub(crate) fn waiting(waits: Waits, until: Option<Instant>) -> Waiting {
-    with_slot(|slot| slot.begin(waits, until));
+pub(crate) fn waiting(kind: Waits, until: Option<Instant>) -> Waiting {
+    with_wait_slot(|slot| slot.begin(kind, until));
     Waiting(())
 }
 
-/// A wait of the calling thread, from [`waiting`].
+/// The guard of a recorded wait. Created by [`waiting`].
 #[must_use = "the wait is over when this is dropped"]
 pub(crate) struct Waiting(());
 
 impl Drop for Waiting {
     #[inline]
     fn drop(&mut self) {
-        with_slot(ServiceRecord::end);
+        with_wait_slot(WaitSlot::end);
     }
 }
 
 #[inline]
-fn with_slot(f: impl FnOnce(&ServiceRecord)) {
-    _ = THIS.try_with(|this| this.thread.get().map(|thread| f(&thread.0.waits)));
+fn with_wait_slot(f: impl FnOnce(&WaitSlot)) {
+    _ = CURRENT.try_with(|current| current.probe.get().map(|probe| f(&probe.0.wait)));
 }
 
 impl ThreadProbe {
-    /// The calling thread. `None` if the kernel does not say which that is.
+    /// Returns the probe of the calling thread, or `None` if the kernel does not report the thread's ID.
     pub(crate) fn this() -> Option<Self> {
         let read = || {
             #[cfg(target_os = "linux")]
-            return super::stat::this();
+            return super::stat::current_thread();
             #[cfg(not(target_os = "linux"))]
             None
         };
-        let known = THIS.try_with(|this| match this.thread.get() {
-            Some(thread) => Some(thread.clone()),
+        let probe = CURRENT.try_with(|current| match current.probe.get() {
+            Some(probe) => Some(probe.clone()),
             None => {
-                let (number, born) = read()?;
-                Some(this.thread.get_or_init(|| ThreadProbe::of(number, born)).clone())
+                let (tid, start_time) = read()?;
+                Some(current.probe.get_or_init(|| ThreadProbe::of(tid, start_time)).clone())
             }
         });
-        known.ok().flatten()
+        probe.ok().flatten()
     }
 
-    pub(super) fn of(number: u32, born: u64) -> Self {
+    pub(super) fn of(tid: u32, start_time: u64) -> Self {
         ThreadProbe(Arc::new(Shared {
-            number,
-            born,
-            over: Gauge::new(0),
-            waits: ServiceRecord::new(),
+            tid,
+            start_time,
+            ended: Gauge::new(0),
+            wait: WaitSlot::new(),
             #[cfg(target_os = "linux")]
-            memory: Mutex::default(),
+            last: Mutex::default(),
         }))
     }
 
     /// Returns `true` if this is the calling thread.
-    pub(super) fn is_this(&self) -> bool {
-        let same = |this: &This| this.thread.get().is_some_and(|thread| Arc::ptr_eq(&thread.0, &self.0));
-        THIS.try_with(same).unwrap_or(false)
+    pub(super) fn is_current(&self) -> bool {
+        let is_same = |current: &CurrentThread| current.probe.get().is_some_and(|probe| Arc::ptr_eq(&probe.0, &self.0));
+        CURRENT.try_with(is_same).unwrap_or(false)
     }
 
-    /// Returns `true` once the thread has ended.
-    pub(super) fn is_over(&self) -> bool {
-        self.0.over.load(Ordering::Acquire) != 0
+    /// Returns `true` if the thread has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire) != 0
     }
 }
 
 impl fmt::Display for ThreadProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.number)
+        write!(f, "{}", self.0.tid)
     }
 }
 
 impl fmt::Debug for ThreadProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ThreadProbe({})", self.0.number)
+        write!(f, "ThreadProbe({})", self.0.tid)
     }
 }
 
@@ -157,53 +161,53 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    /// Says its name when it is dropped.
-    struct Dropped(&'static str, mpsc::Sender<&'static str>);
+    /// Sends its name when it is dropped.
+    struct NamesItselfOnDrop(&'static str, mpsc::Sender<&'static str>);
 
-    impl Drop for Dropped {
+    impl Drop for NamesItselfOnDrop {
         fn drop(&mut self) {
             _ = self.1.send(self.0);
         }
     }
 
     thread_local! {
-        static LOCAL: RefCell<Vec<Dropped>> = const { RefCell::new(Vec::new()) };
+        static LOCAL: RefCell<Vec<NamesItselfOnDrop>> = const { RefCell::new(Vec::new()) };
     }
 
     #[test]
-    fn a_thread_is_over_for_all_who_know_it_once_it_has_ended() {
-        let (tell, told) = mpsc::channel();
+    fn every_clone_of_a_probe_sees_that_its_thread_has_ended() {
+        let (sender, probes) = mpsc::channel();
         let (release, held) = mpsc::channel::<()>();
         let thread = thread::spawn(move || {
-            tell.send(ThreadProbe::this().unwrap()).unwrap();
+            sender.send(ThreadProbe::this().unwrap()).unwrap();
             _ = held.recv();
         });
-        let handle = told.recv().unwrap();
-        assert!(!handle.is_over() && !handle.is_this() && handle.blocked_in(&ProcSnapshot::new()).is_some());
+        let probe = probes.recv().unwrap();
+        assert!(!probe.has_ended() && !probe.is_current() && probe.blocked_in(&ProcSnapshot::new()).is_some());
         drop(release);
         thread.join().unwrap();
-        assert!(handle.is_over());
-        assert_eq!(handle.blocked_in(&ProcSnapshot::new()), None);
+        assert!(probe.has_ended());
+        assert_eq!(probe.blocked_in(&ProcSnapshot::new()), None);
     }
 
     #[test]
-    fn the_end_of_a_thread_is_told_after_its_thread_local_destructors() {
-        let (tell, told) = mpsc::channel();
+    fn at_thread_end_runs_after_the_destructors_of_thread_local_values() {
+        let (sender, dropped) = mpsc::channel();
         let thread = thread::spawn(move || {
-            let (last, local) = (Dropped("end", tell.clone()), Dropped("local", tell));
+            let (last, local) = (NamesItselfOnDrop("end", sender.clone()), NamesItselfOnDrop("local", sender));
             assert!(at_thread_end(move || drop(last)));
             LOCAL.with_borrow_mut(|locals| locals.push(local));
         });
         thread.join().unwrap();
-        assert_eq!(told.iter().collect::<Vec<_>>(), ["local", "end"]);
+        assert_eq!(dropped.iter().collect::<Vec<_>>(), ["local", "end"]);
     }
 
     #[test]
-    fn a_thread_is_one_and_the_same_however_often_it_is_asked() {
+    fn a_thread_always_gets_the_same_probe_of_itself() {
         let [first, second] = [(); 2].map(|()| ThreadProbe::this().unwrap());
-        assert!(first.is_this() && second.is_this());
+        assert!(first.is_current() && second.is_current());
         assert_eq!(first.blocked_in(&ProcSnapshot::new()).as_deref(), Some("running"));
         let other = thread::spawn(|| ThreadProbe::this().unwrap()).join().unwrap();
-        assert!(!other.is_this() && other.to_string() != first.to_string());
+        assert!(!other.is_current() && other.to_string() != first.to_string());
     }
 }

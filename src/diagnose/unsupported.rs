@@ -1,8 +1,8 @@
-//! What stands in for `/proc` where there is none: nothing is read, nothing is written, and nothing is known.
+//! Replaces `procfs` on systems without `/proc`: nothing is read or written, and nothing is known about a thread.
 
 use super::ThreadProbe;
 
-/// A round of samples, all empty.
+/// An empty snapshot.
 pub(crate) struct ProcSnapshot;
 
 impl ProcSnapshot {
@@ -10,7 +10,7 @@ impl ProcSnapshot {
         ProcSnapshot
     }
 
-    pub(crate) fn again(&mut self) {}
+    pub(crate) fn refresh(&mut self) {}
 }
 
 impl ThreadProbe {

@@ -1,10 +1,10 @@
-//! What a thread waits for in this library: the kernel sees only a futex.
+//! Records what a thread waits for in this library. For the kernel, every such wait is just a futex.
 
 use crate::util::sync::{Gauge, Ordering, now};
 use crate::util::text::HumanDuration;
 use std::time::{Duration, Instant};
 
-/// A wait of this library, on a service's own thread.
+/// The kinds of waits in this library, on the thread of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
     Stop,
@@ -19,7 +19,7 @@ pub(crate) enum Waits {
     Callback,
 }
 
-/// All waits. A slot keeps the place in this list, plus one.
+/// All kinds of waits. A `WaitSlot` stores the position in this list, plus one.
 const ALL: [Waits; 10] = [
     Waits::Stop,
     Waits::Sleep,
@@ -42,7 +42,7 @@ impl Waits {
             Waits::Tick => "waiting for the next tick",
             Waits::Job => "waiting for a job",
             Waits::Room => "waiting for room in a queue",
-            Waits::Started => "waiting for the host to have started",
+            Waits::Started => "waiting for the host to start",
             Waits::Restart => "waiting for its restart",
             Waits::Services => "waiting for its services",
             Waits::Callback => "waiting for its stop callback",
@@ -50,69 +50,70 @@ impl Waits {
     }
 }
 
-/// What one thread waits for now. Only that thread writes it, with two plain stores before it blocks and one after.
+/// What one thread waits for now. Only that thread writes the slot: two plain stores before it blocks, and one after.
 ///
-/// A reader may see the two halves of different waits. It therefore uses what it sees only if the thread stayed in one
-/// sleep all the while: a sleep is within one wait.
-pub(super) struct ServiceRecord {
-    /// Deadlines are kept as milliseconds since then.
-    born: Instant,
-    /// In the lowest byte the place in [`ALL`] plus one, or 0; above it the upper 24 bits of the deadline.
-    what: Gauge,
-    /// The lower 32 bits of the deadline. Of a wait without one, all bits of both are set.
+/// A reader may see the two halves of different waits. A sleep of the thread lies within one wait, so the reader uses the
+/// slot only if the thread stayed in one sleep while it was read.
+pub(super) struct WaitSlot {
+    /// Deadlines are stored as milliseconds since this instant.
+    created: Instant,
+    /// The lowest byte is the position in `ALL` plus one, or 0 for no wait. The other bits are the upper 24 bits of the
+    /// deadline.
+    kind_and_high: Gauge,
+    /// The lower 32 bits of the deadline. A wait without a deadline sets all 56 bits.
     low: Gauge,
 }
 
-/// The latest deadline that fits: 2 million years.
+/// A wait without a deadline. The other 56-bit values are milliseconds: 2 million years.
 const NEVER: u64 = (1 << 56) - 1;
 
-impl ServiceRecord {
+impl WaitSlot {
     pub(super) fn new() -> Self {
-        ServiceRecord { born: now(), what: Gauge::new(0), low: Gauge::new(0) }
+        WaitSlot { created: now(), kind_and_high: Gauge::new(0), low: Gauge::new(0) }
     }
 
     #[inline]
-    pub(super) fn begin(&self, waits: Waits, until: Option<Instant>) {
+    pub(super) fn begin(&self, kind: Waits, until: Option<Instant>) {
         let millis = until.map_or(NEVER, |at| {
-            let at = at.saturating_duration_since(self.born);
+            let at = at.saturating_duration_since(self.created);
             at.as_secs().saturating_mul(1_000).saturating_add(at.subsec_millis().into()).min(NEVER)
         });
         self.low.store(millis as u32, Ordering::Relaxed);
-        let (high, what) = ((millis >> 32) as u32, waits as u32 + 1);
-        self.what.store(high << 8 | what, Ordering::Release);
+        let (high, kind) = ((millis >> 32) as u32, kind as u32 + 1);
+        self.kind_and_high.store(high << 8 | kind, Ordering::Release);
     }
 
     #[inline]
     pub(super) fn end(&self) {
-        self.what.store(0, Ordering::Release);
+        self.kind_and_high.store(0, Ordering::Release);
     }
 
-    /// What the thread waits for, and how long at most from now on.
+    /// Returns what the thread waits for, and the time until the deadline of the wait.
     pub(super) fn read(&self) -> Option<(Waits, Option<Duration>)> {
-        let what = self.what.load(Ordering::Acquire);
-        let waits = *ALL.get((what & 0xff).checked_sub(1)? as usize)?;
-        let millis = u64::from(what >> 8) << 32 | u64::from(self.low.load(Ordering::Relaxed));
-        let until = (millis != NEVER).then(|| self.born.checked_add(Duration::from_millis(millis))).flatten();
-        Some((waits, until.map(|at| at.saturating_duration_since(now()))))
+        let kind_and_high = self.kind_and_high.load(Ordering::Acquire);
+        let kind = *ALL.get((kind_and_high & 0xff).checked_sub(1)? as usize)?;
+        let millis = u64::from(kind_and_high >> 8) << 32 | u64::from(self.low.load(Ordering::Relaxed));
+        let until = (millis != NEVER).then(|| self.created.checked_add(Duration::from_millis(millis))).flatten();
+        Some((kind, until.map(|at| at.saturating_duration_since(now()))))
     }
 }
 
-/// The rest of a wait as the end of its text: `, 3.10 s left`.
-pub(super) fn remaining(time: Option<Duration>) -> String {
+/// Returns the remaining time of a wait, as the end of its description: `, 3.10 s left`.
+pub(super) fn describe_remaining(time: Option<Duration>) -> String {
     time.map(|time| format!(", {} left", HumanDuration(time))).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ALL, ServiceRecord, Waits};
+    use super::{ALL, WaitSlot, Waits};
     use std::time::Duration;
 
     #[test]
-    fn every_wait_is_read_as_it_was_written() {
-        let slot = ServiceRecord::new();
+    fn every_kind_of_wait_is_read_as_it_was_written() {
+        let slot = WaitSlot::new();
         assert_eq!(slot.read(), None);
         for (place, waits) in ALL.into_iter().enumerate() {
-            assert_eq!(place, waits as usize, "the list has the order of the words");
+            assert_eq!(place, waits as usize, "`ALL` must have the order of the enum");
             slot.begin(waits, None);
             assert_eq!(slot.read(), Some((waits, None)));
         }
@@ -121,16 +122,16 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_kept_to_the_millisecond_however_far_it_is() {
-        let slot = ServiceRecord::new();
+    fn a_deadline_is_stored_to_the_millisecond_no_matter_how_far_away_it_is() {
+        let slot = WaitSlot::new();
         for millis in [0, 1, 255, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, (1 << 48) + 7] {
             let left = Duration::from_millis(millis);
-            let Some(until) = slot.born.checked_add(left) else { continue };
+            let Some(until) = slot.created.checked_add(left) else { continue };
             slot.begin(Waits::Sleep, Some(until));
             let Some((Waits::Sleep, Some(read))) = slot.read() else { panic!("{millis}") };
-            // Of the rest some has passed meanwhile, and nothing but that.
+            // Some time has passed since `begin`. Nothing else may be missing from the remaining time.
             assert!(
-                read <= left && read + slot.born.elapsed() + Duration::from_millis(1) >= left,
+                read <= left && read + slot.created.elapsed() + Duration::from_millis(1) >= left,
                 "{millis}: {read:?}"
             );
         }

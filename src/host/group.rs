@@ -53,7 +53,7 @@ where
         (self.fill)(&mut host)?;
         let registry = host.registry.clone();
         // In a life that is there to finish what the group holds, the stop was requested before: its deadline ends the start.
-        let stop = if ctx.is_finishing() { ctx.until_deadline_source().token() } else { ctx.stop_token().clone() };
+        let stop = if ctx.is_finishing() { ctx.for_job().stop_token().clone() } else { ctx.stop_token().clone() };
         let link = stop.on_stop(move || registry.request_stop(StopReason::Requested).run_on_thread());
         let started = host.start();
         drop(link);

@@ -96,6 +96,26 @@ impl Host {
         Self::with_clock(Clock::system())
     }
 
+    /// Creates a host with a name. The name stands in its log lines, its events and its report, so that several hosts in
+    /// one process can be told apart.
+    ///
+    /// ```
+    /// use hosted::{Host, worker};
+    /// use std::time::Duration;
+    ///
+    /// let mut host = Host::named("downloads");
+    /// host.add("poller", worker(|ctx| { ctx.wait(); Ok(()) }));
+    /// host.start().unwrap();
+    /// let report = host.stop(Duration::from_secs(10)).unwrap();
+    /// assert_eq!(report.host.as_deref(), Some("downloads"));
+    /// assert!(report.to_string().starts_with("downloads: stopped in "));
+    /// ```
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
+        let host = Self::new();
+        host.registry.set_name(name.into());
+        host
+    }
+
     /// A host whose services sleep and tick, and whose restarts wait, by `clock`.
     pub fn with_clock(clock: Clock) -> Self {
         Self::on(Registry::new(None), clock, None, None)

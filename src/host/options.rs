@@ -72,6 +72,22 @@ impl ServiceOptions {
         self
     }
 
+    /// Removes every dependency: the service starts at once, beside all others, and is stopped beside them.
+    ///
+    /// ```
+    /// use hosted::{Host, task};
+    ///
+    /// let mut host = Host::new();
+    /// host.add("migration", task(|_| Ok(())));
+    /// host.add("price-cache", task(|_| Ok(()))).independent(); // starts beside the migration
+    /// # host.run().unwrap();
+    /// ```
+    ///
+    /// `.after::<&str>([])` means the same. A call of [`after`](Self::after) adds dependencies again.
+    pub fn independent(&mut self) -> &mut Self {
+        self.after::<&str>([])
+    }
+
     /// How long the first start may take, from the making of its thread. Default: as long as the host's may.
     #[doc(alias = "StartupTimeout")]
     pub fn start_timeout(&mut self, limit: Duration) -> &mut Self {

@@ -29,6 +29,6 @@ impl Host {
     fn report(&self) -> Report {
         let (reason, began, took) = self.registry.stop_summary();
         let services = self.registry.reports(began);
-        Report { reason: reason.unwrap_or(StopReason::Requested), services, took }
+        Report { host: self.registry.name(), reason: reason.unwrap_or(StopReason::Requested), services, took }
     }
 }

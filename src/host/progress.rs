@@ -49,7 +49,7 @@ pub(super) fn describe_waiting(
     services: impl FnOnce(usize) -> (Vec<StuckService>, usize),
 ) -> String {
     let (listed, more) = services(MAX_LISTED);
-    snapshot.again();
+    snapshot.refresh();
     let mut text = listed.iter().map(|service| service.describe(snapshot)).collect::<Vec<_>>().join(", ");
     if more > 0 {
         text += &format!(" and {more} more");

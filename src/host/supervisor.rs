@@ -107,7 +107,7 @@ impl ServiceRunner<'_> {
     fn sleep_before_deadline(&self, time: Duration) -> bool {
         self.ctx.registry().mark_backing_off(self.id);
         // A token, because the deadline may move closer meanwhile.
-        let deadline = self.ctx.until_deadline_source().token();
+        let deadline = self.ctx.for_job().stop_token().clone();
         self.ctx.clock().sleep(time, &deadline, Waits::Restart).is_ok()
     }
 

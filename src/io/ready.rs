@@ -72,7 +72,7 @@ pub(super) fn ready(
         if rung {
             // The flag decides, not the descriptor: after a `fork`, a stop in the other process rings here too.
             check(token)?;
-            token.clear_foreign_ring()?;
+            token.clear_foreign_signal()?;
         }
         if ready || !in_time {
             return Ok(ready);

@@ -15,39 +15,82 @@ use crate::util::sync::Arc;
 use crate::util::time::remaining;
 use std::time::{Duration, Instant};
 
-/// How long before the deadline a queue's job is told that its time is up: a tenth of the time that is left, at least
-/// this, but at most half. Without this lead, the job would hear of it at the deadline itself, and what it then does to
-/// finish (a goodbye to a peer, the grace of a child process) would have no time at all.
+/// How long before the deadline the context of a job is stopped: a tenth of the time that is left, at least this, at most
+/// half. Without this lead the job would see the stop at the deadline itself, and would have no time to finish: to say goodbye
+/// to a peer, or to end a child process.
 const LEAST_LEAD: Duration = Duration::from_millis(100);
 
-/// A source that is stopped a lead before the deadline, and the deadline that it goes by.
+/// Which stop a source announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeadlineKind {
+    /// The stop deadline of the service.
+    Deadline,
+    /// A lead before it, for jobs.
+    Job,
+}
+
+/// A source that is stopped when the deadline of a service passes, or a lead before it.
 pub(super) struct DeadlineSource {
     source: StopSource,
+    kind: DeadlineKind,
     deadline: Option<Instant>,
 }
 
 impl DeadlineSource {
-    /// The deadline is set or moves. If it comes closer, the source that is to be armed once the lock is let go: the timer
-    /// has a lock of its own.
-    pub(super) fn move_to(&mut self, deadline: Option<Instant>) -> Option<StopSource> {
-        let closer = is_closer(deadline, self.deadline);
-        closer.then(|| {
-            self.deadline = deadline;
-            self.source.clone()
-        })
+    /// The deadline is set or moves. If it comes closer, returns what the caller must schedule without the lock, because the
+    /// timer has a lock of its own.
+    fn move_to(&mut self, deadline: Option<Instant>) -> Option<ScheduledStop> {
+        if !is_closer(deadline, self.deadline) {
+            return None;
+        }
+        self.deadline = deadline;
+        Some(ScheduledStop { source: self.source.clone(), kind: self.kind, deadline })
+    }
+}
+
+/// The sources of one service: at most one of each kind.
+#[derive(Default)]
+pub(super) struct DeadlineSources(Vec<DeadlineSource>);
+
+impl DeadlineSources {
+    pub(super) fn move_to(&mut self, deadline: Option<Instant>) -> Vec<ScheduledStop> {
+        self.0.iter_mut().filter_map(|source| source.move_to(deadline)).collect()
+    }
+
+    /// Returns the source of that kind, and what the caller must schedule if the source is new.
+    fn get(&mut self, kind: DeadlineKind, deadline: Option<Instant>) -> (StopSource, Option<ScheduledStop>) {
+        if let Some(known) = self.0.iter().find(|source| source.kind == kind) {
+            return (known.source.clone(), None);
+        }
+        let mut new = DeadlineSource { source: StopSource::new(), kind, deadline: None };
+        let scheduled = new.move_to(deadline);
+        let source = new.source.clone();
+        self.0.push(new);
+        (source, scheduled)
+    }
+}
+
+/// A stop that the timer is to request.
+#[must_use = "the stop is requested only if it is scheduled"]
+pub(super) struct ScheduledStop {
+    source: StopSource,
+    kind: DeadlineKind,
+    deadline: Option<Instant>,
+}
+
+impl ScheduledStop {
+    pub(super) fn schedule(self) {
+        let left = remaining(self.deadline);
+        let lead = match self.kind {
+            DeadlineKind::Deadline => Duration::ZERO,
+            DeadlineKind::Job => (left / 10).max(LEAST_LEAD).min(left / 2),
+        };
+        self.source.request_stop_at(crate::util::time::deadline(left - lead));
     }
 }
 
 fn is_closer(deadline: Option<Instant>, than: Option<Instant>) -> bool {
     deadline.is_some_and(|at| than.is_none_or(|than| at < than))
-}
-
-/// Stops `until_deadline_source` a lead before `deadline`.
-pub(super) fn schedule_stop(until_deadline_source: &StopSource, deadline: Option<Instant>) {
-    let left = remaining(deadline);
-    // Without a deadline `left` is `Duration::MAX`, and nine tenths of that are forever, too.
-    let lead = (left / 10).max(LEAST_LEAD).min(left / 2);
-    until_deadline_source.request_stop_at(crate::util::time::deadline(left - lead));
 }
 
 /// The deadline for code that waits until then.
@@ -72,18 +115,13 @@ impl DeadlineWatchers {
 }
 
 impl Registry {
-    /// A source that is stopped a lead before the deadline of the service. For one run.
-    pub(crate) fn until_deadline_source(&self, id: ServiceId) -> StopSource {
-        let source = StopSource::new();
-        let (before, deadline) = self.update(|state| {
+    /// A source that is stopped at the deadline of the service, or a lead before it.
+    pub(crate) fn deadline_source(&self, id: ServiceId, kind: DeadlineKind) -> StopSource {
+        let (source, scheduled) = self.update(|state| {
             let record = state.record(id);
-            let until_deadline_source = DeadlineSource { source: source.clone(), deadline: record.stop.deadline };
-            (record.stop.source.replace(until_deadline_source), record.stop.deadline)
+            record.stop.sources.get(kind, record.stop.deadline)
         });
-        drop(before);
-        if deadline.is_some() {
-            schedule_stop(&source, deadline);
-        }
+        scheduled.into_iter().for_each(ScheduledStop::schedule);
         source
     }
 }
@@ -134,17 +172,15 @@ mod tests {
     #[test]
     fn a_deadline_that_somebody_waits_for_only_moves_closer() {
         let [sooner, later] = [10, 20].map(|seconds| Some(now() + Duration::from_secs(seconds)));
-        let mut until_deadline_source = DeadlineSource { source: StopSource::new(), deadline: None };
+        let mut sources = DeadlineSources::default();
+        _ = sources.get(DeadlineKind::Job, None);
         let mut watched = DeadlineWatchers { watches: 1, ..DeadlineWatchers::default() };
         // Set, moved closer, taken back by a stop without a limit, and by one with more time.
         for (deadline, moves) in [(later, true), (sooner, true), (None, false), (later, false), (sooner, false)] {
             watched.moved = Some(StopSource::new());
-            assert_eq!(
-                (until_deadline_source.move_to(deadline).is_some(), watched.move_to(deadline).is_some()),
-                (moves, moves)
-            );
+            assert_eq!((!sources.move_to(deadline).is_empty(), watched.move_to(deadline).is_some()), (moves, moves));
         }
-        assert_eq!((until_deadline_source.deadline, watched.deadline), (sooner, sooner));
+        assert_eq!((sources.0[0].deadline, watched.deadline), (sooner, sooner));
         watched.watches = 0;
         watched.move_to(later);
         assert_eq!(watched.deadline, later, "who waits next has the time that it is told");

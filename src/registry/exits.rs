@@ -1,6 +1,6 @@
 //! What the end of a service records: the stop request, the exit, the join, and that a service did not stop in time.
 
-use super::deadline::schedule_stop;
+use super::deadline::ScheduledStop;
 use super::record::{CallbackThread, Exit, ExitKind, Progress};
 use super::{Registry, RegistryState, ServiceId};
 use crate::diagnose::ThreadProbe;
@@ -23,7 +23,7 @@ impl Registry {
         deadline: Option<Instant>,
         end: Option<Instant>,
     ) -> PendingCallbacks {
-        let (source, moved, retired) = self.update(|state| {
+        let (scheduled, moved, retired) = self.update(|state| {
             let record = state.record(id);
             (record.stop.deadline, record.stop.end) = (deadline, end);
             if let Some(children) = &record.children {
@@ -36,15 +36,14 @@ impl Registry {
             let is_news =
                 !matches!(record.state(), ServiceState::Stopping | ServiceState::Hung) && !record.has_exited();
             record.change(|record| _ = record.stop.requested.get_or_insert_with(now));
-            let source = record.stop.source.as_mut().and_then(|source| source.move_to(deadline));
+            let scheduled = record.stop.sources.move_to(deadline);
             let moved = record.stop.watchers.move_to(deadline);
             if is_news {
                 state.emit_for(id, EventKind::Stopping);
             }
-            (source, moved, retired)
+            (scheduled, moved, retired)
         });
-        // Without the lock, because the timer has a lock of its own.
-        source.iter().for_each(|source| schedule_stop(source, deadline));
+        scheduled.into_iter().for_each(ScheduledStop::schedule);
         moved.iter().for_each(|moved| _ = moved.request_stop());
         retired
     }

@@ -2,10 +2,11 @@
 
 use super::{Registry, ServiceId};
 use crate::diagnose::{ProcSnapshot, at_thread_end};
-use crate::report::{HostState, ServiceState, ServiceStatus, StopReason};
+use crate::report::{Event, HostState, ServiceState, ServiceStatus, StopReason};
 use crate::stop::StopToken;
 use crate::util::panic::catch_panic;
 use crate::util::sync::Arc;
+use crossbeam_channel::Receiver;
 use std::fmt;
 
 /// Looks at a host from anywhere, and asks it to stop. .NET's `IHostApplicationLifetime`.
@@ -101,6 +102,25 @@ impl HostHandle {
             }
         }
         rows
+    }
+
+    /// Subscribes to what happens from now on, also in groups. Each call is a subscription of its own.
+    ///
+    /// A subscription holds 1,024 events. A subscriber that lags behind delays nobody: it loses events, and receives
+    /// [`EventKind::Lagged`](crate::EventKind::Lagged) with their number. See [`Host::events`](crate::Host::events).
+    ///
+    /// ```
+    /// use hosted::{EventKind, Host, worker};
+    ///
+    /// let mut host = Host::new();
+    /// host.add("poller", worker(|ctx| { ctx.wait(); Ok(()) }));
+    /// let events = host.handle().events();
+    /// host.start().unwrap();
+    /// assert!(events.iter().any(|event| matches!(event.kind, EventKind::HostStarted { .. })));
+    /// # host.stop(std::time::Duration::from_secs(10)).unwrap();
+    /// ```
+    pub fn events(&self) -> Receiver<Event> {
+        self.registry.subscribe()
     }
 
     /// Where the host is in its life.

@@ -33,6 +33,7 @@ mod disconnect;
 #[cfg(test)]
 mod observe;
 
+pub(crate) use deadline::DeadlineKind;
 #[cfg(all(feature = "io", target_os = "linux"))]
 pub(crate) use deadline::DeadlineWatch;
 pub use handle::HostHandle;
@@ -93,6 +94,8 @@ pub(crate) struct Registry {
 }
 
 struct RegistryState {
+    /// The name of the outermost host, if it has one.
+    name: Option<Arc<str>>,
     /// The name of the group whose services these are.
     group: Option<Arc<str>>,
     host: HostState,
@@ -132,6 +135,7 @@ impl Registry {
             None => Default::default(),
         };
         let state = RegistryState {
+            name: host.as_ref().and_then(|(host, _)| host.read(|state| state.name.clone())),
             group: host.map(|(_, group)| group),
             host: HostState::New,
             reason: None,
@@ -154,6 +158,15 @@ impl Registry {
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Arc::new(Registry { state, changed, stopping, started, bus, tree })
+    }
+
+    /// Gives the host a name, which stands in its events, log lines and report.
+    pub(crate) fn set_name(&self, name: Arc<str>) {
+        self.update(|state| state.name = Some(name));
+    }
+
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.read(|state| state.name.clone())
     }
 
     /// Adds a service. Returns its id, and the state of the host: only a new host will start it.
@@ -281,7 +294,7 @@ impl RegistryState {
         if !is_logged && !self.bus.has_subscribers() {
             return;
         }
-        let event = Event::now(service.or_else(|| self.group.clone()), kind, level);
+        let event = Event::now(self.name.clone(), service.or_else(|| self.group.clone()), kind, level);
         self.bus.publish(&event);
         if is_logged {
             self.pending_log.push(event);

@@ -19,7 +19,7 @@
 //! 5. A service is hung from the moment at which the shutdown gives up on it until nothing of it is left.
 
 use super::StopBy;
-use super::deadline::{DeadlineSource, DeadlineWatchers};
+use super::deadline::{DeadlineSources, DeadlineWatchers};
 use super::stuck::StuckService;
 use crate::diagnose::ThreadProbe;
 use crate::registry::Registry;
@@ -118,8 +118,8 @@ pub(super) struct StopProgress {
     pub(super) deadline: Option<Instant>,
     /// Until when the shutdown waits for the service: the same for every service of the outermost host.
     pub(super) end: Option<Instant>,
-    /// For the jobs of a queue.
-    pub(super) source: Option<DeadlineSource>,
+    /// For contexts that are stopped at the deadline, or a lead before it.
+    pub(super) sources: DeadlineSources,
     /// For code that waits until the deadline.
     pub(super) watchers: DeadlineWatchers,
     /// A dependency that was alive received its stop request before the service had stopped.

@@ -20,6 +20,8 @@ pub struct Event {
     pub at: SystemTime,
     /// Which service; `None` is the host itself. A group's own host goes by the name of the group.
     pub service: Option<Arc<str>>,
+    /// The name of the host, if it has one: see [`Host::named`](crate::Host::named).
+    pub host: Option<Arc<str>>,
     /// What.
     pub kind: EventKind,
     level: Level,
@@ -163,13 +165,19 @@ impl EventKind {
 }
 
 impl Event {
-    pub(crate) fn now(service: Option<Arc<str>>, kind: EventKind, level: Level) -> Self {
-        Event { at: SystemTime::now(), service, kind, level }
+    pub(crate) fn now(host: Option<Arc<str>>, service: Option<Arc<str>>, kind: EventKind, level: Level) -> Self {
+        Event { at: SystemTime::now(), service, host, kind, level }
     }
 
     /// What a listener is told that missed events before this one.
     pub(crate) fn missed(&self, events: u64) -> Self {
-        Event { at: self.at, service: None, kind: EventKind::Lagged { events }, level: Level::Warn }
+        Event {
+            at: self.at,
+            service: None,
+            host: self.host.clone(),
+            kind: EventKind::Lagged { events },
+            level: Level::Warn,
+        }
     }
 
     /// Writes the log line. Calls foreign code: never under a lock.
@@ -180,6 +188,9 @@ impl Event {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(host) = &self.host {
+            write!(f, "{}: ", Escaped(host))?;
+        }
         match &self.service {
             None => self.kind.of_host(f),
             Some(service) => self.kind.of_service(&Escaped(service), f),

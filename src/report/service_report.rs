@@ -23,6 +23,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
+    /// The name of the host, if it has one: see [`Host::named`](crate::Host::named).
+    pub host: Option<Arc<str>>,
     /// Why the host stopped.
     pub reason: StopReason,
     /// Every service, in order of registration; a group's children follow it.

@@ -15,6 +15,9 @@ const LONG: usize = 100;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(host) = &self.host {
+            write!(f, "{}: ", Escaped(host))?;
+        }
         write!(f, "stopped in {}: {}", HumanDuration(self.took), self.reason)?;
         let names: Vec<String> = self.services.iter().map(|service| Escaped(&service.name).to_string()).collect();
         let width = names.iter().map(|name| columns(name)).max().unwrap_or(0).min(LONG);

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
-use crate::registry::{HostHandle, Registry, ServiceId};
+use crate::registry::{DeadlineKind, HostHandle, Registry, ServiceId};
 use crate::report::{BoxError, EventKind, Result, chain, drop_error};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
@@ -189,6 +189,18 @@ impl Context {
         drop_error(error);
     }
 
+    /// Reports that a schedule of this service has skipped ticks: a WARN, and
+    /// [`EventKind::MissedTicks`](crate::EventKind::MissedTicks).
+    pub fn report_missed_ticks(&self, missed: u32) {
+        self.emit(EventKind::MissedTicks { missed });
+    }
+
+    /// Reports that items are left in a queue which this service was to empty by its stop deadline: a WARN, and
+    /// [`EventKind::QueueNotDrained`](crate::EventKind::QueueNotDrained).
+    pub fn report_queue_not_drained(&self, items: usize) {
+        self.emit(EventKind::QueueNotDrained { items });
+    }
+
     /// Marks the service as complete for good: another run would find nothing to do.
     ///
     /// If the current `run` returns `Ok`, the service has completed, and even [`Restart::always`](crate::Restart::always)
@@ -236,10 +248,46 @@ impl Context {
         self.registry().stop_deadline(self.shared.id?)
     }
 
-    /// A source that is stopped a lead before this service's deadline, also if the deadline moves closer. For one run of a
-    /// queue's consumer.
-    pub(crate) fn until_deadline_source(&self) -> StopSource {
-        self.shared.id.map_or_else(StopSource::new, |id| self.registry().until_deadline_source(id))
+    /// Returns the same context with a token that stops at the [stop deadline](Self::stop_deadline) of the service, and
+    /// not at its stop request: for work that may go on until then.
+    ///
+    /// If the deadline moves closer, the token follows. Without a host, the token never stops. For a job that must finish
+    /// by the deadline, see [`for_job`](Self::for_job).
+    ///
+    /// ```
+    /// use hosted::{Context, Host, worker};
+    /// use std::time::Duration;
+    ///
+    /// let (sender, backlog) = crossbeam_channel::unbounded();
+    /// let mut host = Host::new();
+    /// host.add("uploader", worker(move |ctx| {
+    ///     ctx.wait(); // in real life: work, until a stop is requested
+    ///     let ctx = ctx.until_deadline();
+    ///     while let Ok(item) = backlog.try_recv() {
+    ///         let _: u32 = item; // upload it
+    ///         ctx.sleep(Duration::from_millis(1))?; // returns at the stop deadline
+    ///     }
+    ///     Ok(())
+    /// }));
+    /// host.start().unwrap();
+    /// sender.send(1).unwrap();
+    /// host.stop(Duration::from_secs(10)).unwrap();
+    /// ```
+    pub fn until_deadline(&self) -> Context {
+        self.with_token(self.deadline_source(DeadlineKind::Deadline).token())
+    }
+
+    /// Returns the same context with a token that stops shortly before the [stop deadline](Self::stop_deadline): for jobs
+    /// that are finished after a stop request.
+    ///
+    /// The token stops when a tenth of the time is left, at least 100 ms, at most half. So a job that sees the stop has time
+    /// to finish by the deadline. A [consumer](crate::Queue::consumer) gives such a context to its jobs.
+    pub fn for_job(&self) -> Context {
+        self.with_token(self.deadline_source(DeadlineKind::Job).token())
+    }
+
+    fn deadline_source(&self, kind: DeadlineKind) -> StopSource {
+        self.shared.id.map_or_else(StopSource::new, |id| self.registry().deadline_source(id, kind))
     }
 
     /// Whether a stop was requested before this life of the service, which is there to finish what the service holds.

@@ -1,7 +1,7 @@
 //! The service that works a queue's jobs off.
 
 use super::queue::{MemberId, Queue};
-use crate::report::{EventKind, Result};
+use crate::report::Result;
 use crate::service::{Context, Service};
 use crate::stop::{RecvError, StopCallback, StopToken};
 use crate::util::log::log_line;
@@ -81,7 +81,7 @@ where
     fn leave(&self, ctx: &Context) {
         let items = self.queue.leave(self.id);
         if items > 0 {
-            ctx.emit(EventKind::QueueNotDrained { items });
+            ctx.report_queue_not_drained(items);
         }
     }
 
@@ -109,8 +109,7 @@ where
 
     fn run(&mut self, ctx: &Context) -> Result {
         self.join(ctx); // where a test calls it without a start
-        let until_deadline_source = ctx.until_deadline_source();
-        let job = ctx.with_token(until_deadline_source.token());
+        let job = ctx.for_job();
         let _leaves = self.leave_when_asked(ctx);
         if self.until_asked(ctx, &job) {
             self.finish(ctx, &job);

@@ -1,6 +1,6 @@
 //! A service that calls a function at a fixed rate.
 
-use crate::report::{BoxError, EventKind, Result, is_stop_error};
+use crate::report::{BoxError, Result, is_stop_error};
 use crate::service::{Context, Service};
 use crate::util::log::log_line;
 use crate::util::panic::catch_panic;
@@ -77,7 +77,7 @@ where
         let ticks = ctx.ticks(self.period);
         for tick in if self.immediately { ticks.immediately() } else { ticks } {
             if tick.missed > 0 {
-                ctx.emit(EventKind::MissedTicks { missed: tick.missed });
+                ctx.report_missed_ticks(tick.missed);
             }
             self.tick(ctx)?;
         }

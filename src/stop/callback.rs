@@ -1,4 +1,4 @@
-//! The guard of a registered stop callback: `StopCallback`.
+//! `StopCallback`: the guard of a registered stop callback.
 
 use super::callback_threads::log_panic;
 use super::node::{Callback, Node};
@@ -7,24 +7,35 @@ use crate::util::panic::catch_panic;
 use crate::util::sync::Arc;
 use std::fmt;
 
-/// Keeps a stop callback registered; dropping it unregisters.
+/// Keeps a stop callback registered. Dropping this guard unregisters the callback.
 ///
-/// The drop promises what C++'s `stop_callback` promises: when it returns, the callback has run, or never will. So it
-/// waits while *another thread* is running this very callback, and not inside the callback itself. Two callbacks
-/// of different sources that each drop the other's guard wait for each other for ever (so they do in C++ and
-/// .NET): [`unregister`](Self::unregister) never waits.
+/// Created by [`StopToken::on_stop`](crate::StopToken::on_stop). When the drop returns, the callback has run or never will:
+///
+/// - If another thread is running the callback, the drop waits until the callback returns.
+/// - If the callback itself drops its guard, the drop does not wait.
+///
+/// Two callbacks of different sources that each drop the guard of the other wait for each other forever. C++'s
+/// `stop_callback` and .NET have the same restriction. [`unregister`](Self::unregister) never waits.
+///
+/// ```
+/// use hosted::StopSource;
+///
+/// let stop = StopSource::new();
+/// let guard = stop.token().on_stop(|| println!("never printed"));
+/// drop(guard);
+/// stop.request_stop();
+/// ```
 #[must_use = "dropping it unregisters the callback at once"]
 #[doc(alias("CancellationTokenRegistration", "stop_callback"))]
 pub struct StopCallback {
-    /// `None`: the token is never stopped.
+    /// `None` if the token is never stopped.
     node: Option<Arc<Node>>,
-    /// Where the node keeps it; `NONE` where it came after the stop and has run: then the guard does nothing but hold
-    /// the node.
+    /// The slot of the callback in the node. `NONE` if the callback was registered after the stop, and has run already.
     slot: u32,
 }
 
 impl StopCallback {
-    /// Registers `callback` with `node`; calls it at once if the stop was requested before.
+    /// Registers `callback` with `node`. If the stop was requested before, the callback runs at once on this thread.
     pub(super) fn register(node: Option<&Arc<Node>>, callback: Callback) -> Self {
         let Some(node) = node else { return StopCallback { node: None, slot: NONE } };
         let slot = node.register(callback).unwrap_or_else(|callback| {
@@ -36,9 +47,19 @@ impl StopCallback {
         StopCallback { node: Some(node.clone()), slot }
     }
 
-    /// Unregisters without ever waiting. True: the callback has not run and never will.
+    /// Unregisters the callback without waiting. Returns `true` if the callback has not run and never will.
     ///
-    /// False: it has run, or is running now.
+    /// Returns `false` if the callback has run, or is running now.
+    ///
+    /// ```
+    /// use hosted::StopSource;
+    ///
+    /// let stop = StopSource::new();
+    /// assert!(stop.token().on_stop(|| ()).unregister());
+    /// let guard = stop.token().on_stop(|| ());
+    /// stop.request_stop();
+    /// assert!(!guard.unregister());
+    /// ```
     #[doc(alias = "Unregister")]
     pub fn unregister(mut self) -> bool {
         self.node.take().is_none_or(|node| node.deregister(self.slot))

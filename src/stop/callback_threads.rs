@@ -1,13 +1,13 @@
-//! The one pool of a process in which stop callbacks run that must not delay whoever requested the stop.
+//! The process-wide pool for stop callbacks that must not delay the thread that requests the stop.
 
-use super::callback_pool::{Job, NAME, Pool};
+use super::callback_pool::{Job, Pool, THREAD_NAME};
 use crate::util::log::log_line;
 use crate::util::sync::{Arc, OnceLock, thread};
 use crate::util::time::deadline;
 use log::Level;
 use std::time::{Duration, Instant};
 
-/// How often somebody who waits anyway tries again to start a thread, while callbacks wait and none can be created.
+/// How long to wait before the next attempt to create a thread, while callbacks wait and no thread can be created.
 const RETRY: Duration = Duration::from_millis(10);
 
 fn pool() -> &'static Arc<Pool> {
@@ -15,48 +15,51 @@ fn pool() -> &'static Arc<Pool> {
     POOL.get_or_init(|| Pool::new(log_panic))
 }
 
-/// Runs `job` on a thread of the pool; here and now if no thread can be created: late is better than never.
+/// Runs `job` on a thread of the pool. If no thread can be created, runs it on the calling thread.
 pub(crate) fn run(job: Job) {
     if let Err(job) = pool().submit(job) {
         job();
     }
 }
 
-/// Runs `job` on a thread of the pool, and never here. If no thread can be created, the job waits for [`tend`].
+/// Runs `job` on a thread of the pool, and never on the calling thread. If no thread can be created, the job waits for
+/// [`tend`].
 pub(crate) fn run_patiently(job: Job) {
     pool().submit_patiently(job);
 }
 
-/// For whoever waits anyway: sees that callbacks that wait have a thread. Returns when to call this again, if no thread can
-/// be created now.
+/// Tries again to create a thread, if callbacks wait for one. Returns when to call this again, if that failed.
+///
+/// A thread that waits anyway calls this: the timer thread, or a host that stops.
 pub(crate) fn tend() -> Option<Instant> {
     if pool().tend() { None } else { deadline(RETRY) }
 }
 
-/// Calls `f` while the kernel shows the calling thread under `name`, if it is a thread of the pool: so `top -H` and a debugger
-/// tell whose callback it is in.
+/// Calls `f`. If the calling thread belongs to the pool, the kernel shows it under `name` meanwhile, so that `top -H` and a
+/// debugger show whose callback it runs.
 pub(crate) fn named(name: &str, f: impl FnOnce()) {
-    // Called inline, by a thread with a name of its own, it keeps that.
-    let ours = thread::current().name() == Some(NAME);
-    if ours {
-        show(name);
+    // If the job runs on the thread that requested the stop, that thread keeps its name.
+    let is_pool_thread = thread::current().name() == Some(THREAD_NAME);
+    if is_pool_thread {
+        set_kernel_name(name);
     }
     f();
-    if ours {
-        show(NAME);
+    if is_pool_thread {
+        set_kernel_name(THREAD_NAME);
     }
 }
 
-/// Gives the calling thread's kernel name, of which 15 bytes are kept. Some microseconds; elsewhere than on Linux nothing.
-fn show(name: &str) {
+/// Sets the kernel name of the calling thread to the first 15 bytes of `name`. Takes some microseconds on Linux, and does
+/// nothing on other systems.
+fn set_kernel_name(name: &str) {
     if cfg!(target_os = "linux") {
         let end = (0..=name.len().min(15)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
-        // A nicety: where it cannot be written, the old name stays.
+        // Only tools such as `top -H` show this name. If the file cannot be written, the old name stays.
         _ = std::fs::write("/proc/thread-self/comm", &name[..end]);
     }
 }
 
-/// Logs what a callback panicked with, where nobody else is to be told.
+/// Logs the panic message of a callback.
 pub(super) fn log_panic(text: &str) {
     log_line(Level::Error, "hosted::service", format_args!("a stop callback panicked: {text}"));
 }

@@ -1,20 +1,24 @@
-//! The errors of waits that a stop request ended.
+//! The errors of waits that were ended by a stop request.
 
 use std::error::Error;
 use std::fmt;
 
 /// The error of a wait that was ended by a stop request.
 ///
-/// Returned through `?` it is how a service ends on request: an error from `start` or `run` with a `Stopped`
-/// anywhere in its [source](Error::source) chain (of which 100 errors are looked at) is a clean end, provided that
-/// this very service was asked to stop. .NET's word is `OperationCanceledException`.
+/// A service that received a stop request returns this error through `?`. An error from `start` or `run` is a clean stop if
+/// both conditions hold:
+///
+/// - The stop of this service was requested.
+/// - A `Stopped` is among the first 100 errors of the [source](Error::source) chain.
+///
+/// .NET: `OperationCanceledException`.
 ///
 /// ```
 /// use hosted::{Context, Result, StopSource};
 ///
 /// fn work(ctx: &Context) -> Result {
 ///     loop {
-///         ctx.check()?; // ends here, as Err(Stopped), when a stop was requested
+///         ctx.check()?; // returns Err(Stopped) once a stop is requested
 ///     }
 /// }
 ///
@@ -29,7 +33,7 @@ pub struct Stopped;
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("stopped")
+        f.write_str("stop requested")
     }
 }
 
@@ -39,21 +43,29 @@ impl Error for Stopped {
     }
 }
 
-/// Why [`StopToken::recv`](crate::StopToken::recv) returned no message.
+/// The reason why [`StopToken::recv`](crate::StopToken::recv) returned no message.
+///
+/// ```
+/// use hosted::{RecvError, StopSource};
+///
+/// let (sender, orders) = crossbeam_channel::unbounded::<&str>();
+/// drop(sender);
+/// assert_eq!(StopSource::new().token().recv(&orders), Err(RecvError::Disconnected));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// A stop was requested. Like [`Stopped`], it ends a service cleanly.
+    /// A stop was requested. A service that returns this error stops cleanly, as with [`Stopped`].
     Stopped,
-    /// The channel is empty and its last sender is gone.
+    /// The channel is empty, and its last sender was dropped.
     Disconnected,
 }
 
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            RecvError::Stopped => "stopped while waiting for a message",
-            RecvError::Disconnected => "the channel is empty and its last sender is gone",
+            RecvError::Stopped => "stop requested while waiting for a message",
+            RecvError::Disconnected => "the channel is empty and its last sender was dropped",
         })
     }
 }
@@ -73,8 +85,8 @@ impl From<Stopped> for RecvError {
     }
 }
 
-/// The innermost source of every error that means "stopped". It sits below `Stopped`, because wrappers such as
-/// `io::Error` show only what is below the error they carry.
+/// The innermost source of every error that means "stop requested". It is a source of `Stopped`, because the `source` of a
+/// wrapper such as `io::Error` skips the error that it wraps.
 #[derive(Debug)]
 pub(crate) struct StopMarker;
 

@@ -1,4 +1,5 @@
-//! Requesting a stop, observing it, and reacting to it. Each file imports only from the files declared before it.
+//! The stop signal: sources request a stop, tokens observe it, and callbacks react to it. Each file imports only from the
+//! files that are declared before it.
 
 mod error;
 mod callback_pool;

@@ -1,4 +1,5 @@
-//! The stop signal: one node for a source and all its tokens, linked to its parents and children.
+//! The state behind a stop signal: one node for a source, its clones and all their tokens. A linked node refers to its
+//! parents, and its parents refer to it.
 //!
 //! # Invariants
 //!
@@ -10,12 +11,12 @@
 //! 3. Nothing joins a list after the requester has taken the lock of that list (follows from 2). From then on a slot
 //!    number identifies one registration forever.
 //! 4. `CALLBACKS_DONE` means that every callback has run and returned. The thread that ran them sets it, after
-//!    `STOPPED`. It lets the guards skip the list. A node without callbacks never sets it.
+//!    `STOPPED`. Guards of callbacks then need not take the lock. A node without callbacks never sets it.
 //! 5. No lock is held while user code runs: callbacks, and the drops of what they captured.
 //! 6. A child owns its parents; a parent holds its children weakly. Locks are never nested.
 //!
-//! Nodes cannot deadlock: no thread ever holds two of their locks (6). A thread waits only for a stop (`wait`) or for
-//! a callback that another thread is running (`wait_for_callback`).
+//! Nodes cannot deadlock, because no thread ever holds two of their locks (6). A thread waits only for a stop (`wait`) or
+//! for a callback that another thread is running (`wait_for_callback`).
 
 use super::slab::{NONE, Slab};
 use super::timer;
@@ -31,10 +32,13 @@ use log::Level;
 use std::convert::Infallible;
 use std::time::Instant;
 
+/// A stop was requested.
 pub(super) const STOPPED: u32 = 1;
+/// The node may have listeners: waiters, callbacks, children, a `done` channel or a wake descriptor.
 const LISTENED: u32 = 2;
+/// Every callback has run and returned.
 pub(super) const CALLBACKS_DONE: u32 = 4;
-/// The timer may hold an entry for this node. Set and read like `LISTENED`; the lock of the list is the timer's lock.
+/// The timer may hold an entry for this node. This flag is set and read like `LISTENED`, with the lock of the timer.
 pub(super) const TIMED: u32 = 8;
 
 pub(super) type Callback = Box<dyn FnOnce() + Send>;
@@ -43,30 +47,36 @@ pub(super) struct Node {
     pub(super) state: AtomicU32,
     /// The number of `StopSource`s. The last one to be dropped removes the timer entry.
     pub(super) sources: AtomicU32,
+    /// Held by a waiter from its check of `STOPPED` until it sleeps.
     pub(super) asleep: Mutex<()>,
+    /// Notified at the stop.
     pub(super) awake: Condvar,
-    /// Created by the first registration: most tokens never have one.
-    pub(super) lists: OnceLock<Box<Lists>>,
+    /// Created by the first registration. Most nodes never have one, and stay small.
+    pub(super) listeners: OnceLock<Box<Listeners>>,
     parents: Parents,
 }
 
-pub(super) struct Lists {
-    pub(super) slabs: Mutex<Slabs>,
+/// Everything that reacts to the stop, except the threads that sleep in `Node::wait`.
+pub(super) struct Listeners {
+    pub(super) registrations: Mutex<Registrations>,
     /// Notified when a callback has returned.
     pub(super) returned: Condvar,
+    /// The receiver of `StopToken::done`. It disconnects when `Registrations::done` is dropped.
     done: OnceLock<Receiver<Infallible>>,
     #[cfg(feature = "io")]
-    pub(super) bell: OnceLock<WakeFd>,
+    pub(super) wake_fd: OnceLock<WakeFd>,
 }
 
-pub(super) struct Slabs {
+pub(super) struct Registrations {
     pub(super) callbacks: Slab<Callback>,
     pub(super) children: Slab<Weak<Node>>,
+    /// The sender behind `Listeners::done`. Dropped at the stop.
     pub(super) done: Option<Sender<Infallible>>,
+    /// The slot of the callback that is running, and the thread that runs it.
     pub(super) running: Option<(u32, Caller)>,
 }
 
-/// The parents of a linked node. One parent is by far the most common case, and needs no extra allocation.
+/// The parents of a linked node. Most linked nodes have one parent, and then need no extra allocation.
 pub(super) enum Parents {
     None,
     One(Link),
@@ -84,9 +94,9 @@ impl Link {
         Link { parent, slot: AtomicU32::new(NONE) }
     }
 
-    /// Unlinks a child that is being dropped. Returns the grandparents if the parent was only kept alive by this child.
-    fn leave(self) -> Option<Parents> {
-        self.parent.disown(self.slot.load(Ordering::Relaxed));
+    /// Unlinks a child that is being dropped. Returns the grandparents if this child was the last owner of the parent.
+    fn unlink(self) -> Option<Parents> {
+        self.parent.remove_child(self.slot.load(Ordering::Relaxed));
         Arc::into_inner(self.parent).map(|mut orphan| orphan.parents.take())
     }
 }
@@ -104,16 +114,18 @@ impl Parents {
         std::mem::replace(self, Parents::None)
     }
 
-    /// Iterative, so that a chain of a million nodes can be dropped on a stack of any size.
-    fn leave(self) {
-        let (mut parents, mut others) = (self, Vec::new());
+    /// Unlinks a child that is being dropped from all its parents, and drops the ancestors that it owned alone. Iterative, so
+    /// that a chain of a million nodes can be dropped on a stack of any size.
+    fn unlink(self) {
+        let mut parents = self;
+        let mut orphaned = Vec::new();
         loop {
             match parents {
                 Parents::None => {}
-                Parents::One(link) => others.extend(link.leave()),
-                Parents::Many(links) => others.extend(links.into_iter().filter_map(Link::leave)),
+                Parents::One(link) => orphaned.extend(link.unlink()),
+                Parents::Many(links) => orphaned.extend(links.into_iter().filter_map(Link::unlink)),
             }
-            let Some(next) = others.pop() else { return };
+            let Some(next) = orphaned.pop() else { return };
             parents = next;
         }
     }
@@ -127,22 +139,22 @@ impl Node {
             sources: AtomicU32::new(1),
             asleep: Mutex::new(()),
             awake: Condvar::new(),
-            lists: OnceLock::new(),
+            listeners: OnceLock::new(),
             parents,
         });
         for link in node.parents.links() {
-            match link.parent.adopt(Arc::downgrade(&node)) {
+            match link.parent.add_child(Arc::downgrade(&node)) {
                 // Relaxed: only the drop of this node reads the slot, and the drop is ordered after every use of the node.
                 Some(slot) => link.slot.store(slot, Ordering::Relaxed),
-                // Relaxed is enough: the node is still private to this thread and its parents, and `adopt` has synchronised
-                // with the stop of the parent. Nobody waits yet, so nobody must be woken.
+                // Relaxed is enough: the node is still private to this thread and its parents, and `add_child` has
+                // synchronised with the stop of the parent. The node has no waiter yet, so no wake-up is needed.
                 None => _ = node.state.fetch_or(STOPPED, Ordering::Relaxed),
             }
         }
         node
     }
 
-    /// Returns `true` if a stop was requested. One load.
+    /// Returns `true` if a stop was requested. This takes one atomic load.
     ///
     /// Acquire pairs with the Release of the requester in `flag` and `flag_listened`: a thread that sees the stop also
     /// sees everything that happened before it.
@@ -167,12 +179,12 @@ impl Node {
 
     /// Returns a receiver that disconnects at the stop.
     pub(super) fn done(&self) -> &Receiver<Infallible> {
-        let lists = self.lists();
-        lists.done.get_or_init(|| {
+        let listeners = self.listeners();
+        listeners.done.get_or_init(|| {
             let (sender, receiver) = bounded(0);
-            let mut slabs = lists.slabs.lock();
+            let mut registrations = listeners.registrations.lock();
             if !self.listen() {
-                slabs.done = Some(sender);
+                registrations.done = Some(sender);
             }
             receiver
         })
@@ -181,8 +193,8 @@ impl Node {
     /// Adds a callback to the list. Returns the callback if the stop was requested before.
     #[inline]
     pub(super) fn register(&self, callback: Callback) -> Result<u32, Callback> {
-        let mut slabs = self.lists().slabs.lock();
-        if self.listen() { Err(callback) } else { Ok(slabs.callbacks.insert(callback)) }
+        let mut registrations = self.listeners().registrations.lock();
+        if self.listen() { Err(callback) } else { Ok(registrations.callbacks.insert(callback)) }
     }
 
     /// Removes a callback from its list, without waiting. Returns `true` if the callback has not run and never will.
@@ -191,44 +203,45 @@ impl Node {
         if self.callbacks_done() {
             return false;
         }
-        let removed = self.lists().slabs.lock().callbacks.remove(slot);
+        let removed = self.listeners().registrations.lock().callbacks.remove(slot);
         let never_ran = removed.is_some();
         if let Err(text) = drop_catching_panic(removed) {
-            let what = "dropping an unregistered stop callback panicked";
-            log_line(Level::Error, "hosted::service", format_args!("{what}: {text}"));
+            let text = format_args!("panic while dropping an unregistered stop callback: {text}");
+            log_line(Level::Error, "hosted::service", text);
         }
         never_ran
     }
 
-    /// Waits until the callback of `slot` is no longer running. Returns at once if the calling thread is running it.
+    /// Waits until the callback in `slot` is no longer running. Returns at once if the calling thread is running it.
     pub(super) fn wait_for_callback(&self, slot: u32) {
         if self.callbacks_done() {
             return;
         }
-        let lists = self.lists();
-        let mut slabs = lists.slabs.lock();
+        let listeners = self.listeners();
+        let mut registrations = listeners.registrations.lock();
         let _waiting = waiting(Waits::Callback, None);
-        while slabs.running.is_some_and(|(running, runner)| running == slot && runner != caller()) {
-            wait(&lists.returned, &mut slabs, None);
+        while registrations.running.is_some_and(|(running, runner)| running == slot && runner != caller()) {
+            wait(&listeners.returned, &mut registrations, None);
         }
     }
 
     /// Schedules the stop for `at`, and replaces an earlier schedule. `None` cancels the schedule. Returns `false` if the
     /// timer has no thread.
     pub(super) fn stop_at(self: &Arc<Self>, at: Option<Instant>) -> bool {
-        let due: Weak<dyn Due> = Arc::<Self>::downgrade(self);
-        // Relaxed: `arm` holds the timer's lock around this write, and a requester that disarms takes the same lock.
-        timer::schedule_stop(self.key(), due, at, || self.state.fetch_or(TIMED, Ordering::Relaxed) & STOPPED == 0)
+        let target: Weak<dyn Due> = Arc::<Self>::downgrade(self);
+        // Relaxed: `schedule_stop` holds the timer's lock around this write, and `cancel_stop` takes the same lock.
+        timer::schedule_stop(self.key(), target, at, || self.state.fetch_or(TIMED, Ordering::Relaxed) & STOPPED == 0)
     }
 
-    /// Called when the last source is dropped: cancels the schedule.
-    pub(super) fn abandon(&self) {
+    /// Cancels the scheduled stop. Called when the last source is dropped.
+    pub(super) fn cancel_schedule(&self) {
         // Relaxed: the counter of sources orders this read after every `stop_at` of the other sources.
         if self.state.load(Ordering::Relaxed) & TIMED != 0 {
-            timer::disarm(self.key());
+            timer::cancel_stop(self.key());
         }
     }
 
+    /// Returns the key of this node in the timer.
     pub(super) fn key(&self) -> Key {
         std::ptr::from_ref(self).addr()
     }
@@ -241,35 +254,38 @@ impl Node {
     /// Announces a listener. The caller holds the lock of the list that it is about to join (invariant 2).
     /// Returns `true` if the stop was already requested, and the caller must not join.
     ///
-    /// This is a write even if `LISTENED` is already set: the write publishes the lists that this listener made.
+    /// This is a write even if `LISTENED` is already set, because the write publishes the lists that this listener created.
     pub(super) fn listen(&self) -> bool {
         self.state.fetch_or(LISTENED, Ordering::AcqRel) & STOPPED != 0
     }
 
     #[inline]
-    pub(super) fn lists(&self) -> &Lists {
-        self.lists.get_or_init(|| {
-            let slabs = Slabs { callbacks: Slab::new(), children: Slab::new(), done: None, running: None };
-            Box::new(Lists {
-                slabs: Mutex::new(slabs),
+    pub(super) fn listeners(&self) -> &Listeners {
+        self.listeners.get_or_init(|| {
+            let registrations =
+                Registrations { callbacks: Slab::new(), children: Slab::new(), done: None, running: None };
+            Box::new(Listeners {
+                registrations: Mutex::new(registrations),
                 returned: Condvar::new(),
                 done: OnceLock::new(),
                 #[cfg(feature = "io")]
-                bell: OnceLock::new(),
+                wake_fd: OnceLock::new(),
             })
         })
     }
 
-    fn adopt(&self, child: Weak<Node>) -> Option<u32> {
-        let mut slabs = self.lists().slabs.lock();
-        if self.listen() { None } else { Some(slabs.children.insert(child)) }
+    /// Adds a child to the list. Returns its slot, or `None` if the stop was requested before.
+    fn add_child(&self, child: Weak<Node>) -> Option<u32> {
+        let mut registrations = self.listeners().registrations.lock();
+        if self.listen() { None } else { Some(registrations.children.insert(child)) }
     }
 
-    fn disown(&self, slot: u32) {
-        // After the stop, the requester has taken the whole list of children or is about to. A child that came too late
-        // never joined the list. In both cases there is nothing to remove.
+    /// Removes a child from the list.
+    fn remove_child(&self, slot: u32) {
+        // After the stop, the requester has taken the whole list of children or is about to. A child that was added after
+        // the stop never joined the list. In both cases there is nothing to remove.
         if !self.stopped() {
-            drop(self.lists().slabs.lock().children.remove(slot));
+            drop(self.listeners().registrations.lock().children.remove(slot));
         }
     }
 }
@@ -278,7 +294,7 @@ impl Drop for Node {
     #[inline]
     fn drop(&mut self) {
         if !matches!(self.parents, Parents::None) {
-            self.parents.take().leave(); // most nodes have no parents
+            self.parents.take().unlink();
         }
     }
 }
@@ -286,7 +302,7 @@ impl Drop for Node {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_node_is_64_bytes_and_one_allocation_with_its_counts_80() {
+    fn a_node_takes_at_most_64_bytes() {
         assert!(size_of::<super::Node>() <= 64);
     }
 }

@@ -1,4 +1,4 @@
-//! A stop callback that is called again and again, for what may come a moment too early to be heard.
+//! `RepeatingStopCallback`: a stop callback that is repeated, for interrupts that have no effect if they come too early.
 
 use super::callback::StopCallback;
 use super::callback_threads::log_panic;
@@ -12,22 +12,25 @@ use log::Level;
 use std::time::Duration;
 use std::{fmt, io, iter};
 
-/// The longest wait between two calls, unless the first is longer.
-const LONGEST: Duration = Duration::from_millis(200);
-/// The second wait is no shorter: calls at no interval at all would be one long spin.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest interval between two calls, unless the first interval is longer.
+const MAX_INTERVAL: Duration = Duration::from_millis(200);
+/// The shortest interval once the intervals double. Without a minimum, an interval of zero would be a busy loop.
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 impl StopToken {
-    /// Calls `f` when a stop is requested, and again, until the returned guard is dropped.
+    /// Calls `f` repeatedly from the stop request on, until the returned guard is dropped.
     ///
-    /// For interrupts that are lost when they come a moment before the call that they are to interrupt: a database's
-    /// cancel, above all. The first call comes with the stop, the second `every` later; the waits double, up to 200 ms
-    /// (or `every`, if that is longer). It runs on a thread of its own, which there is from the stop on. A call that
-    /// panics is logged, and is the last. If the operating system has no thread to give, the callback is called once, where
-    /// other stop callbacks are called, and a warning is logged.
+    /// Use it for an interrupt that is lost if it comes just before the call that it must interrupt, for example the cancel
+    /// request of a database.
     ///
-    /// When the drop of the guard has returned, `f` does not run and never will: so the drop waits for a call under way,
-    /// unless it is that call itself that drops it.
+    /// - The first call comes with the stop request, and the second one `every` later. Then the interval doubles, up to
+    ///   200 ms, or up to `every` if that is longer.
+    /// - The calls run on a dedicated thread, which is created at the stop request.
+    /// - A panic of `f` is logged, and ends the repetition.
+    /// - If the thread cannot be created, a warning is logged and `f` is called once, as an ordinary stop callback.
+    ///
+    /// When the drop of the guard returns, `f` is not running and never will. So the drop waits for a call that is in
+    /// progress, unless that call itself drops the guard.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -47,51 +50,55 @@ impl StopToken {
         self.on_stop_repeating_named("hosted-on-stop".to_owned(), every, f)
     }
 
-    /// The same, on a thread of that name, which has no NUL in it.
+    /// Calls `f` as [`on_stop_repeating`](Self::on_stop_repeating) does, on a thread with that name. The name must not contain
+    /// NUL.
     pub(crate) fn on_stop_repeating_named(
         &self,
         name: String,
         every: Duration,
         f: impl FnMut() + Send + 'static,
     ) -> RepeatingStopCallback {
-        let (over, caller) = (StopSource::new(), Arc::<Mutex<_>>::default());
-        let (token, begun) = (over.token(), caller.clone());
+        let unregistered = StopSource::new();
+        let until = unregistered.token();
+        let thread = Arc::<Mutex<_>>::default();
+        let started = thread.clone();
         let kernel_name = name.clone();
-        let registered = self.on_stop(move || {
-            // Shared with the thread, so that it is still here if there is none.
-            let ours = Arc::new(Mutex::new(Some(f)));
-            let theirs = ours.clone();
-            let calls = move || {
+        let callback = self.on_stop(move || {
+            // Shared with the new thread, so that `f` is still available here if the thread cannot be created.
+            let shared = Arc::new(Mutex::new(Some(f)));
+            let for_thread = shared.clone();
+            let run = move || {
                 tidy_thread_name(&kernel_name);
-                let f = theirs.lock().take();
-                f.into_iter().for_each(|f| repeat(&token, every, f));
+                let f = for_thread.lock().take();
+                f.into_iter().for_each(|f| call_repeatedly(f, every, &until));
             };
-            match thread::Builder::new().name(name).spawn(calls) {
-                Ok(thread) => *begun.lock() = Some(thread),
+            match thread::Builder::new().name(name).spawn(run) {
+                Ok(thread) => *started.lock() = Some(thread),
                 Err(error) => {
-                    let f = ours.lock().take();
+                    let f = shared.lock().take();
                     f.into_iter().for_each(|f| call_once(f, &error));
                 }
             }
         });
-        RepeatingStopCallback { registered: Some(registered), over, caller }
+        RepeatingStopCallback { callback: Some(callback), unregistered, thread }
     }
 }
 
-/// Calls it here, as any other stop callback, since there is no thread to call it again: late or lost is worse than once.
+/// Calls `f` once on the calling thread, as an ordinary stop callback, because no thread can be created to repeat it.
 fn call_once(f: impl FnMut(), error: &io::Error) {
-    let text = format_args!("a repeated stop callback is called once: cannot create a thread to repeat it: {error}");
+    let text = format_args!("cannot start the thread of a repeating stop callback: {error}; it is called once");
     log_line(Level::Warn, "hosted::service", text);
     if let Err(text) = catch_panic(f) {
         log_panic(&text);
     }
 }
 
-fn repeat(over: &StopToken, every: Duration, mut f: impl FnMut()) {
-    // As a whole, so that a panic in the drop of what `f` owns is told as well.
+/// Calls `f` repeatedly, until `until` is stopped.
+fn call_repeatedly(mut f: impl FnMut(), every: Duration, until: &StopToken) {
+    // The closure owns `f`, so a panic in the drop of `f` is caught and logged too.
     let calls = move || {
-        for wait in waits(every) {
-            if over.wait_timeout(wait) {
+        for interval in intervals(every) {
+            if until.wait_timeout(interval) {
                 return;
             }
             f();
@@ -102,32 +109,35 @@ fn repeat(over: &StopToken, every: Duration, mut f: impl FnMut()) {
     }
 }
 
-/// How long to wait before each call.
-fn waits(every: Duration) -> impl Iterator<Item = Duration> {
-    let longest = LONGEST.max(every);
-    let doubled = move |wait: &Duration| Some(wait.saturating_mul(2).clamp(SHORTEST, longest));
+/// Returns how long to wait before each call.
+fn intervals(every: Duration) -> impl Iterator<Item = Duration> {
+    let longest = MAX_INTERVAL.max(every);
+    let doubled = move |interval: &Duration| Some(interval.saturating_mul(2).clamp(MIN_INTERVAL, longest));
     iter::once(Duration::ZERO).chain(iter::successors(Some(every), doubled))
 }
 
-/// Keeps a repeated stop callback; dropping it ends it. From [`StopToken::on_stop_repeating`].
+/// Keeps a repeating stop callback registered. Dropping this guard ends the repetition.
+///
+/// Created by [`StopToken::on_stop_repeating`].
 #[must_use = "dropping it unregisters the callback at once"]
 pub struct RepeatingStopCallback {
-    /// `None` once it is being dropped.
-    registered: Option<StopCallback>,
-    over: StopSource,
-    /// The thread that calls, from the stop on.
-    caller: Arc<Mutex<Option<thread::JoinHandle<()>>>>,
+    /// `None` during the drop.
+    callback: Option<StopCallback>,
+    /// Stopped to end the repetition.
+    unregistered: StopSource,
+    /// The thread that makes the calls. It exists from the stop request on.
+    thread: Arc<Mutex<Option<thread::JoinHandle<()>>>>,
 }
 
 impl Drop for RepeatingStopCallback {
     fn drop(&mut self) {
-        self.over.request_stop();
-        // From here on the thread is there or never will be.
-        drop(self.registered.take());
-        let thread = self.caller.lock().take();
+        self.unregistered.request_stop();
+        // After this drop, the callback has created the thread, or never will.
+        drop(self.callback.take());
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != caller()) {
             let _waiting = waiting(Waits::Callback, None);
-            // It ends with the call under way. A panic in it has been caught.
+            // The thread ends after the call that is in progress. A panic of the call was caught, so `join` returns `Ok`.
             _ = thread.join();
         }
     }
@@ -141,26 +151,26 @@ impl fmt::Debug for RepeatingStopCallback {
 
 #[cfg(test)]
 mod tests {
-    use super::waits;
+    use super::intervals;
     use std::time::Duration;
 
     fn in_millis(every: Duration, calls: usize) -> Vec<u128> {
-        waits(every).take(calls).map(|wait| wait.as_millis()).collect()
+        intervals(every).take(calls).map(|interval| interval.as_millis()).collect()
     }
 
     #[test]
-    fn the_first_call_comes_at_once_and_the_waits_double_up_to_200_ms() {
+    fn the_first_call_comes_at_once_and_the_intervals_double_up_to_200_ms() {
         assert_eq!(in_millis(Duration::from_millis(10), 8), [0, 10, 20, 40, 80, 160, 200, 200]);
     }
 
     #[test]
-    fn waits_that_are_longer_than_200_ms_stay_as_they_are() {
+    fn an_interval_above_200_ms_does_not_grow() {
         assert_eq!(in_millis(Duration::from_secs(3), 4), [0, 3_000, 3_000, 3_000]);
-        assert_eq!(waits(Duration::MAX).nth(5), Some(Duration::MAX));
+        assert_eq!(intervals(Duration::MAX).nth(5), Some(Duration::MAX));
     }
 
     #[test]
-    fn no_wait_at_all_soon_becomes_some() {
+    fn an_interval_of_zero_grows_from_1_ms() {
         assert_eq!(in_millis(Duration::ZERO, 11), [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 200]);
     }
 }

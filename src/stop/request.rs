@@ -1,4 +1,4 @@
-//! Asking for the stop: flags and wakes the whole subtree first, then leaves the callbacks to whoever asked.
+//! Requesting a stop: flags and wakes the whole subtree of nodes first, and returns the callbacks to the requester.
 
 use super::callback_threads::log_panic;
 use super::node::{CALLBACKS_DONE, Node, STOPPED, TIMED};
@@ -8,27 +8,32 @@ use super::{callback_threads, timer};
 use crate::util::panic::catch_panic;
 use crate::util::sync::{Arc, Ordering, Weak, caller};
 
-/// The callbacks of a stop that has been requested: every flag is set and every waiter woken before they exist.
-#[must_use = "the callbacks run only when told to"]
+/// The callbacks of a requested stop, which have not run yet. When this value is created, every flag in the subtree is set
+/// and every waiter is woken.
+#[must_use = "the callbacks run only if a method of this type is called"]
 #[derive(Clone, Default)]
 pub(crate) struct PendingCallbacks(Vec<Arc<Node>>);
 
-/// Flags and wakes the whole subtree of `root`. `None`: somebody else had requested the stop before.
+/// Flags and wakes the whole subtree of `root`. Returns `None` if the stop was requested before.
 #[inline]
 pub(super) fn request_stop(root: &Arc<Node>) -> Option<PendingCallbacks> {
     match root.flag() {
         Flagged::Before => None,
-        Flagged::Alone => Some(PendingCallbacks::default()),
-        Flagged::Listened => Some(wake_subtree(root)),
+        Flagged::WithoutListeners => Some(PendingCallbacks::default()),
+        Flagged::WithListeners => Some(wake_subtree(root)),
     }
 }
 
+/// Wakes the listeners of `root`, then flags and wakes the nodes below it. Iterative, so that a long chain of nodes needs no
+/// deep stack.
 fn wake_subtree(root: &Arc<Node>) -> PendingCallbacks {
-    let (mut node, mut flagged, mut found) = (root.clone(), Vec::new(), Vec::new());
+    let mut node = root.clone();
+    let mut flagged = Vec::new();
+    let mut found = Vec::new();
     loop {
         let (children, has_callbacks) = node.wake_all();
         let children = children.into_values().filter_map(|child| child.upgrade());
-        flagged.extend(children.filter(|child| matches!(child.flag(), Flagged::Listened)));
+        flagged.extend(children.filter(|child| matches!(child.flag(), Flagged::WithListeners)));
         if has_callbacks {
             found.push(node);
         }
@@ -39,71 +44,75 @@ fn wake_subtree(root: &Arc<Node>) -> PendingCallbacks {
     }
 }
 
+/// The result of setting `STOPPED`.
 enum Flagged {
-    /// By another requester, earlier.
+    /// An earlier request had set it.
     Before,
-    /// By this one; nobody ever listened, so there is nothing more to do.
-    Alone,
-    /// By this one; there may be somebody to tell.
-    Listened,
+    /// This request set it, and the node never had a listener. Nothing else is left to do.
+    WithoutListeners,
+    /// This request set it, and the node may have listeners to wake.
+    WithListeners,
 }
 
 impl Node {
-    // Release for whoever sees the stop; what it replaces is the first value, which nobody has released anything with.
     #[inline]
     fn flag(&self) -> Flagged {
+        // Release pairs with the Acquire in `stopped`. Acquire is not needed: the replaced value is the initial 0, and no
+        // other thread has written to it.
         match self.state.compare_exchange(0, STOPPED, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => Flagged::Alone,
+            Ok(_) => Flagged::WithoutListeners,
             Err(_) => self.flag_listened(),
         }
     }
 
     fn flag_listened(&self) -> Flagged {
-        // Acquire as well, for what listeners put on the lists.
+        // Release pairs with the Acquire in `stopped`. Acquire pairs with `listen`, which published the lists.
         let before = self.state.fetch_or(STOPPED, Ordering::AcqRel);
         if before & STOPPED != 0 {
             return Flagged::Before;
         }
         if before & TIMED != 0 {
-            timer::disarm(self.key());
+            timer::cancel_stop(self.key());
         }
-        Flagged::Listened
+        Flagged::WithListeners
     }
 
-    /// Wakes who waits; gives the children and whether there are callbacks.
+    /// Wakes all waiters. Returns the children, and whether the node has callbacks.
     fn wake_all(&self) -> (Slab<Weak<Node>>, bool) {
-        // Taken and let go: a waiter that did not see the stop is asleep by now. Notifying comes after, since a
-        // woken thread would only run into the lock.
+        // A waiter that has not seen `STOPPED` holds this lock until it sleeps. Taking the lock once therefore ensures that
+        // the notification reaches it. The notification comes after the release, because a woken thread needs the lock.
         drop(self.asleep.lock());
         self.awake.notify_all();
-        let Some(lists) = self.lists.get() else { return (Slab::new(), false) };
-        let mut slabs = lists.slabs.lock();
-        let children = std::mem::replace(&mut slabs.children, Slab::new());
-        let done = slabs.done.take();
-        let has_callbacks = !slabs.callbacks.is_empty();
-        drop(slabs);
+        let Some(listeners) = self.listeners.get() else { return (Slab::new(), false) };
+        let mut registrations = listeners.registrations.lock();
+        let children = std::mem::replace(&mut registrations.children, Slab::new());
+        let done = registrations.done.take();
+        let has_callbacks = !registrations.callbacks.is_empty();
+        drop(registrations);
         drop(done);
         #[cfg(feature = "io")]
-        lists.bell.get().inspect(|bell| bell.ring());
+        listeners.wake_fd.get().inspect(|wake_fd| wake_fd.signal());
         (children, has_callbacks)
     }
 
+    /// Runs the callbacks, one after another, with no lock held. Calls `panicked` with the message of each panic.
     fn run_callbacks(&self, panicked: &mut impl FnMut(String)) {
-        let (lists, runner) = (self.lists(), caller());
+        let listeners = self.listeners();
+        let runner = caller();
         let mut from = 0;
-        let mut slabs = lists.slabs.lock();
-        while let Some((slot, callback)) = slabs.callbacks.take_from(from) {
+        let mut registrations = listeners.registrations.lock();
+        while let Some((slot, callback)) = registrations.callbacks.take_from(from) {
             from = slot + 1;
-            slabs.running = Some((slot, runner));
-            drop(slabs);
+            registrations.running = Some((slot, runner));
+            drop(registrations);
             if let Err(text) = catch_panic(callback) {
                 panicked(text);
             }
-            slabs = lists.slabs.lock();
-            slabs.running = None;
-            lists.returned.notify_all();
+            registrations = listeners.registrations.lock();
+            registrations.running = None;
+            listeners.returned.notify_all();
         }
-        drop(slabs);
+        drop(registrations);
         self.state.fetch_or(CALLBACKS_DONE, Ordering::Release);
     }
 }
@@ -113,32 +122,33 @@ impl PendingCallbacks {
         self.0.is_empty()
     }
 
-    /// These, or `others` where there are none: one stop has callbacks once.
+    /// Returns these callbacks, or `others` if there are none. The callbacks of one stop are returned only once.
     pub(crate) fn or(self, others: PendingCallbacks) -> PendingCallbacks {
         if self.is_empty() { others } else { self }
     }
 
-    /// These, and then `others`.
+    /// Returns these callbacks followed by `others`.
     pub(crate) fn and(mut self, others: PendingCallbacks) -> PendingCallbacks {
         self.0.extend(others.0);
         self
     }
 
-    /// Runs them all, here and now. What a panicking one said is told at once: a later one may block for ever.
+    /// Runs all callbacks on the calling thread. Calls `panicked` right after each panic, because a later callback may block
+    /// forever.
     pub(crate) fn run(self, mut panicked: impl FnMut(String)) {
         for node in self.0 {
             node.run_callbacks(&mut panicked);
         }
     }
 
-    /// Runs them all, here and now, and logs what the panicking ones said.
+    /// Runs all callbacks on the calling thread, and logs each panic.
     pub(crate) fn run_and_log(self) {
         self.run(|text| log_panic(&text));
     }
 
-    /// Runs them on a thread of the pool, if there are any: for requesters that no callback may delay.
+    /// Runs the callbacks on a thread of the pool, so that they cannot delay the requester.
     ///
-    /// If no thread can be created they run here: late is better than never.
+    /// If no thread can be created, the callbacks run on the calling thread. Otherwise they would never run.
     pub(crate) fn run_on_thread(self) {
         if !self.is_empty() {
             callback_threads::run(Box::new(|| self.run_and_log()));
@@ -149,7 +159,7 @@ impl PendingCallbacks {
 impl Due for Node {
     fn due(self: Arc<Self>) {
         if let Some(callbacks) = request_stop(&self) {
-            // Never here: this thread keeps the time for the whole process.
+            // A callback may block, and this thread serves every timer entry of the process.
             if !callbacks.is_empty() {
                 callback_threads::run_patiently(Box::new(|| callbacks.run_and_log()));
             }

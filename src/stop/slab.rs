@@ -1,5 +1,5 @@
-//! A slab: values addressed by small numbers. A token keeps its callbacks and children in slabs, so that each can be
-//! removed in one step.
+//! A slab: a collection whose values are addressed by small numbers. A node keeps its callbacks and children in slabs, so
+//! that removing a value takes constant time.
 
 pub(super) struct Slab<T> {
     slots: Vec<Slot<T>>,
@@ -13,10 +13,10 @@ enum Slot<T> {
     Free(u32),
 }
 
-/// No slot: the registration came after the stop.
+/// The slot number of a registration that came after the stop, and so has no slot.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// An empty slab with more capacity than this frees it, so that a million short registrations leave nothing behind.
+/// An empty slab with more capacity than this frees its memory, so that a million short registrations leave nothing behind.
 const SHRINK_ABOVE: usize = 32;
 
 impl<T> Slab<T> {
@@ -45,8 +45,8 @@ impl<T> Slab<T> {
 
     #[inline]
     pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
-        let place = self.slots.get_mut(slot as usize).filter(|place| matches!(place, Slot::Full(_)))?;
-        let Slot::Full(value) = std::mem::replace(place, Slot::Free(self.free)) else { return None };
+        let entry = self.slots.get_mut(slot as usize).filter(|entry| matches!(entry, Slot::Full(_)))?;
+        let Slot::Full(value) = std::mem::replace(entry, Slot::Free(self.free)) else { return None };
         self.free = slot;
         self.len -= 1;
         if self.len == 0 && self.slots.capacity() > SHRINK_ABOVE {

@@ -1,4 +1,4 @@
-//! Requesting a stop: `StopSource`.
+//! `StopSource`: requests a stop.
 
 use super::node::{Link, Node, Parents};
 use super::request::{PendingCallbacks, request_stop};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Requests a stop that its [tokens](StopToken) observe.
 ///
-/// Clones are the same source. Dropping a source does not request a stop. C++: `stop_source`. .NET:
+/// Clones share one stop request. Dropping a source does not request a stop. C++: `stop_source`. .NET:
 /// `CancellationTokenSource`.
 ///
 /// ```
@@ -35,9 +35,10 @@ impl StopSource {
         StopSource { node: Node::new(Parents::None) }
     }
 
-    /// Creates a source that stops when one of `parents` stops. It never stops its parents.
+    /// Creates a source that is also stopped by a stop of any of `parents`.
     ///
-    /// If a parent is already stopped, the new source is stopped too. A dropped source leaves nothing in its parents.
+    /// The new source never stops its parents. If a parent is already stopped, the new source is stopped from the beginning.
+    /// When the new source and its tokens are dropped, they leave no memory behind in the parents.
     /// .NET: `CreateLinkedTokenSource`.
     ///
     /// ```
@@ -66,10 +67,10 @@ impl StopSource {
         StopToken::of(self.node.clone())
     }
 
-    /// Requests the stop. Returns `true` for the one call that made the request.
+    /// Requests the stop. Returns `true` if this call made the request, and `false` if an earlier call did.
     ///
-    /// The callbacks run on the calling thread before this function returns. A callback may do anything, even request
-    /// the same stop again.
+    /// The callbacks run on the calling thread before this function returns. A panic of a callback is logged. A callback may
+    /// do anything; it may even request the same stop again.
     #[doc(alias = "Cancel")]
     #[inline]
     pub fn request_stop(&self) -> bool {
@@ -80,10 +81,11 @@ impl StopSource {
         true
     }
 
-    /// Requests the stop when `delay` has passed, on a thread of the library.
+    /// Requests the stop when `delay` has passed.
     ///
-    /// A later call replaces the delay, counted from that call; `Duration::MAX` cancels it. If the last clone of this
-    /// source is dropped first, nothing happens. PendingCallbacks run on a thread of the library. .NET: `CancelAfter`.
+    /// A later call replaces the delay, counted from the later call. `Duration::MAX` cancels the delay. If the last clone of
+    /// this source is dropped first, no stop is requested. The callbacks run on a thread of this library. .NET:
+    /// `CancelAfter`.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -96,34 +98,33 @@ impl StopSource {
     ///
     /// # Panics
     ///
-    /// The first call of a process starts the one thread that keeps these times, and panics where the operating
-    /// system has no thread to give.
+    /// Panics if the timer thread cannot be created. One such thread serves the whole process, and the first call creates it.
     #[doc(alias = "CancelAfter")]
     pub fn request_stop_after(&self, delay: Duration) {
         if !self.node.stop_at(deadline(delay)) {
             self.node.stop_at(None);
-            panic!("cannot create the thread behind request_stop_after"); // as documented
+            panic!("cannot start the timer thread of `request_stop_after`"); // as documented
         }
     }
 
-    /// The same, at an instant. If the timer's thread cannot be created, a host that stops keeps the time for it.
+    /// Requests the stop at `at`. If the timer thread cannot be created, a host that stops requests it: see `timer::tend`.
     pub(crate) fn request_stop_at(&self, at: Option<Instant>) {
         self.node.stop_at(at);
     }
 
-    /// Returns `true` if a stop was requested. One atomic load.
+    /// Returns `true` if a stop was requested. This takes one atomic load.
     #[inline]
     pub fn stop_requested(&self) -> bool {
         self.node.stopped()
     }
 
-    /// Sets the flag and wakes the waiters. Returns the callbacks, which the caller must run, or `None` if the stop was
+    /// Requests the stop and wakes all waiters. Returns the callbacks, which the caller must run, or `None` if the stop was
     /// requested before.
     pub(crate) fn signal(&self) -> Option<PendingCallbacks> {
         request_stop(&self.node)
     }
 
-    /// Returns `true` if a token, a callback or a linked source is left that could observe the stop of this source.
+    /// Returns `true` if a token, a callback or a linked source still observes this source.
     pub(crate) fn has_observers(&self) -> bool {
         Arc::strong_count(&self.node) > 1
     }
@@ -146,10 +147,11 @@ impl Clone for StopSource {
 impl Drop for StopSource {
     #[inline]
     fn drop(&mut self) {
-        // Only a source can create another one, so the last source can tell without a write that it is the last.
+        // Only a source can create another source. So if the counter is 1, no other thread can change it, and a load is
+        // enough.
         let sources = &self.node.sources;
         if sources.load(Ordering::Acquire) == 1 || sources.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.node.abandon();
+            self.node.cancel_schedule();
         }
     }
 }

@@ -1,26 +1,28 @@
-//! The one thread behind every `request_stop_after`, started by the first of them, asleep until the next is due.
+//! The timer of `request_stop_after`: one thread for the whole process. The first call creates the thread, and the thread
+//! sleeps until the next entry is due.
 //!
-//! It holds what it will stop weakly, and an entry goes when its source goes or stops, not when it is due.
+//! The timer holds its targets weakly. An entry is removed when its source is dropped or stopped, even if it is not due.
 //!
-//! If the operating system has no thread to give, a host that stops keeps the time meanwhile: see `tend`.
+//! If the thread cannot be created, a host that stops processes the due entries meanwhile: see `tend`.
 
 use super::callback_threads;
 use crate::util::sync::{Arc, Condvar, Mutex, OnceLock, Weak, now, thread, wait};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-/// Something that a moment comes for.
+/// The target of a timer entry.
 pub(super) trait Due: Send + Sync {
-    /// Called on the timer's thread: must not block.
+    /// Handles the entry when it is due. Runs on the thread of the timer, so it must not block.
     fn due(self: Arc<Self>);
 }
 
-/// Which entry: the address of what is due, unique while it is alive, and it disarms before it goes.
+/// Identifies an entry: the address of its target. The address is unique while the target is alive, and the target removes
+/// its entry before it is dropped.
 pub(super) type Key = usize;
 
 struct Timer {
     entries: Mutex<Entries>,
-    /// The earliest moment has changed.
+    /// Notified when the earliest entry has changed.
     changed: Condvar,
 }
 
@@ -38,7 +40,7 @@ impl Entries {
         }
     }
 
-    /// What is due now, or the moment of what is due next.
+    /// Removes an entry that is due, and returns its target. If none is due, the error is the time of the next entry.
     fn pop_due(&mut self) -> Result<Weak<dyn Due>, Option<Instant>> {
         let Some(first) = self.by_time.first_entry() else { return Err(None) };
         let &(at, key) = first.key();
@@ -51,20 +53,21 @@ impl Entries {
     }
 }
 
-/// Makes `due` due at `at`, instead of when it was due before. `None` is never.
+/// Schedules `target` for `at`, and replaces its earlier entry. `None` only removes the earlier entry.
 ///
-/// Returns `false` if the timer has no thread and none can be created. The entry stays: `tend` may come to it.
+/// `is_wanted` is called under the lock; if it returns `false`, no entry is added. Returns `false` if the timer has no
+/// thread and none can be created. The entry is kept in that case, for `tend`.
 pub(super) fn schedule_stop(
     key: Key,
-    due: Weak<dyn Due>,
+    target: Weak<dyn Due>,
     at: Option<Instant>,
-    still_wanted: impl FnOnce() -> bool,
+    is_wanted: impl FnOnce() -> bool,
 ) -> bool {
     let timer = timer();
     let mut entries = timer.entries.lock();
     entries.remove(key);
-    if let (Some(at), true) = (at, still_wanted()) {
-        entries.by_time.insert((at, key), due);
+    if let (Some(at), true) = (at, is_wanted()) {
+        entries.by_time.insert((at, key), target);
         entries.by_key.insert(key, at);
     }
     let has_thread = timer.start(&mut entries);
@@ -73,8 +76,9 @@ pub(super) fn schedule_stop(
     has_thread
 }
 
-/// For whoever waits anyway: does what the timer's thread would, while that cannot be created. Returns when to call this
-/// again.
+/// Processes the due entries, while the thread of the timer cannot be created. Returns when to call this again.
+///
+/// A host that stops calls this, because it waits anyway.
 pub(crate) fn tend() -> Option<Instant> {
     let timer = timer();
     loop {
@@ -82,16 +86,17 @@ pub(crate) fn tend() -> Option<Instant> {
         if entries.by_time.is_empty() || timer.start(&mut entries) {
             return None;
         }
-        let due = match entries.pop_due() {
-            Ok(due) => due,
+        let target = match entries.pop_due() {
+            Ok(target) => target,
             Err(next) => return next,
         };
         drop(entries);
-        due.upgrade().into_iter().for_each(Due::due);
+        target.upgrade().into_iter().for_each(Due::due);
     }
 }
 
-pub(super) fn disarm(key: Key) {
+/// Removes the entry of `key`, if there is one.
+pub(super) fn cancel_stop(key: Key) {
     timer().entries.lock().remove(key);
 }
 
@@ -101,26 +106,26 @@ fn timer() -> &'static Timer {
 }
 
 impl Timer {
-    /// Starts the thread, if it is not there yet. Returns `false` if it cannot be created.
+    /// Creates the thread, if it does not exist yet. Returns `false` if that fails.
     fn start(&'static self, entries: &mut Entries) -> bool {
         if !entries.has_thread {
             let thread = thread::Builder::new().name("hosted-timer".to_owned());
-            entries.has_thread = thread.spawn(|| keep_time(self)).is_ok();
+            entries.has_thread = thread.spawn(|| run_timer(self)).is_ok();
         }
         entries.has_thread
     }
 }
 
-fn keep_time(timer: &Timer) {
+fn run_timer(timer: &Timer) {
     loop {
-        // Before the lock is taken: this may start a thread.
+        // Called without the lock, because it may create a thread.
         let retry = callback_threads::tend();
         let mut entries = timer.entries.lock();
         match entries.pop_due() {
-            Ok(due) => {
-                // Upgraded and dropped outside the lock: this may be the last hold on it, and its end disarms.
+            Ok(target) => {
+                // Upgrade and drop the target without the lock: this may be its last reference, and its drop takes the lock.
                 drop(entries);
-                due.upgrade().into_iter().for_each(Due::due);
+                target.upgrade().into_iter().for_each(Due::due);
             }
             Err(next) => {
                 wait(&timer.changed, &mut entries, next.into_iter().chain(retry).min());

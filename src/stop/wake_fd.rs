@@ -1,95 +1,107 @@
-//! The stop as a descriptor, for code that waits in the kernel: in `poll`, or in an event loop of another library.
+//! `WakeFd`: a descriptor that becomes readable at the stop, for code that waits in `poll` or in the event loop of another
+//! library.
 //!
 //! # Invariants
 //!
-//! 1. Only a requester whose `STOPPED` is set rings on purpose. A bell that is readable while its token is not stopped
-//!    was rung by another process: after a `fork` without `exec`, both processes have the same eventfd.
-//! 2. Only the process that made a bell clears it. A forked child that cleared the bell of its parent could take away
-//!    the ring of the parent's stop. The child makes an heir instead: a bell of its own, which it waits at from then on.
-//! 3. Whoever clears a bell looks at `STOPPED` afterwards, by the read-modify-write of a listener, and rings again if it
-//!    is set. No stop is lost by a clearing that races it: the requester sets `STOPPED` before it rings. A read that
-//!    takes this ring away comes after that write, so the look that follows the read finds `STOPPED`. A ring that comes
-//!    after the read stays. If another thread takes the second ring away, the same holds for that thread.
-//! 4. A requester rings every bell of the chain, because a thread may still wait at an older one.
+//! 1. Only a requester that has set `STOPPED` signals a descriptor. If a descriptor is readable but its token is not stopped,
+//!    another process has signalled it: after a `fork` without `exec`, both processes have the same eventfd.
+//! 2. Only the process that created a descriptor clears it. If a forked child cleared the descriptor of its parent, it could
+//!    take away the signal of the parent's stop. So the child creates a replacement, and waits on that from then on.
+//! 3. A thread that clears a descriptor checks `STOPPED` afterwards, by the read-modify-write of a listener, and signals again
+//!    if it is set. So a clear that races with a stop does not lose the stop:
+//!    - The requester sets `STOPPED` before it signals. If the clear took the signal away, the check finds `STOPPED`.
+//!    - A signal that comes after the clear stays.
+//!    - If another thread takes the second signal away, the same holds for that thread.
+//! 4. A requester signals the descriptor and all its replacements, because a thread may still wait on an older one.
 
 use crate::util::sync::OnceLock;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::{io, process};
 
-/// Rung at the stop, and readable from then on, because nobody reads from it after the stop.
+/// A descriptor that is signalled at the stop. It stays readable, because no thread reads from it after the stop.
 pub(super) struct WakeFd {
-    bell: OwnedFd,
-    /// Where to listen; `None`: at the bell itself.
-    ear: Option<OwnedFd>,
-    /// The process that made this bell.
-    maker: u32,
-    /// The bell of a forked child, which replaces the one that it shares with its parent.
-    heir: OnceLock<Box<WakeFd>>,
+    /// The descriptor that is written to.
+    write_end: OwnedFd,
+    /// The descriptor to wait on. `None` if it is the same as `write_end`.
+    read_end: Option<OwnedFd>,
+    /// The ID of the process that created this descriptor.
+    owner: u32,
+    /// The descriptor of a forked child, which replaces the one that the child shares with its parent.
+    replacement: OnceLock<Box<WakeFd>>,
 }
 
 impl WakeFd {
-    /// One descriptor, where the system has such, and the quickest to wake. Non-blocking, because several threads may
-    /// clear it at the same time.
+    /// Creates an eventfd: one descriptor, and the fastest to wake. It is non-blocking, because several threads may clear it
+    /// at the same time.
     #[cfg(target_os = "linux")]
     pub(super) fn new() -> io::Result<Self> {
         use rustix::event::{EventfdFlags, eventfd};
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(WakeFd { bell, ear: None, maker: process::id(), heir: OnceLock::new() })
+        let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(WakeFd { write_end: eventfd, read_end: None, owner: process::id(), replacement: OnceLock::new() })
     }
 
+    /// Creates a pair of connected sockets, because the system has no eventfd.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn new() -> io::Result<Self> {
-        let (bell, ear) = std::os::unix::net::UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        ear.set_nonblocking(true)?;
-        Ok(WakeFd { bell: bell.into(), ear: Some(ear.into()), maker: process::id(), heir: OnceLock::new() })
+        let (write_end, read_end) = std::os::unix::net::UnixStream::pair()?;
+        write_end.set_nonblocking(true)?;
+        read_end.set_nonblocking(true)?;
+        Ok(WakeFd {
+            write_end: write_end.into(),
+            read_end: Some(read_end.into()),
+            owner: process::id(),
+            replacement: OnceLock::new(),
+        })
     }
 
-    pub(super) fn ear(&self) -> BorrowedFd<'_> {
-        self.last().own_ear()
+    /// Returns the descriptor to wait on.
+    pub(super) fn read_fd(&self) -> BorrowedFd<'_> {
+        self.latest().own_read_fd()
     }
 
-    /// With something to read, because some pollers do not report a hang-up as readable. It cannot fail: there is room
-    /// for the ring, and this end and the other live equally long.
-    pub(super) fn ring(&self) {
-        for bell in self.chain() {
-            _ = rustix::io::write(&bell.bell, &1_u64.to_ne_bytes());
+    /// Makes the descriptor and its replacements readable.
+    pub(super) fn signal(&self) {
+        for wake_fd in self.chain() {
+            // Writes data instead of closing an end, because some pollers do not report a hang-up as readable. The write
+            // cannot fail: the buffer has room, and both ends live equally long.
+            _ = rustix::io::write(&wake_fd.write_end, &1_u64.to_ne_bytes());
         }
     }
 
-    /// The bell was rung by another process: makes a wait possible again. The caller then looks at `STOPPED` (invariant 3).
+    /// Clears a signal of another process, so that the descriptor can be waited on again. The caller must check `STOPPED`
+    /// afterwards (invariant 3).
     ///
     /// # Errors
     ///
-    /// If this process needs a bell of its own and has no descriptor left.
+    /// Returns an error if this process needs a replacement and has no descriptor left.
     pub(super) fn clear(&self) -> io::Result<()> {
-        let last = self.last();
-        if last.maker == process::id() {
-            // One read takes everything: an eventfd gives its sum, and a stream of rings is shorter than this. It fails
-            // if another thread was faster, which is as good.
-            _ = rustix::io::read(last.own_ear(), &mut [0_u8; 512]);
+        let latest = self.latest();
+        if latest.owner == process::id() {
+            // One read takes all signals: an eventfd returns their sum, and a socket has fewer bytes than the buffer. The
+            // read fails if another thread was faster, and then the descriptor is clear already.
+            _ = rustix::io::read(latest.own_read_fd(), &mut [0_u8; 512]);
             return Ok(());
         }
-        let heir = Box::new(WakeFd::new()?);
-        _ = last.heir.set(heir); // another thread of this process may have been faster
+        let replacement = Box::new(WakeFd::new()?);
+        _ = latest.replacement.set(replacement); // fails if another thread of this process was faster
         Ok(())
     }
 
-    fn own_ear(&self) -> BorrowedFd<'_> {
-        self.ear.as_ref().unwrap_or(&self.bell).as_fd()
+    fn own_read_fd(&self) -> BorrowedFd<'_> {
+        self.read_end.as_ref().unwrap_or(&self.write_end).as_fd()
     }
 
     fn chain(&self) -> impl Iterator<Item = &WakeFd> {
-        std::iter::successors(Some(self), |bell| bell.heir.get().map(|heir| &**heir))
+        std::iter::successors(Some(self), |wake_fd| wake_fd.replacement.get().map(|next| &**next))
     }
 
-    /// The bell of this process.
-    fn last(&self) -> &WakeFd {
-        let mut bell = self;
-        while let Some(heir) = bell.heir.get() {
-            bell = heir;
+    /// Returns the descriptor of this process: the last of the chain.
+    fn latest(&self) -> &WakeFd {
+        let mut wake_fd = self;
+        while let Some(next) = wake_fd.replacement.get() {
+            wake_fd = next;
         }
-        bell
+        wake_fd
     }
 }
 
@@ -104,29 +116,29 @@ mod tests {
     }
 
     #[test]
-    fn the_maker_of_a_bell_clears_it_and_a_later_ring_is_heard() {
-        let bell = WakeFd::new().unwrap();
-        bell.ring();
-        bell.ring();
-        assert!(is_readable(bell.ear()));
-        bell.clear().unwrap();
-        assert!(!is_readable(bell.ear()));
-        bell.clear().unwrap(); // as a second thread does, without waiting
-        bell.ring();
-        assert!(is_readable(bell.ear()));
+    fn the_owner_clears_a_wake_fd_and_a_later_signal_makes_it_readable() {
+        let wake_fd = WakeFd::new().unwrap();
+        wake_fd.signal();
+        wake_fd.signal();
+        assert!(is_readable(wake_fd.read_fd()));
+        wake_fd.clear().unwrap();
+        assert!(!is_readable(wake_fd.read_fd()));
+        wake_fd.clear().unwrap(); // a second thread may clear too, and must not block
+        wake_fd.signal();
+        assert!(is_readable(wake_fd.read_fd()));
     }
 
     #[test]
-    fn a_forked_child_leaves_its_parents_ring_alone_and_waits_at_its_own_bell() {
-        // As the child has it after a fork: the descriptor is that of the parent.
-        let inherited = WakeFd { maker: process::id() + 1, ..WakeFd::new().unwrap() };
-        inherited.ring();
+    fn a_forked_child_keeps_its_parents_signal_and_waits_on_its_own_wake_fd() {
+        // After a fork, the child has the descriptor of its parent.
+        let inherited = WakeFd { owner: process::id() + 1, ..WakeFd::new().unwrap() };
+        inherited.signal();
         inherited.clear().unwrap();
-        assert!(is_readable(inherited.own_ear()), "the ring of the parent's stop is still there");
-        assert!(!is_readable(inherited.ear()));
-        inherited.ring();
-        assert!(is_readable(inherited.ear()), "the child's own stop rings its own bell");
+        assert!(is_readable(inherited.own_read_fd()), "the signal of the parent's stop is still there");
+        assert!(!is_readable(inherited.read_fd()));
+        inherited.signal();
+        assert!(is_readable(inherited.read_fd()), "the child's own stop signals its own descriptor");
         inherited.clear().unwrap();
-        assert!(!is_readable(inherited.ear()), "the child clears its own bell");
+        assert!(!is_readable(inherited.read_fd()), "the child clears its own descriptor");
     }
 }

@@ -1,4 +1,4 @@
-//! What every other module is built on: locks and threads, time, panics, text and the log.
+//! Shared basics for every other module: locks and threads, time, panics, text and the log.
 
 pub(crate) mod sync;
 pub(crate) mod time;

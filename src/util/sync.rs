@@ -4,7 +4,7 @@
 /// Channels between the threads of the host. Queues and tokens return crossbeam's receivers and name them directly.
 pub(crate) use crossbeam_channel as channel;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
-/// An atomic that only affects what is shown to a person: a model checker need not know about it.
+/// An atomic that only affects diagnostics for people. The model checkers do not replace it.
 pub(crate) use std::sync::atomic::AtomicU32 as Gauge;
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
@@ -12,18 +12,21 @@ pub(crate) use std::{thread, thread_local};
 
 use std::time::Instant;
 
-/// The calling thread: distinguishes a callback that drops its own guard from another thread, which must wait.
+/// The identity of a thread that runs stop callbacks. A callback that drops its own guard must not wait for itself,
+/// but any other thread must wait for the callback.
 pub(crate) type Caller = thread::ThreadId;
 
+/// Returns the identity of the calling thread.
 pub(crate) fn caller() -> Caller {
     thread::current().id()
 }
 
+/// Returns the current time of the system's monotonic clock.
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Waits once on `condvar`, until it is notified or until `until`. Returns `false` if the time ran out.
+/// Waits once on `condvar`, until a notification or until `until`. Returns `false` if `until` came first.
 pub(crate) fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, until: Option<Instant>) -> bool {
     match until {
         None => {

@@ -1,9 +1,10 @@
-//! Text for people: escaping of untrusted text, and times as people read them.
+//! Text for people: escaping of untrusted text, the width of text in a terminal, and durations.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// Text from outside, with what is_control_or_bidi escaped: a name or a message cannot forge a log line, or read as another.
+/// Displays untrusted text with control and bidirectional characters escaped. A service name or an error message
+/// therefore cannot forge a log line, or look like different text.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -15,22 +16,22 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether `c` is an order to a terminal, ends a line, or turns the letters after it around. What joins letters stays:
-/// emoji and some scripts are made with it.
+/// Returns `true` if `c` controls a terminal, ends a line, or changes the direction of text. Joiners return `false`:
+/// emoji and some scripts need them.
 fn is_control_or_bidi(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// How many columns of a terminal `text` takes: two for a letter that is wide in East Asia and for most emoji, none for
-/// what goes onto the letter before it.
+/// Returns how many terminal columns `text` takes. East Asian wide characters and most emoji take two columns.
+/// Combining characters take none.
 pub(crate) fn columns(text: &str) -> usize {
     let is_in = |table: &[(u32, u32)], c: char| {
         let after = table.partition_point(|range| range.0 <= c as u32);
         after.checked_sub(1).is_some_and(|at| c as u32 <= table[at].1)
     };
     let columns = |c: char| match c {
-        ' '..='~' => 1, // most are
+        ' '..='~' => 1, // the common case, without a table lookup
         c if is_in(ZERO_WIDTH, c) => 0,
         c if is_in(WIDE, c) => 2,
         _ => 1,
@@ -38,7 +39,8 @@ pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
-/// From Unicode 15, `EastAsianWidth.txt`: what is `W` or `F`. Letters that are not assigned yet stand as those around them.
+/// The characters of width `W` or `F` in `EastAsianWidth.txt` of Unicode 15. Unassigned characters between two ranges are
+/// treated like their neighbours, which keeps the table short.
 const WIDE: &[(u32, u32)] = &[
     (0x1100, 0x115f),
     (0x231a, 0x231b),
@@ -126,9 +128,9 @@ const WIDE: &[(u32, u32)] = &[
     (0x20000, 0x3fffd),
 ];
 
-/// From Unicode 15, `DerivedGeneralCategory.txt`: what is `Mn`, `Me` or `Cf`, and the vowels of Hangul syllables that are written
-/// letter by letter. Of combining marks these are the common ones, and those of Hebrew, Arabic, Devanagari, Bengali, Tamil,
-/// Telugu, Thai, Lao and kana: those of other scripts count as letters.
+/// The characters of category `Mn`, `Me` or `Cf` in `DerivedGeneralCategory.txt` of Unicode 15, and the vowels and final
+/// consonants of Hangul syllables that are written as separate jamo. The table has the common combining marks, and those
+/// of Hebrew, Arabic, Devanagari, Bengali, Tamil, Telugu, Thai, Lao and kana. Marks of other scripts count as letters.
 const ZERO_WIDTH: &[(u32, u32)] = &[
     (0x300, 0x36f),
     (0x483, 0x489),
@@ -188,12 +190,12 @@ const ZERO_WIDTH: &[(u32, u32)] = &[
     (0xe0001, 0xe01ef),
 ];
 
-/// The name of a thread that runs stop callbacks of the service `name`.
+/// Returns the name of a thread that runs stop callbacks of the service `name`.
 pub(crate) fn callback_thread_name(name: &str) -> String {
     format!("{}:on_stop", Escaped(name))
 }
 
-/// A time as people read it: `2.25 s`, `310 ms`, `85 µs`.
+/// Displays a duration: `2.25 s`, `310 ms`, `85 µs`. Every log line and error message uses this format.
 pub(crate) struct HumanDuration(pub(crate) Duration);
 
 impl fmt::Display for HumanDuration {
@@ -213,12 +215,12 @@ mod tests {
     use super::{WIDE, ZERO_WIDTH, columns};
 
     #[test]
-    fn a_text_has_as_many_columns_as_a_terminal_gives_it() {
+    fn columns_counts_terminal_columns_of_wide_and_combining_characters() {
         for (text, expected) in [
             ("", 0),
             ("mailer", 6),
             ("größe", 5),
-            ("gro\u{308}ße", 5), // the same, with a mark of its own
+            ("gro\u{308}ße", 5), // the same word, with a combining mark
             ("日本語のサービス", 16),
             ("ﾃｽﾄ", 3),  // half width
             ("ＡＢ", 4), // full width
@@ -226,7 +228,7 @@ mod tests {
             ("\u{1112}\u{1161}\u{11ab}", 2), // one syllable in three letters
             ("สวัสดี", 4),
             ("שָׁלוֹם", 4),
-            ("नमस्ते", 4), // two of its six are marks above or below
+            ("नमस्ते", 4), // two of its six characters are combining marks
             ("🦀", 2),
             ("✔\u{fe0f}", 1),
             ("a\u{200b}b", 2),
@@ -236,12 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_are_in_order_and_have_nothing_in_common() {
+    fn width_tables_are_sorted_and_do_not_overlap() {
         for table in [WIDE, ZERO_WIDTH] {
             assert!(table.iter().all(|range| range.0 <= range.1));
             assert!(table.windows(2).all(|two| two[0].1 < two[1].0));
         }
-        let marks_among_wide = [0x302a, 0x3099]; // which are looked up first
+        let marks_among_wide = [0x302a, 0x3099]; // `columns` looks these up in `ZERO_WIDTH` first
         for range in ZERO_WIDTH.iter().filter(|range| !marks_among_wide.contains(&range.0)) {
             assert!(WIDE.iter().all(|wide| wide.1 < range.0 || range.1 < wide.0), "{range:x?}");
         }

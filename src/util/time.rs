@@ -1,9 +1,9 @@
-//! Deadlines: instants that may be so far away that they are never reached.
+//! Deadlines. `None` is a deadline so far away that an `Instant` cannot represent it; it is never reached.
 
 use super::sync::now;
 use std::time::{Duration, Instant};
 
-/// Returns the instant `after` from now, or `None` if that instant is too far away to be reached.
+/// Returns the instant `after` from now, or `None` if an `Instant` cannot represent it.
 pub(crate) fn deadline(after: Duration) -> Option<Instant> {
     now().checked_add(after)
 }
