@@ -1,5 +1,6 @@
 //! A group in a stop, and a stop that comes from within one.
 
+use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::{
     Context, EventKind, Host, HostHandle, OnCompletion, Outcome, Restart, Result, Service, StopReason, StopToken,
@@ -7,17 +8,6 @@ use hosted::{
 };
 use std::thread::spawn;
 use std::time::Duration;
-
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
-
-fn waits(ctx: &Context) -> Result {
-    ctx.wait();
-    Ok(())
-}
 
 /// A service that tells when its `stop` is called.
 struct Told(&'static str, Sender<&'static str>);
