@@ -25,9 +25,9 @@ pub struct StopCallback {
 
 impl StopCallback {
     /// Registers `callback` with `node`; calls it at once if the stop was requested before.
-    pub(super) fn register(node: Option<&Arc<Node>>, callback: Callback) -> Self {
+    pub(super) fn register(node: Option<&Arc<Node>>, callback: impl FnOnce() -> Callback) -> Self {
         let Some(node) = node else { return StopCallback { node: None, slot: NONE } };
-        let slot = node.register(callback).unwrap_or_else(|callback| {
+        let slot = node.register(callback()).unwrap_or_else(|callback| {
             if let Err(text) = catch_panic(callback) {
                 log_panic(&text);
             }

@@ -252,7 +252,7 @@ impl StopToken {
     /// ```
     #[doc(alias("Register", "stop_callback"))]
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
-        StopCallback::register(self.node(), Box::new(f))
+        StopCallback::register(self.node(), || Box::new(f))
     }
 
     pub(crate) fn wait_until(&self, until: Option<Instant>, waits: Waits) -> bool {

@@ -7,12 +7,12 @@ use hosted::{Context, Host, Outcome, Phase, Result, Service, worker};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// The next line that has `part` in it.
-fn next(lines: &Receiver<Line>, part: &str) -> Line {
+/// The next line that contains all `parts`.
+fn next(lines: &Receiver<Line>, parts: &[&str]) -> Line {
     let until = Instant::now() + LIMIT;
     loop {
-        let line = lines.recv_deadline(until).unwrap_or_else(|_| panic!("no line has {part}"));
-        if line.text.contains(part) {
+        let line = lines.recv_deadline(until).unwrap_or_else(|_| panic!("no line contains {parts:?}"));
+        if parts.iter().all(|part| line.text.contains(part)) {
             return line;
         }
     }
@@ -49,7 +49,7 @@ impl Service for Stuck {
 
 /// Lets the stuck one go after two lines that tell of it, and checks them.
 fn two_lines(lines: &Receiver<Line>, part: &str, release: Sender<()>) -> [Line; 2] {
-    let two = [next(lines, part), next(lines, part)];
+    let two = [(); 2].map(|()| next(lines, &[part, "`54 stuck`"]));
     drop(release);
     for line in &two {
         assert_eq!((line.level, &*line.target), (Level::Warn, "hosted::host"));
@@ -99,9 +99,9 @@ fn who_has_completed_and_whose_thread_does_not_end_is_waited_for_by_name_too() {
     host.add("54 lingering", worker(run));
     host.add("54 idle", idle());
     host.start().unwrap();
-    next(&lines, "service `54 lingering` has completed");
+    next(&lines, &["service `54 lingering` has completed"]);
     let waiting = std::thread::spawn(move || {
-        let line = next(&lines, "still stopping after");
+        let line = next(&lines, &["still stopping after", "`54 lingering`"]);
         drop(release);
         line.text
     });
@@ -127,7 +127,7 @@ fn a_panic_is_logged_when_it_happens_and_not_when_it_is_joined() {
     let mut host = Host::new();
     host.add("33 panics", Panics(held)).on_failure(hosted::OnFailure::Ignore);
     host.start().unwrap();
-    let told = next(&lines, "33 panics` panicked");
+    let told = next(&lines, &["33 panics` panicked"]);
     assert_eq!((told.level, &*told.target), (Level::Error, "hosted::service"));
     assert_eq!(told.text, "service `33 panics` panicked while running: ouch");
     release.send(()).unwrap();
