@@ -36,9 +36,9 @@ pub struct StopCallback {
 
 impl StopCallback {
     /// Registers `callback` with `node`. If the stop was requested before, the callback runs at once on this thread.
-    pub(super) fn register(node: Option<&Arc<Node>>, callback: Callback) -> Self {
+    pub(super) fn register(node: Option<&Arc<Node>>, callback: impl FnOnce() -> Callback) -> Self {
         let Some(node) = node else { return StopCallback { node: None, slot: NONE } };
-        let slot = node.register(callback).unwrap_or_else(|callback| {
+        let slot = node.register(callback()).unwrap_or_else(|callback| {
             if let Err(text) = catch_panic(callback) {
                 log_panic(&text);
             }

@@ -289,7 +289,7 @@ impl StopToken {
     /// ```
     #[doc(alias("Register", "stop_callback"))]
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
-        StopCallback::register(self.node(), Box::new(f))
+        StopCallback::register(self.node(), || Box::new(f))
     }
 
     /// Waits for the stop, until `until`. Returns `true` if the stop was requested. Diagnostics show the wait as `waits`.

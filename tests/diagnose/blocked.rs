@@ -2,21 +2,11 @@
 //! it, or asks; threads have their services' names, and the stacks that were asked for.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
+use crate::support::{LIMIT, idle};
 use crossbeam_channel::bounded;
-use hosted::{Context, Host, Outcome, Service, ServiceState, ServiceStatus, worker};
+use hosted::{Context, Host, Outcome, ServiceState, ServiceStatus, worker};
 use std::fs;
 use std::time::{Duration, Instant};
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
 
 // 49
 #[test]

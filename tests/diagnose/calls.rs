@@ -1,6 +1,7 @@
 //! Promise 49, on Linux: the line about a hung service names its call, the descriptor, and what that is.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
+use crate::support::LIMIT;
 use crossbeam_channel::bounded;
 use hosted::{Context, Host, Outcome, Result, worker};
 use rustix::event::{PollFd, PollFlags, epoll, poll};
@@ -14,9 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{hint, thread};
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// What is said of a call, without how long it has lasted.
 fn call(text: &str) -> &str {

@@ -1,14 +1,12 @@
 //! What a thread is blocked in, where numbers are reused, names are no text, and waits are the library's own.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
-use crate::support::LIMIT;
 use crate::support::child::{Child, Program, say};
 use crate::support::sockets::silent;
-use crossbeam_channel::{Receiver, Sender, bounded, never};
+use crate::support::{BlocksInDrop, LIMIT, idle, unresponsive};
+use crossbeam_channel::{bounded, never};
 use hosted::testing::ManualClock;
-use hosted::{
-    Context, EventKind, Host, HostHandle, Outcome, Queue, Restart, Service, ServiceState, StopToken, group, worker,
-};
+use hosted::{Context, EventKind, Host, HostHandle, Outcome, Queue, Restart, ServiceState, StopToken, group, worker};
 use std::cell::RefCell;
 use std::io::{self, BufRead};
 use std::net::TcpStream;
@@ -42,20 +40,6 @@ fn blocked(handle: &HostHandle, name: &str) -> String {
 fn until_blocked(handle: &HostHandle, name: &str, is_right: impl Fn(&str) -> bool) -> String {
     let find = || Some(blocked(handle, name)).filter(|text| is_right(text));
     until(find, || format!("`{name}` is never blocked in that, but in {}", blocked(handle, name)))
-}
-
-/// A service that waits for the stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
-
-/// A service that ends when the sender is dropped, and does not react to a stop request.
-fn deaf() -> (impl Service, Sender<()>) {
-    let (release, held) = bounded::<()>(0);
-    (worker(move |_| Ok(_ = held.recv())), release)
 }
 
 // ---- Numbers are no identities.
@@ -111,7 +95,7 @@ mod strangers {
 
 #[test]
 fn a_service_that_ends_after_the_drop_of_its_host_shows_how_it_ended() {
-    let (service, release) = deaf();
+    let (service, release) = unresponsive();
     let mut host = Host::new();
     host.add("deaf", service);
     host.add(
@@ -136,17 +120,8 @@ fn a_service_that_ends_after_the_drop_of_its_host_shows_how_it_ended() {
     assert_eq!(handle.services()[1].state, ServiceState::Failed);
 }
 
-/// Blocks when it is dropped, until the sender is.
-struct Held(Receiver<()>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        _ = self.0.recv();
-    }
-}
-
 thread_local! {
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<BlocksInDrop>> = const { RefCell::new(None) };
 }
 
 #[test]
@@ -154,7 +129,7 @@ fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer()
     let (in_run, in_destructor) = (bounded::<()>(0), bounded::<()>(0));
     let mut host = Host::new();
     let run = move |_: &Context| {
-        HELD.set(Some(Held(in_destructor.1.clone())));
+        HELD.set(Some(BlocksInDrop(in_destructor.1.clone())));
         Ok(_ = in_run.1.recv())
     };
     host.add("deaf", worker(run));

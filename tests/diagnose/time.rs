@@ -1,15 +1,13 @@
 //! Promise 49, on Linux: the line about a hung service says since when at least, and how busy it is.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
+use crate::support::LIMIT;
 use crossbeam_channel::{bounded, unbounded};
 use hosted::{Context, EventKind, Host, Outcome, worker};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{hint, thread};
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// What is said of how long a call has lasted: `252 ms`, `1.02 s`.
 fn at_least(text: &str) -> Option<Duration> {

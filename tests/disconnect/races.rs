@@ -1,9 +1,9 @@
 //! Disconnecting while peers hang up or write: who waits is freed by the one or the other, and nothing is left open.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
-use crate::support::LIMIT;
 use crate::support::hanging::{STOP, add, report};
 use crate::support::sockets::connected;
+use crate::support::{LIMIT, alone};
 use hosted::{EventKind, Host, Outcome};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -34,6 +34,7 @@ fn readers() -> (Host, Vec<TcpStream>) {
 // 86
 #[test]
 fn two_hundred_peers_that_hang_up_or_write_meanwhile_disturb_nobody_and_nothing_stays_open() {
+    alone!();
     let before = descriptors();
     let (mut host, peers) = readers();
     let events = host.events();

@@ -1,19 +1,14 @@
 //! Time: promise 12 by a clock, and what `ManualClock` promises: it stands still until it is moved, and counts who
 //! sleeps by it.
 
+use crate::support::{LIMIT, SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{Clock, Context, Host, PushError, Queue, StopSource, Stopped, worker};
 use std::thread::spawn;
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
 
 fn by(clock: Clock, stop: &StopSource) -> Context {
     Context::new("sleeper", stop.token()).with_clock(clock)

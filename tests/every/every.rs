@@ -1,23 +1,19 @@
 //! Promises 65 to 68: `every`, a service that calls a function at a fixed rate.
 
+use crate::support::log::{Level, record};
+use crate::support::{LIMIT, SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{
     Cause, Context, Event, EventKind, Every, Host, Outcome, Phase, Restart, Result, Service, ServiceReport, StopSource,
     StopToken, Stopped, every,
 };
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
 const PERIOD: Duration = Duration::from_secs(10);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
 
 /// A function for `every` that tells when it is called, in seconds, and then does `then`.
 fn telling(
@@ -73,21 +69,6 @@ impl Bench {
 
 fn by_delay<F>(fixed_delay: bool, service: Every<F>) -> Every<F> {
     if fixed_delay { service.fixed_delay() } else { service }
-}
-
-/// What `hosted` logs in this process.
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Logger;
-
-impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-    fn log(&self, record: &log::Record<'_>) {
-        LINES.lock().unwrap().push(format!("{} {}: {}", record.level(), record.target(), record.args()));
-    }
-    fn flush(&self) {}
 }
 
 // 65
@@ -157,8 +138,7 @@ fn fails_then_panics(n: u32) -> Result {
 // 66
 #[test]
 fn a_tick_that_fails_or_panics_is_logged_and_counted_and_the_next_one_comes() {
-    log::set_logger(&Logger).unwrap();
-    log::set_max_level(log::LevelFilter::Warn);
+    let log = record();
     let mut bench = bench();
     let (tick, calls) = telling(|n, _| fails_then_panics(n));
     bench.host.add("cleaner", every(PERIOD, tick)).restart(Restart::on_failure());
@@ -172,8 +152,11 @@ fn a_tick_that_fails_or_panics_is_logged_and_counted_and_the_next_one_comes() {
     assert_eq!(bench.host.handle().services()[0].last_error.as_deref(), Some(last));
     let said = ["the disk is full", last].map(|text| format!("service `cleaner` reports: {text}"));
     assert_eq!(bench.remarks(), said);
-    let logged = LINES.lock().unwrap().join("\n");
-    assert!(said.iter().all(|line| logged.contains(&format!("WARN hosted::service: {line}"))), "{logged}");
+    for text in said {
+        let lines = log.containing(&text);
+        let line = lines.first().expect("a log line");
+        assert_eq!((line.level, &*line.target, &*line.text), (Level::Warn, "hosted::service", &*text));
+    }
 }
 
 // 66

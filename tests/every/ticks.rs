@@ -1,14 +1,13 @@
 //! Promise 65, by the iterator of `Context::ticks`: phase, coalescing, the number of the missed, and its end at the
 //! stop.
 
+use crate::support::{SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{Clock, Context, StopSource, Tick, Ticks};
 use std::thread::spawn;
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
 const PERIOD: Duration = Duration::from_secs(10);
 
 struct Bench {
@@ -47,10 +46,6 @@ impl Bench {
         });
         sees
     }
-}
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
 }
 
 // 65

@@ -1,11 +1,9 @@
 //! Promises 52 and 78 together: what becomes of a group's own stop when its host has less time for it.
 
+use crate::support::LIMIT;
 use crossbeam_channel::{Receiver, bounded};
 use hosted::{Context, EventKind, Host, OnFailure, Outcome, Result, Service, group, worker};
 use std::time::Duration;
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A service that does not hear: it runs until nobody holds the other end.
 fn deaf(held: &Receiver<()>) -> impl Service {

@@ -1,23 +1,13 @@
 //! Promise 46: a group is a host of its own, which stands and falls with its children. (78 is in `group_names.rs` and
 //! `group_hung.rs`, stopping one in `group_stop.rs`.)
 
+use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::{
     BoxError, Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, Service, ServiceError, StopReason,
     StopToken, group, task, worker,
 };
 use std::time::Duration;
-
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
-
-fn waits(ctx: &Context) -> Result {
-    ctx.wait();
-    Ok(())
-}
 
 /// A service that tells of its start, of the end of its run, and of its drop.
 struct Told<F> {

@@ -1,6 +1,7 @@
 //! Promise 78, the rest: a group with a hung child is hung, names it, and is never restarted; a second stop finds its
 //! true end.
 
+use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::{
     Cause, Context, Event, EventKind, Host, HostError, Outcome, Phase, Report, Restart, Result, Service, ServiceState,
@@ -8,17 +9,7 @@ use hosted::{
 };
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(1);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
-
-fn waits(ctx: &Context) -> Result {
-    ctx.wait();
-    Ok(())
-}
 
 /// Deaf to every stop until `release` is dropped; then it ends well.
 struct Deaf {

@@ -1,19 +1,15 @@
 //! Promise 78, the names: a group's children are `group/child` everywhere. And what a group has of its host: clock and
 //! start.
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crate::support::{LIMIT, next};
+use crossbeam_channel::{Sender, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{Context, EventKind, Host, Result, Service, ServiceState, StopSource, group, task, worker};
 use std::collections::BTreeSet;
 use std::thread::spawn;
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
 
 /// A service that tells its name and its thread's name, and waits for the stop.
 fn named(names: &Sender<(String, String)>) -> impl Service + use<> {

@@ -2,7 +2,7 @@
 
 #![cfg(all(feature = "io", target_os = "linux"))]
 
-use crate::support::{asleep_in, in_time};
+use crate::support::{asleep_in, in_time, stopped};
 use hosted::{Context, Host, Result, StopSource, StopToken, worker};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -29,12 +29,6 @@ fn shell(script: &str) -> (Child, BufReader<ChildStdout>) {
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
     (child, stdout)
-}
-
-fn stopped() -> StopToken {
-    let source = StopSource::new();
-    source.request_stop();
-    source.token()
 }
 
 /// Ends it, by a stop that was before the call.

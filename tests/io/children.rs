@@ -4,7 +4,7 @@
 
 use crate::support::child::{self, Program, leave, say};
 use crate::support::sockets::every_descriptor;
-use crate::support::{LIMIT, asleep_in, in_time};
+use crate::support::{LIMIT, asleep_in, in_time, stopped, waits};
 use hosted::{
     Context, Event, EventKind, Host, OnFailure, Outcome, Queue, Result, StopReason, StopSource, StopToken, group,
     worker,
@@ -38,19 +38,8 @@ fn shell(script: &str) -> Child {
     child
 }
 
-fn stopped() -> StopToken {
-    let source = StopSource::new();
-    source.request_stop();
-    source.token()
-}
-
 fn is_there(child: &Child) -> bool {
     Path::new(&format!("/proc/{}", child.id())).exists()
-}
-
-fn waits(ctx: &Context) -> Result {
-    ctx.wait();
-    Ok(())
 }
 
 #[test]

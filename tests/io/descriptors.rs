@@ -3,6 +3,7 @@
 #![cfg(all(feature = "io", target_os = "linux"))] // elsewhere nothing tells
 
 use crate::support::sockets::{is_stopped, silent, tcp};
+use crate::support::{alone, stopped};
 use hosted::{Context, Host, StopSource, StopToken, worker};
 use std::fs;
 use std::io::Read;
@@ -21,6 +22,7 @@ fn open() -> usize {
 // 84
 #[test]
 fn a_token_without_io_opens_no_descriptor_and_one_with_io_closes_its_own() {
+    alone!();
     let address = silent(); // with all that it holds
     let before = open();
     let mut held = Vec::new();
@@ -59,12 +61,6 @@ fn without_io() -> (StopSource, StopToken) {
     assert!(token.done().try_recv().is_err());
     source.request_stop();
     (source, token)
-}
-
-fn stopped() -> StopToken {
-    let source = StopSource::new();
-    source.request_stop();
-    source.token()
 }
 
 fn with_io() {

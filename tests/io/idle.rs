@@ -3,7 +3,7 @@
 #![cfg(all(feature = "io", target_os = "linux"))] // elsewhere nothing tells what a thread has cost
 
 use crate::support::sockets::{connected, silent, tcp};
-use crate::support::{LIMIT, assert_at_rest, task_named};
+use crate::support::{LIMIT, alone, assert_at_rest, task_named};
 use hosted::{Context, Host, Result, worker};
 use std::io::Read;
 use std::process::Command;
@@ -31,6 +31,7 @@ const SERVICES: &[Blocked] = &[
 // 83
 #[test]
 fn services_blocked_in_calls_use_no_cpu_and_do_not_wake() {
+    alone!();
     silent(); // made here: whoever makes it has other waits
     let mut host = Host::new();
     for &(name, run) in SERVICES {

@@ -3,45 +3,28 @@
 #![cfg(target_os = "linux")]
 
 use crate::support::child::{Child, Program, leave, say};
+use crate::support::log::{self, Level};
 use crate::support::sockets::{every_descriptor, is_stopped, tcp};
 use crate::support::{LIMIT, asleep_in};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use hosted::{Context, EventKind, Host, Outcome, Result, StopSource, worker};
-use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 pub(crate) const PROGRAMS: &[Program] = &[("incoming of a token", of_a_token), ("incoming of a service", of_a_service)];
 
-/// A logger that passes on what the library logs about accepting.
-struct Lines(OnceLock<Sender<(Level, String)>>);
-
-static LINES: Lines = Lines(OnceLock::new());
-
-impl Log for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let text = record.args().to_string();
-        if let (true, Some(lines)) = (text.contains("accept"), self.0.get()) {
-            lines.send((record.level(), text)).unwrap();
-        }
-    }
-
-    fn flush(&self) {}
-}
-
+/// What the library logs about accepting, from now on.
 fn lines() -> Receiver<(Level, String)> {
     let (sender, lines) = unbounded();
-    LINES.0.set(sender).unwrap();
-    log::set_logger(&LINES).unwrap();
-    log::set_max_level(LevelFilter::Info);
+    log::on_line(move |line| {
+        if line.level <= Level::Info && line.text.contains("accept") {
+            sender.send((line.level, line.text.clone())).unwrap();
+        }
+    });
     lines
 }
 

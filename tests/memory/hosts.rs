@@ -1,8 +1,8 @@
 //! Hosts with thousands of services: snapshots, subscriptions and dependencies stay small.
 
 use crate::allocator::{counted, live_bytes};
-use crate::support::LIMIT;
-use hosted::{Context, Host, HostHandle, ServiceOptions, ServiceState, group, task, worker};
+use crate::support::{LIMIT, waits};
+use hosted::{Host, HostHandle, ServiceOptions, ServiceState, group, task, worker};
 use std::thread;
 
 /// Services side by side that have all completed, so that nobody looks at a thread.
@@ -14,11 +14,6 @@ fn completed(services: usize) -> Host {
     host.start().unwrap();
     host.wait();
     host
-}
-
-fn waits(ctx: &Context) -> hosted::Result {
-    ctx.wait();
-    Ok(())
 }
 
 /// Runs `f` on a thread with so small a stack that nothing on it can be as deep as a host is wide.

@@ -1,109 +1,13 @@
 //! What comes from outside, names and messages, cannot forge a log line or steer a terminal: its control characters are
 //! escaped wherever the library writes it.
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use hosted::{
-    Context, EventKind, Host, OnFailure, Phase, Queue, Restart, Result, Service, StopSource, StopToken, every, task,
-    worker,
-};
+use crate::support::log::{Line, listen};
+use crate::support::{Gate, LIMIT, by_phase, idle_phase, in_time};
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use hosted::{Context, EventKind, Host, OnFailure, Phase, Queue, Restart, StopSource, StopToken, every, task, worker};
 use std::error::Error;
-use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
-
-/// Where services wait for the test: they say that they have come, and go on one by one as they are let through.
-#[derive(Clone)]
-struct Gate {
-    came: (Sender<String>, Receiver<String>),
-    go: (Sender<()>, Receiver<()>),
-}
-
-impl Gate {
-    fn new() -> Self {
-        Gate { came: unbounded(), go: bounded(0) }
-    }
-
-    fn pass(&self, ctx: &Context) -> Result {
-        self.came.0.send(ctx.name().to_owned())?;
-        self.go.1.recv()?;
-        Ok(())
-    }
-
-    fn let_one_through(&self) {
-        self.go.0.send_timeout((), PATIENCE).expect("nobody waits");
-    }
-}
-
-/// Hands every log line of the process to the tests, which know their own by the services' names.
-struct Logger(Mutex<Vec<Sender<(log::Level, String, String)>>>);
-
-static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
-
-impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, line: &log::Record<'_>) {
-        let line = (line.level(), line.target().to_owned(), line.args().to_string());
-        self.0.lock().unwrap().retain(|listener| listener.send(line.clone()).is_ok());
-    }
-
-    fn flush(&self) {}
-}
-
-/// The log lines from now on: level, target, text.
-fn log_lines() -> Receiver<(log::Level, String, String)> {
-    let (sender, lines) = unbounded();
-    LOGGER.0.lock().unwrap().push(sender);
-    _ = log::set_logger(&LOGGER); // the first test installs it
-    log::set_max_level(log::LevelFilter::Trace);
-    lines
-}
 
 /// A name or a message as an attacker would have it: a line of its own in the log, and a screen wiped clean.
 const EVIL: &str = "x\n[ERROR] forged\r\u{1b}[2J\u{85}y";
@@ -118,8 +22,8 @@ fn assert_plain(line: &str) {
 }
 
 /// Every log line until now with one of `ours` in it is plain; and there is one for each.
-fn assert_all_plain(lines: &Receiver<(log::Level, String, String)>, ours: &[&str]) {
-    let lines: Vec<String> = lines.try_iter().map(|line| line.2).collect();
+fn assert_all_plain(lines: &Receiver<Line>, ours: &[&str]) {
+    let lines: Vec<String> = lines.try_iter().map(|line| line.text).collect();
     for ours in ours {
         let lines: Vec<&String> = lines.iter().filter(|line| line.contains(ours)).collect();
         assert!(!lines.is_empty(), "`{ours}` was not logged");
@@ -136,7 +40,7 @@ fn assert_no_line_is_forged(text: &str) {
 #[test]
 fn errors_panics_and_reports_forge_no_line_in_the_log_the_events_or_the_host_error() {
     in_time(|| {
-        let (lines, mut host) = (log_lines(), Host::new());
+        let (lines, mut host) = (listen(), Host::new());
         let events = host.events();
         let none = Duration::ZERO..=Duration::ZERO;
         let fails = |ctx: &Context| {
@@ -172,7 +76,7 @@ fn set_up_errors_forge_no_line() {
         assert_plain(&error.to_string());
         assert_plain(&error.source().unwrap().to_string());
     }
-    let (lines, mut host) = (log_lines(), Host::new());
+    let (lines, mut host) = (listen(), Host::new());
     host.start().unwrap();
     host.add(evil("late"), worker(|_| Ok(())));
     assert_plain(&host.start().unwrap_err().to_string());
@@ -188,7 +92,7 @@ fn stop_callbacks_that_panic_forge_no_line_in_the_log() {
                 panic!("{}", evil("dropped"));
             }
         }
-        let (lines, stop) = (log_lines(), StopSource::new());
+        let (lines, stop) = (listen(), StopSource::new());
         let bomb = PanicsInDrop;
         drop(stop.token().on_stop(move || drop(bomb)));
         let _guard = stop.token().on_stop(|| panic!("{}", evil("callback")));
@@ -208,7 +112,7 @@ fn stop_callbacks_that_panic_forge_no_line_in_the_log() {
         host.add("a", worker(run));
         host.start().unwrap();
         registered.recv().unwrap();
-        let error = host.stop(PATIENCE).unwrap_err();
+        let error = host.stop(LIMIT).unwrap_err();
         assert_plain(&error.failures()[0].to_string());
         assert_all_plain(&lines, &["dropped x", "callback x", "too late x", "service's callback x"]);
     });
@@ -217,7 +121,7 @@ fn stop_callbacks_that_panic_forge_no_line_in_the_log() {
 #[test]
 fn ticks_and_jobs_forge_no_line_in_the_log() {
     in_time(|| {
-        let (lines, mut host, queue) = (log_lines(), Host::new(), Queue::bounded(2));
+        let (lines, mut host, queue) = (listen(), Host::new(), Queue::bounded(2));
         let (tell, told) = unbounded();
         let done = tell.clone();
         let job = move |text: String, _: &Context| {
@@ -233,7 +137,7 @@ fn ticks_and_jobs_forge_no_line_in_the_log() {
         host.start().unwrap();
         queue.push(evil("job")).unwrap();
         (0..2).for_each(|_| told.recv().unwrap());
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
         assert_all_plain(&lines, &["eater x", "ticker x", "job x", "tick x"]);
     });
 }
@@ -241,7 +145,7 @@ fn ticks_and_jobs_forge_no_line_in_the_log() {
 #[test]
 fn those_that_are_waited_for_or_hung_forge_no_line() {
     in_time(|| {
-        let (lines, mut host, gate) = (log_lines(), Host::new(), Gate::new());
+        let (lines, mut host, gate) = (listen(), Host::new(), Gate::new());
         let (events, at_gate) = (host.events(), gate.clone());
         let wait_for = |wanted: fn(&EventKind) -> bool| {
             let event = events.iter().find(|event| wanted(&event.kind)).unwrap();
@@ -249,7 +153,8 @@ fn those_that_are_waited_for_or_hung_forge_no_line() {
             assert!(event.to_string().contains("slow x"), "{event}");
         };
         host.add("first", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
-        let slow = acts(move |phase, ctx| if phase == Phase::Run { otherwise(phase, ctx) } else { at_gate.pass(ctx) });
+        let slow =
+            by_phase(move |phase, ctx| if phase == Phase::Run { idle_phase(phase, ctx) } else { at_gate.pass(ctx) });
         host.add(evil("slow"), slow).stop_timeout(Duration::ZERO); // so that it is overtaken
         let starter = thread::spawn(move || host.start().map(|()| host));
         wait_for(|kind| matches!(kind, EventKind::StillStarting { .. }));
@@ -265,6 +170,6 @@ fn those_that_are_waited_for_or_hung_forge_no_line() {
         host.handle().services().iter().for_each(|service| assert_plain(service.blocked_in.as_deref().unwrap_or("")));
         assert_all_plain(&lines, &["slow x"]);
         gate.let_one_through();
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
     });
 }

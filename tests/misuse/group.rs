@@ -1,19 +1,14 @@
 //! Options and groups that make no sense: what a start says to them.
 
-use crate::support::{LIMIT, in_time};
+use crate::support::{LIMIT, idle, in_time};
 use crossbeam_channel::unbounded;
 use hosted::{
-    Cause, Context, Host, HostState, OnFailure, Outcome, Phase, Result, Service, ServiceState, StopReason, StopToken,
-    group, task, worker,
+    Cause, Context, Host, HostState, OnFailure, Outcome, Phase, Result, ServiceState, StopReason, StopToken, group,
+    task, worker,
 };
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(50);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| Ok(ctx.sleep(Duration::MAX)?))
-}
 
 #[test]
 fn a_service_may_be_named_twice_in_after_and_after_nothing_is_after_none() {

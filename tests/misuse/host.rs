@@ -1,6 +1,6 @@
 //! A host that is handed to its own services, forgotten, nested by hand, or asked what it has been asked before.
 
-use crate::support::{LIMIT, in_time};
+use crate::support::{LIMIT, idle, in_time};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use hosted::{
     Context, EventKind, Host, HostHandle, HostState, Outcome, Phase, Report, Service, ServiceState, StopReason,
@@ -9,11 +9,6 @@ use hosted::{
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(50);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| Ok(ctx.sleep(Duration::MAX)?))
-}
 
 /// A host whose one service is handed the host itself, and does `what` with it.
 fn handed_to_its_own_service(what: impl Fn(Host, &Context) + Send + 'static) -> (HostHandle, StopToken) {

@@ -1,48 +1,38 @@
 //! Loggers that panic, and loggers that call back into the host that they are told of.
 
+use crate::support::log::on_line;
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::{bounded, unbounded};
 use hosted::{
     Context, Event, EventKind, Host, HostHandle, HostState, OnFailure, Queue, Restart, StopReason, every, group, worker,
 };
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
-/// Panics at lines with `panicky` in them; at those with `curious` it looks at a host and asks it to stop.
-struct Foreign;
+/// Panics at lines with `panicky` in them. At those with `curious`, states at the host and requests its stop.
+fn log_to_a_hostile_logger() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        on_line(|line| {
+            assert!(!line.text.contains("panicky"), "the disk is full");
+            let host = HOST.lock().unwrap().clone().filter(|_| line.text.contains("curious"));
+            if let Some(host) = host {
+                STATES.lock().unwrap().push(host.state());
+                assert!(!host.services().is_empty());
+                host.request_stop();
+            }
+        });
+    });
+}
 
 static HOST: Mutex<Option<HostHandle>> = Mutex::new(None);
-static LOOKS: Mutex<Vec<HostState>> = Mutex::new(Vec::new());
-
-impl log::Log for Foreign {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, line: &log::Record<'_>) {
-        let line = line.args().to_string();
-        assert!(!line.contains("panicky"), "the disk is full");
-        let host = HOST.lock().unwrap().clone().filter(|_| line.contains("curious"));
-        if let Some(host) = host {
-            LOOKS.lock().unwrap().push(host.state());
-            assert!(!host.services().is_empty());
-            host.request_stop();
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-fn listen_to_the_log() {
-    _ = log::set_logger(&Foreign); // the first test installs it
-    log::set_max_level(log::LevelFilter::Trace);
-}
+static STATES: Mutex<Vec<HostState>> = Mutex::new(Vec::new());
 
 #[test]
 fn a_logger_that_panics_at_every_line_of_every_service_changes_nothing_for_them() {
     in_time(|| {
-        listen_to_the_log();
+        log_to_a_hostile_logger();
         let (mut host, queue, (tell, told)) = (Host::new(), Queue::bounded(1), unbounded());
         let (done, ticked) = (tell.clone(), tell.clone());
         let job = move |(), ctx: &Context| {
@@ -94,7 +84,7 @@ fn a_logger_that_panics_at_every_line_of_every_service_changes_nothing_for_them(
 #[test]
 fn a_logger_may_look_at_the_host_and_ask_it_to_stop_from_any_line() {
     in_time(|| {
-        listen_to_the_log();
+        log_to_a_hostile_logger();
         let mut host = Host::new();
         host.add("curious", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
         *HOST.lock().unwrap() = Some(host.handle());
@@ -102,7 +92,7 @@ fn a_logger_may_look_at_the_host_and_ask_it_to_stop_from_any_line() {
         let stopped_while_starting = error.is_err_and(|error| error.failures().is_empty());
         let report = host.stop(LIMIT).unwrap();
         assert!(stopped_while_starting && report.reason == StopReason::Requested, "{report}");
-        let looks = std::mem::take(&mut *LOOKS.lock().unwrap());
-        assert_eq!(looks[..2], [HostState::Starting, HostState::Stopping]);
+        let states = std::mem::take(&mut *STATES.lock().unwrap());
+        assert_eq!(states[..2], [HostState::Starting, HostState::Stopping]);
     });
 }

@@ -1,39 +1,12 @@
 //! Names and messages that are long, or made to deceive whoever reads them.
 
+use crate::support::log::{Recording, record};
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use hosted::{Context, Event, Host, HostError, OnFailure, Outcome, StopSource, StopToken, group, worker};
 use std::error::Error;
-use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
-
-/// Keeps every log line of the process.
-struct Logger(Mutex<Vec<String>>);
-
-static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
-
-impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, line: &log::Record<'_>) {
-        self.0.lock().unwrap().push(line.args().to_string());
-    }
-
-    fn flush(&self) {}
-}
-
-fn listen_to_the_log() {
-    _ = log::set_logger(&LOGGER); // the first test installs it
-    log::set_max_level(log::LevelFilter::Trace);
-}
-
-/// The log lines until now with `mine` in them.
-fn logged(mine: &str) -> Vec<String> {
-    LOGGER.0.lock().unwrap().iter().filter(|line| line.contains(mine)).cloned().collect()
-}
 
 /// Ends a line, turns its letters around, or is an order to the terminal.
 fn steers(c: char) -> bool {
@@ -105,30 +78,34 @@ fn assert_all_plain(host: &Host, error: &HostError, events: &Receiver<Event>) {
     }
 }
 
-fn assert_logged_plainly(mine: &[&str]) {
+fn assert_logged_plainly(log: &Recording, mine: &[&str]) {
     for mine in mine {
-        assert!(!logged(mine).is_empty(), "{mine}");
-        logged(mine).iter().for_each(|line| assert_plain(line));
+        let lines = log.containing(mine);
+        assert!(!lines.is_empty(), "{mine}");
+        lines.iter().for_each(|line| assert_plain(&line.text));
     }
 }
 
 #[test]
 fn what_steers_a_line_or_a_terminal_is_escaped_wherever_the_library_writes_it() {
     in_time(|| {
-        listen_to_the_log();
+        let log = record();
         let mut host = deceivers();
         let events = host.events();
         let error = host.run_until(&StopToken::never()).unwrap_err();
         assert_eq!(error.report().services.iter().map(|service| service.errors).collect::<Vec<_>>(), [2, 1, 2]);
         assert_all_plain(&host, &error, &events);
-        assert_logged_plainly(&["one ", "reported ", "failed ", "two ", "panicked ", "three ", "called ", "at last "]);
+        assert_logged_plainly(
+            &log,
+            &["one ", "reported ", "failed ", "two ", "panicked ", "three ", "called ", "at last "],
+        );
     });
 }
 
 #[test]
 fn what_steers_is_escaped_of_who_is_hung_and_in_the_names_of_its_threads() {
     in_time(|| {
-        listen_to_the_log();
+        let log = record();
         let (mut host, (go, gone), (tell, told)) = (Host::new(), unbounded::<()>(), unbounded());
         let fill = move |inside: &mut Host| {
             let (gone, tell) = (gone.clone(), tell.clone());
@@ -150,7 +127,7 @@ fn what_steers_is_escaped_of_who_is_hung_and_in_the_names_of_its_threads() {
             assert_plain(&hung.to_string());
             assert_plain(&hung.thread);
         }
-        assert_logged_plainly(&["group ", "child "]);
+        assert_logged_plainly(&log, &["group ", "child "]);
         drop(go);
         host.stop(LIMIT).unwrap();
     });
@@ -191,14 +168,14 @@ fn letters_of_every_script_and_emoji_stay_as_they_are() {
 #[test]
 fn a_name_of_a_megabyte_is_a_name_in_the_log_the_report_and_a_drop() {
     in_time(|| {
-        listen_to_the_log();
+        let log = record();
         let (name, mut host) = ("🦀".repeat(1 << 18), Host::new());
         host.add(name.clone(), worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
         host.add("short", worker(|_| Err("over".into())));
         let error = host.run_until(&StopToken::never()).unwrap_err();
         assert!(error.to_string().contains(&format!("\n  {name}  stopped")));
         assert!(error.report().to_string().contains("\n  short  "));
-        assert!(logged(&name).contains(&format!("service `{name}` has stopped")));
+        assert!(log.containing(&name).iter().any(|line| line.text == format!("service `{name}` has stopped")));
         let mut host = Host::new();
         let fails = |ctx: &Context| {
             ctx.wait_until_started()?;
@@ -213,13 +190,14 @@ fn a_name_of_a_megabyte_is_a_name_in_the_log_the_report_and_a_drop() {
 
 #[test]
 fn a_context_without_a_host_may_have_any_name() {
+    let log = record();
     for name in [String::new(), "a\0b".to_owned(), evil("alone"), "🦀".repeat(1 << 18)] {
-        listen_to_the_log();
         let ctx = Context::new(name.as_str(), StopSource::new().token());
         assert_eq!(ctx.name(), name);
         ctx.report_error(evil("loner"));
         assert_plain(&format!("{ctx:?}"));
     }
-    assert!(logged("loner ").len() >= 4);
-    logged("loner ").iter().for_each(|line| assert_plain(line));
+    let lines = log.containing("loner ");
+    assert_eq!(lines.len(), 4);
+    lines.iter().for_each(|line| assert_plain(&line.text));
 }

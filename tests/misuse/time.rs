@@ -1,11 +1,11 @@
 //! Times that are nothing, more than a clock can say, or past; clocks that nobody moves or everybody does.
 
-use crate::support::{LIMIT, asleep_in, in_time};
+use crate::support::{LIMIT, asleep_in, idle, in_time};
 use crossbeam_channel::{bounded, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{
-    Cause, Clock, Context, EventKind, Host, Outcome, Phase, PushError, Queue, Restart, Result, Service, StopSource,
-    StopToken, every, task, worker,
+    Cause, Clock, Context, EventKind, Host, Outcome, Phase, PushError, Queue, Restart, Result, StopSource, StopToken,
+    every, task, worker,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,11 +18,6 @@ fn far() -> Vec<Duration> {
         .into_iter()
         .chain(seconds)
         .collect()
-}
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| Ok(ctx.sleep(Duration::MAX)?))
 }
 
 #[test]

@@ -1,40 +1,14 @@
 //! Promises 69 and 70: what a queue's consumers do with its jobs, also when a stop is asked for and when time is up.
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use super::with_token::with_token;
+use crate::support::{LIMIT, MS, next};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use hosted::{
     Context, Event, EventKind, Host, HostError, Outcome, PushError, Queue, Report, Result, Service, StopSource,
     StopToken, Stopped,
 };
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
-
-const LIMIT: Duration = Duration::from_secs(60);
-const MS: Duration = Duration::from_millis(1);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
-
-/// A consumer that hands out its own token, which no job sees.
-struct Open<S>(S, Sender<StopToken>);
-
-impl<S: Service> Service for Open<S> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        self.1.send(ctx.stop_token().clone())?;
-        self.0.start(ctx)
-    }
-    fn run(&mut self, ctx: &Context) -> Result {
-        self.0.run(ctx)
-    }
-    fn stop(&mut self, ctx: &Context) -> Result {
-        self.0.stop(ctx)
-    }
-}
-
-fn open<S: Service>(consumer: S) -> (Open<S>, Receiver<StopToken>) {
-    let (token, tokens) = unbounded();
-    (Open(consumer, token), tokens)
-}
 
 type Stopping = JoinHandle<(Host, Result<Report, HostError>)>;
 
@@ -91,7 +65,7 @@ fn a_job_that_sleeps_or_receives_on_its_context_is_not_cut_short_by_the_asking()
     let queue = Queue::bounded(1);
     let (go, gone) = bounded(0);
     let (told, tells) = unbounded();
-    let (consumer, tokens) = open(queue.consumer(move |(), ctx| {
+    let (consumer, tokens) = with_token(queue.consumer(move |(), ctx| {
         told.send(Ok(()))?;
         let received = ctx.recv(&gone).map_err(|_| Stopped);
         Ok(told.send(received.and_then(|()| ctx.sleep(MS)).and_then(|()| ctx.check()))?)
@@ -169,7 +143,7 @@ fn a_queue_closes_when_its_last_running_consumer_is_asked_though_that_is_in_a_jo
     let queue = Queue::bounded(1);
     let (go, gone) = unbounded::<()>();
     let (told, tells) = unbounded();
-    let (consumer, tokens) = open(queue.consumer(move |n, _| {
+    let (consumer, tokens) = with_token(queue.consumer(move |n, _| {
         told.send(n)?;
         Ok(gone.recv()?)
     }));

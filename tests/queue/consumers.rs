@@ -1,17 +1,12 @@
 //! Promises 69 and 70 where several consumers share a queue: who closes it and when, and that nothing is lost or
 //! handled twice.
 
+use super::with_token::WithToken;
+use crate::support::{LIMIT, MS, next};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosted::{Context, Host, PushError, Queue, Result, Service, StopToken, task, worker};
 use std::thread::spawn;
 use std::time::Duration;
-
-const LIMIT: Duration = Duration::from_secs(60);
-const MS: Duration = Duration::from_millis(1);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
 
 /// A service whose `stop` tells that it is called, and then waits until it may return.
 struct Gate(Sender<()>, Receiver<()>);
@@ -73,22 +68,6 @@ fn a_queue_stays_open_until_the_last_of_its_consumers_is_asked_and_is_then_close
     assert_eq!(queue.try_push(2), Err(PushError::Closed(2)));
 }
 
-/// A consumer that hands out its own token, which no job sees.
-struct Open<S>(S, Sender<StopToken>);
-
-impl<S: Service> Service for Open<S> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        self.1.send(ctx.stop_token().clone())?;
-        self.0.start(ctx)
-    }
-    fn run(&mut self, ctx: &Context) -> Result {
-        self.0.run(ctx)
-    }
-    fn stop(&mut self, ctx: &Context) -> Result {
-        self.0.stop(ctx)
-    }
-}
-
 /// One consumer is asked in its job 1, with 2, 3 and 4 in the queue, and the other is asked later, and is in its job 0
 /// until the first one has ended or has had its time. What each of the two took.
 fn asked_in_a_job(limit: Option<Duration>) -> (Vec<u32>, Vec<u32>) {
@@ -119,7 +98,7 @@ fn asked_in_a_job(limit: Option<Duration>) -> (Vec<u32>, Vec<u32>) {
         }
         Ok(())
     });
-    host.add("first", Open(consumer, token)).stop_timeout(limit.unwrap_or(LIMIT));
+    host.add("first", WithToken(consumer, token)).stop_timeout(limit.unwrap_or(LIMIT));
     host.start().unwrap();
     (1..=4).for_each(|n| queue.push(n).unwrap());
     assert_eq!([next(&tells), next(&tells)], [("last", 0), ("first", 1)]);

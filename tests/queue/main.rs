@@ -8,3 +8,4 @@ mod consumers;
 mod protocol;
 mod queue;
 mod stopped_push;
+mod with_token;

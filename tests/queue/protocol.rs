@@ -1,21 +1,15 @@
 //! When a queue closes and when it does not: restarts, groups, consumers that fail or never start, and stops that race with
 //! pushes. (What a queue accepts and refuses is in `queue.rs`; the jobs of its consumers are in `consumer.rs`.)
 
-use crate::support::{LIMIT, asleep_in, in_time};
+use crate::support::log::{Level, record};
+use crate::support::{LIMIT, MS, asleep_in, in_time, next};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{
     Context, Event, EventKind, Host, OnFailure, Outcome, PushError, Queue, Restart, Result, Service, StopReason,
     StopSource, StopToken, group, task, worker,
 };
-use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
-
-const MS: Duration = Duration::from_millis(1);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
 
 /// Waits until the queue is closed, and fails if that never happens.
 fn wait_until_closed<T>(queue: &Queue<T>) {
@@ -527,36 +521,16 @@ fn items_left_by_several_consumers_are_reported_once_by_the_last_of_them() {
     });
 }
 
-/// The log lines of this program's one test that listens.
-struct Lines(Mutex<Vec<(log::Level, String)>>);
-
-impl log::Log for Lines {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, line: &log::Record<'_>) {
-        if line.target() == "hosted::queue" {
-            self.0.lock().unwrap().push((line.level(), line.args().to_string()));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn items_left_where_no_consumer_runs_are_logged_with_their_number() {
-    static LINES: Lines = Lines(Mutex::new(Vec::new()));
-    log::set_logger(&LINES).unwrap();
-    log::set_max_level(log::LevelFilter::Warn);
+    let log = record();
     let (queue, mut host) = (Queue::bounded(1_000), Host::new());
     host.add("never", queue.consumer(|_: u32, _| Ok(())));
     (0..789).for_each(|n| queue.push(n).unwrap());
     drop(host);
-    let lines = LINES.0.lock().unwrap();
-    let mut about = lines.iter().filter(|line| line.1.contains("789 items"));
-    let told = about.next().expect("a line that names the number");
-    assert_eq!((told.0, about.next()), (log::Level::Warn, None));
+    let lines = log.containing("789 items");
+    let levels: Vec<_> = lines.iter().map(|line| (line.level, &*line.target)).collect();
+    assert_eq!(levels, [(Level::Warn, "hosted::queue")]);
 }
 
 #[test]

@@ -1,19 +1,13 @@
 //! Promises 69 and 71: what a `Queue` takes and refuses, and whom a full one makes wait. (Its consumers are in
 //! `consumer.rs`.)
 
+use crate::support::{LIMIT, MS, next};
 use crossbeam_channel::{Receiver, unbounded};
 use hosted::{BoxError, Context, Host, Outcome, PushError, Queue, Result, StopReason, StopSource, StopToken, worker};
 use std::error::Error;
 use std::sync::Arc;
 use std::thread::spawn;
 use std::time::{Duration, Instant};
-
-const LIMIT: Duration = Duration::from_secs(60);
-const MS: Duration = Duration::from_millis(1);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
 
 /// What `f` returns, on a thread of its own.
 fn aside<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> Receiver<R> {

@@ -1,12 +1,10 @@
 //! Promises 34, 71: a producer that is asked to stop while its queue closes, as in a stop that has no time left for an order.
 
+use crate::support::LIMIT;
 use crossbeam_channel::bounded;
 use hosted::{PushError, Queue, StopSource};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Both come between two looks of the producer in some of a hundred rounds; on one core, in some of a thousand.
 // 34, 71

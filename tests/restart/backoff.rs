@@ -1,5 +1,6 @@
 //! Promise 43: how long a service that failed waits to be started again, by a clock that the test moves.
 
+use crate::support::{LIMIT, MS, SECOND};
 use crossbeam_channel::Receiver;
 use hosted::testing::ManualClock;
 use hosted::{Context, Event, EventKind, Host, Restart, Result, Service, worker};
@@ -7,9 +8,6 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
-const MS: Duration = Duration::from_millis(1);
 /// Longer than any backoff here.
 const LONG: Duration = Duration::from_secs(3600);
 

@@ -1,6 +1,6 @@
 //! A stop request while a service waits to be restarted: the report tells the truth, and a policy finishes the work.
 
-use crate::support::LIMIT;
+use crate::support::{LIMIT, MS};
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Restart, Result, Service, ServiceState, group, worker};
@@ -9,7 +9,6 @@ use std::time::Duration;
 
 /// Longer than any test takes: only a stop request ends it.
 const FOREVER: Duration = Duration::from_secs(3_600);
-const MS: Duration = Duration::from_millis(1);
 
 fn always(backoff: Duration) -> RangeInclusive<Duration> {
     backoff..=backoff

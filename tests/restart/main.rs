@@ -5,5 +5,7 @@ mod support;
 
 mod backoff;
 mod finish;
+mod first_start;
 mod late;
+mod observed;
 mod supervise;

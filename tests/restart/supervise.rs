@@ -1,61 +1,19 @@
 //! Promises 39, 41, 42, 44 and 45: restarts as a service lives through them. (40 is in `first_start.rs`.)
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use super::observed::{fails, no_backoff, observed, panics};
+use crate::support::{LIMIT, SECOND, next, waits};
+use crossbeam_channel::{Receiver, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{
-    Context, EventKind, Host, Outcome, Phase, Restart, Result, Service, ServiceReport, ServiceState, StopReason,
-    StopToken, worker,
+    EventKind, Host, Outcome, Phase, Restart, Result, ServiceReport, ServiceState, StopReason, StopToken, worker,
 };
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
-
-/// A service that tells each step of its life, and does what the test says in the `n`th call of a step.
-struct Told<F> {
-    steps: Sender<&'static str>,
-    starts: u32,
-    act: F,
-}
-
-fn told<F: FnMut(&'static str, u32, &Context) -> Result>(act: F) -> (Told<F>, Receiver<&'static str>) {
-    let (steps, taken) = unbounded();
-    (Told { steps, starts: 0, act }, taken)
-}
-
-impl<F: FnMut(&'static str, u32, &Context) -> Result> Told<F> {
-    fn step(&mut self, step: &'static str, ctx: &Context) -> Result {
-        self.steps.send(step)?;
-        (self.act)(step, self.starts, ctx)
-    }
-}
-
-impl<F: FnMut(&'static str, u32, &Context) -> Result + Send + 'static> Service for Told<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        self.starts += 1;
-        self.step("start", ctx)
-    }
-    fn run(&mut self, ctx: &Context) -> Result {
-        self.step("run", ctx)
-    }
-    fn stop(&mut self, ctx: &Context) -> Result {
-        self.step("stop", ctx)
-    }
-}
-
-fn now() -> std::ops::RangeInclusive<Duration> {
-    Duration::ZERO..=Duration::ZERO
-}
-
 /// Runs a host of one service until it ends by itself: how often it ran, and what became of it.
 fn lived(restart: Restart, end: fn() -> Result) -> (usize, ServiceReport) {
-    let (service, steps) = told(move |step, _, _| if step == "run" { end() } else { Ok(()) });
+    let (service, steps) = observed(move |step, _, _| if step == "run" { end() } else { Ok(()) });
     let mut host = Host::new();
-    host.add("it", service).restart(restart.backoff(now()).give_up_after(2));
+    host.add("it", service).restart(restart.backoff(no_backoff()).give_up_after(2));
     let report = match host.run_until(&StopToken::never()) {
         Ok(report) => report,
         Err(error) => error.report().clone(),
@@ -66,19 +24,6 @@ fn lived(restart: Restart, end: fn() -> Result) -> (usize, ServiceReport) {
 
 fn ends_well() -> Result {
     Ok(())
-}
-
-fn waits(ctx: &Context) -> Result {
-    ctx.wait();
-    Ok(())
-}
-
-fn fails() -> Result {
-    Err("no network".into())
-}
-
-fn panics() -> Result {
-    panic!("no network")
 }
 
 fn failed(report: &ServiceReport) -> bool {
@@ -120,7 +65,7 @@ fn always_restarts_after_a_normal_end_too() {
 #[test]
 fn the_stop_of_the_old_run_has_returned_before_the_start_of_the_new_one_is_called() {
     let (go, gone) = unbounded();
-    let (service, steps) = told(move |step, n, ctx| match (step, n) {
+    let (service, steps) = observed(move |step, n, ctx| match (step, n) {
         ("run", 1) => fails(),
         ("run", 2) => panics(),
         ("run", _) => Ok(ctx.sleep(Duration::MAX)?),
@@ -128,7 +73,7 @@ fn the_stop_of_the_old_run_has_returned_before_the_start_of_the_new_one_is_calle
         _ => Ok(()),
     });
     let mut host = Host::new();
-    host.add("it", service).restart(Restart::on_failure().backoff(now()));
+    host.add("it", service).restart(Restart::on_failure().backoff(no_backoff()));
     host.start().unwrap();
     for _ in 1..=2 {
         assert_eq!([next(&steps), next(&steps), next(&steps)], ["start", "run", "stop"]);
@@ -152,7 +97,7 @@ fn after_exactly_n_restarts_the_failure_is_final() {
             fails()
         });
         let mut host = Host::new();
-        host.add("it", service).restart(Restart::on_failure().backoff(now()).give_up_after(n));
+        host.add("it", service).restart(Restart::on_failure().backoff(no_backoff()).give_up_after(n));
         let error = host.run_until(&StopToken::never()).unwrap_err();
         assert_eq!(tells.try_iter().collect::<Vec<_>>(), (0..=n).collect::<Vec<_>>());
         let report = error.report();
@@ -208,7 +153,7 @@ fn a_run_that_is_long_enough_forgets_the_restarts_before_it() {
 fn a_stop_ends_a_backoff_at_once_and_the_service_is_stopped_and_not_called_again() {
     let time = ManualClock::new(); // it is not moved: the backoff would last for ever
     let mut host = Host::with_clock(time.clock());
-    let (service, steps) = told(|step, _, _| if step == "run" { fails() } else { Ok(()) });
+    let (service, steps) = observed(|step, _, _| if step == "run" { fails() } else { Ok(()) });
     host.add("it", service).restart(Restart::on_failure());
     host.start().unwrap();
     time.wait_for_sleepers(1);
@@ -222,7 +167,7 @@ fn a_stop_ends_a_backoff_at_once_and_the_service_is_stopped_and_not_called_again
 // 44
 #[test]
 fn a_failure_after_the_stop_was_asked_for_is_final() {
-    let (service, steps) = told(|step, _, ctx| {
+    let (service, steps) = observed(|step, _, ctx| {
         if step == "run" {
             ctx.wait();
             return fails();
@@ -230,7 +175,7 @@ fn a_failure_after_the_stop_was_asked_for_is_final() {
         Ok(())
     });
     let mut host = Host::new();
-    host.add("it", service).restart(Restart::always().backoff(now()));
+    host.add("it", service).restart(Restart::always().backoff(no_backoff()));
     host.start().unwrap();
     let error = host.stop(LIMIT).unwrap_err();
     assert_eq!((error.failures().len(), error.report().services[0].restarts), (1, 0));
@@ -241,16 +186,16 @@ fn a_failure_after_the_stop_was_asked_for_is_final() {
 #[test]
 fn a_service_that_restarts_touches_no_other() {
     let mut host = Host::new();
-    let (before, before_steps) = told(|step, _, ctx| if step == "run" { waits(ctx) } else { Ok(()) });
-    let (after, after_steps) = told(|step, _, ctx| if step == "run" { waits(ctx) } else { Ok(()) });
+    let (before, before_steps) = observed(|step, _, ctx| if step == "run" { waits(ctx) } else { Ok(()) });
+    let (after, after_steps) = observed(|step, _, ctx| if step == "run" { waits(ctx) } else { Ok(()) });
     let (go, gone) = unbounded();
-    let (restarting, steps) = told(move |step, n, ctx| match (step, n) {
+    let (restarting, steps) = observed(move |step, n, ctx| match (step, n) {
         ("run", 4) => waits(ctx),
         ("run", _) => gone.recv_timeout(LIMIT).map_err(Into::into).and_then(|()| fails()),
         _ => Ok(()),
     });
     host.add("before", before);
-    host.add("it", restarting).restart(Restart::on_failure().backoff(now()));
+    host.add("it", restarting).restart(Restart::on_failure().backoff(no_backoff()));
     host.add("after", after);
     host.start().unwrap();
     let calm = |steps: &Receiver<_>| [next(steps), next(steps)] == ["start", "run"];

@@ -1,15 +1,13 @@
 //! A stop with very many services, with no threads left, or with no time left: everybody receives its stop request, and what
 //! is reported is true.
 
-use crate::support::{LIMIT, deaf};
+use crate::support::log::{Level, on_line};
+use crate::support::{LIMIT, stop_timed_out, unresponsive};
 use crossbeam_channel::{Sender, bounded, unbounded};
-use hosted::{
-    Context, EventKind, Host, Outcome, Report, Service, StopCallback, StopSource, StopToken, group, task, worker,
-};
-use log::{LevelFilter, Log, Metadata, Record};
+use hosted::{Context, EventKind, Host, Outcome, Service, StopCallback, StopSource, StopToken, group, task, worker};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -140,20 +138,16 @@ fn timers_whose_callbacks_block_share_the_pool_and_hold_up_no_other_timer() {
     assert!(most.load(Ordering::SeqCst) <= 512);
 }
 
-fn overtaken(report: &Report) -> Vec<&str> {
-    report.services.iter().filter(|service| service.stop_timed_out).map(|service| &*service.name).collect()
-}
-
 #[test]
 fn a_slow_service_that_depends_only_on_a_completed_task_has_overtaken_nobody() {
-    let (slow, release) = deaf();
+    let (slow, release) = unresponsive();
     let mut host = Host::new();
     let events = host.events();
     host.add("migration", task(|_| Ok(())));
     host.add("slow", slow);
     host.start().unwrap();
     let error = host.stop(SHORT).unwrap_err();
-    assert_eq!(overtaken(error.report()), [] as [&str; 0]);
+    assert_eq!(stop_timed_out(error.report()), [] as [&str; 0]);
     assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::StopTimedOut { .. })));
     drop(release);
     host.stop(LIMIT).unwrap();
@@ -161,7 +155,7 @@ fn a_slow_service_that_depends_only_on_a_completed_task_has_overtaken_nobody() {
 
 #[test]
 fn a_slow_service_is_overtaken_also_when_a_completed_task_is_between_it_and_its_dependency() {
-    let ((slow, release), mut host) = (deaf(), Host::new());
+    let ((slow, release), mut host) = (unresponsive(), Host::new());
     let events = host.events();
     let database = worker(|ctx| {
         ctx.wait();
@@ -172,7 +166,7 @@ fn a_slow_service_is_overtaken_also_when_a_completed_task_is_between_it_and_its_
     host.add("slow", slow);
     host.start().unwrap();
     let error = host.stop(SHORT).unwrap_err();
-    assert_eq!(overtaken(error.report()), ["slow"]);
+    assert_eq!(stop_timed_out(error.report()), ["slow"]);
     let warned = events.try_iter().filter(|event| matches!(event.kind, EventKind::StopTimedOut { .. })).count();
     assert_eq!(warned, 1);
     drop(release);
@@ -242,33 +236,17 @@ fn of_a_thousand_hung_services_all_are_named_and_as_many_inspected_as_there_is_t
     host.stop(LIMIT).unwrap();
 }
 
-/// Freezes the host's owner, in the line that one of these services is overtaken, until long after the deadline.
-struct Freezes;
-
-impl Log for Freezes {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if record.args().to_string().starts_with("service `freezes`") {
-            thread::sleep(4 * SHORT);
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn after_a_freeze_beyond_the_deadline_services_have_a_last_moment_to_do_as_they_are_asked() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&Freezes).unwrap();
-        log::set_max_level(LevelFilter::Warn);
+    // Freezes the host's owner until long after the deadline, in the line that this service has exceeded its stop timeout.
+    on_line(|line| {
+        if line.level == Level::Warn && line.text.starts_with("service `freezes`") {
+            thread::sleep(4 * SHORT);
+        }
     });
     // More than one try: a last moment is a quarter of a second, and this machine may need longer.
     let is_stopped = || {
-        let ((slow, release), mut host) = (deaf(), Host::new());
+        let ((slow, release), mut host) = (unresponsive(), Host::new());
         let takes_a_moment = worker(|ctx| {
             ctx.wait();
             thread::sleep(SHORT / 10); // to close, say

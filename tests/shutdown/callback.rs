@@ -1,15 +1,11 @@
 //! Promise 73: a stop callback that blocks holds up no other service and no deadline, and is named; one that panics is in
 //! the result.
 
+use crate::support::{LIMIT, hung, idle};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use hosted::{
-    BlockedThread, Cause, Context, Host, Outcome, Phase, Report, Service, StopCallback, StopReason, StopSource,
-    StopToken, worker,
-};
+use hosted::{Cause, Context, Host, Outcome, Phase, Service, StopCallback, StopReason, StopSource, StopToken, worker};
 use std::time::{Duration, Instant};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(1);
 
 /// Where a service leaves a guard that is to outlive its run.
@@ -31,23 +27,9 @@ fn blocking() -> (impl Fn() + Clone + Send + 'static, Sender<()>) {
     (move || _ = held.recv(), release)
 }
 
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
-
 /// Waits until the callback is registered.
 fn registered(guards: &Receiver<StopCallback>) -> StopCallback {
     guards.recv_timeout(LIMIT).unwrap()
-}
-
-fn hung(report: &Report, place: usize) -> &BlockedThread {
-    match &report.services[place].outcome {
-        Outcome::Hung(hung) => hung,
-        other => panic!("not hung: {other:?} in\n{report}"),
-    }
 }
 
 // 73

@@ -1,22 +1,13 @@
 //! Promises 55, 76: dropping a host stops it, in time and without a panic; a service's value is dropped on its thread.
 
+use crate::support::log::{Level, on_line};
+use crate::support::{LIMIT, idle};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use hosted::{Cause, Context, Host, HostState, Outcome, Phase, Result, Service, ServiceState, task, worker};
-use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(200);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
 
 /// Calls its function when it is dropped.
 struct OnDrop<F: FnMut()>(F);
@@ -132,26 +123,10 @@ fn dropping_a_host_never_panics_though_services_that_never_started_do_in_their_d
     assert!(!panics(|| drop(failed)), "a host whose start failed");
 }
 
-/// A logger that panics where its log line says so.
-struct Hazard;
-
-impl Log for Hazard {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Error
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        assert!(!record.args().to_string().contains("hazard"), "the logger's own");
-    }
-
-    fn flush(&self) {}
-}
-
 // 55
 #[test]
 fn dropping_a_host_never_panics_though_the_logger_does() {
-    log::set_logger(&Hazard).unwrap();
-    log::set_max_level(LevelFilter::Error);
+    on_line(|line| assert!(line.level > Level::Error || !line.text.contains("hazard"), "the logger's own"));
     let (tell, told) = unbounded();
     let mut host = Host::new();
     host.add("hazard", telling("hazard", &tell, || Err("no".into())));

@@ -1,100 +1,19 @@
 //! Promises 31, 32 and 35: how services end, and what that means for the host.
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crate::support::log::{Level, listen};
+use crate::support::{LIMIT, failures, idle, idle_phase, in_phase, in_time};
+use crossbeam_channel::bounded;
 use hosted::{
-    Cause, Context, EventKind, Host, HostError, HostState, OnCompletion, OnFailure, Outcome, Phase, Result, Service,
-    ServiceState, StopReason, StopToken, task, worker,
+    Cause, Context, EventKind, Host, HostState, OnCompletion, OnFailure, Outcome, Phase, Result, ServiceState,
+    StopReason, StopToken, task, worker,
 };
-use std::sync::Mutex;
-use std::thread;
-use std::time::Duration;
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// A service that does `f` in one phase, and in the others what every service does unless told.
-fn during(act: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
-    acts(move |phase, ctx| if phase == act { f(ctx) } else { otherwise(phase, ctx) })
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
-
-/// Hands every log line of the process to the tests, which know their own by the services' names.
-struct Logger(Mutex<Vec<Sender<(log::Level, String, String)>>>);
-
-static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
-
-impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, line: &log::Record<'_>) {
-        let line = (line.level(), line.target().to_owned(), line.args().to_string());
-        self.0.lock().unwrap().retain(|listener| listener.send(line.clone()).is_ok());
-    }
-
-    fn flush(&self) {}
-}
-
-/// The log lines from now on: level, target, text.
-fn log_lines() -> Receiver<(log::Level, String, String)> {
-    let (sender, lines) = unbounded();
-    LOGGER.0.lock().unwrap().push(sender);
-    _ = log::set_logger(&LOGGER); // the first test installs it
-    log::set_max_level(log::LevelFilter::Trace);
-    lines
-}
-
-fn failures(error: &HostError) -> Vec<(&str, Phase)> {
-    error.failures().iter().map(|failure| (failure.service(), failure.phase())).collect()
-}
 
 // 31
 #[test]
 fn a_failure_stops_the_host_is_its_reason_and_is_in_the_result_with_service_phase_and_cause() {
     in_time(|| {
         let (mut host, gate) = (Host::new(), bounded::<()>(0));
-        host.add("a", acts(otherwise));
+        host.add("a", idle());
         host.add("b", worker(move |_| Err(gate.1.recv().map_or("cable cut", |()| "let through").into())));
         host.start().unwrap();
         let stopping = host.handle().stopping();
@@ -103,7 +22,7 @@ fn a_failure_stops_the_host_is_its_reason_and_is_in_the_result_with_service_phas
         assert_eq!(host.wait(), StopReason::Failed("b".into()));
         assert_eq!((stopping.stop_requested(), host.handle().state()), (true, HostState::Stopping));
         assert_eq!(host.handle().services()[0].state, ServiceState::Running); // the owner's stop is what asks it
-        let error = host.stop(PATIENCE).unwrap_err();
+        let error = host.stop(LIMIT).unwrap_err();
         assert_eq!(failures(&error), [("b", Phase::Run)]);
         assert!(matches!(error.failures()[0].cause(), Cause::Failed(error) if error.to_string() == "cable cut"));
         assert_eq!(error.report().reason, StopReason::Failed("b".into()));
@@ -122,7 +41,7 @@ fn several_failures_are_all_in_the_result_the_first_one_first_and_the_first_is_t
             Err("would not end well".into())
         };
         host.add("a", worker(after_the_stop));
-        host.add("b", during(Phase::Stop, |_| Err("cannot close".into())));
+        host.add("b", in_phase(Phase::Stop, |_| Err("cannot close".into())));
         let after_c = |ctx: &Context| {
             ctx.host().stopping().wait();
             Err("me too".into())
@@ -153,7 +72,7 @@ fn the_first_cause_of_a_stop_is_its_reason() {
         );
         host.start().unwrap();
         host.handle().request_stop();
-        let error = host.stop(PATIENCE).unwrap_err();
+        let error = host.stop(LIMIT).unwrap_err();
         assert_eq!(failures(&error), [("a", Phase::Run)]);
         assert_eq!((error.report().reason.clone(), host.wait()), (StopReason::Requested, StopReason::Requested));
     });
@@ -168,11 +87,11 @@ fn an_ignored_failure_does_not_stop_the_host_and_is_in_the_report() {
             let mut host = Host::new();
             let events = host.events();
             host.add("statistics", worker(run)).on_failure(OnFailure::Ignore);
-            host.add("server", acts(otherwise));
+            host.add("server", idle());
             host.start().unwrap();
             while !matches!(events.recv().unwrap().kind, EventKind::Failed(_)) {}
             assert!(!host.handle().stopping().stop_requested());
-            let report = host.stop(PATIENCE).unwrap();
+            let report = host.stop(LIMIT).unwrap();
             assert_eq!(report.reason, StopReason::Requested);
             let Outcome::Failed(failure) = &report.services[0].outcome else { panic!("it failed: {report}") };
             assert!(failure.to_string().contains("no statistics"), "{failure}");
@@ -185,17 +104,17 @@ fn an_ignored_failure_does_not_stop_the_host_and_is_in_the_report() {
 #[test]
 fn a_normal_end_is_completed_is_logged_and_leaves_the_host_running() {
     in_time(|| {
-        let (mut host, lines) = (Host::new(), log_lines());
+        let (mut host, lines) = (Host::new(), listen());
         // The log is that of all tests: no other has a service of this name.
         host.add("catalogue", worker(|_| Ok(())));
-        host.add("server", acts(otherwise));
+        host.add("server", idle());
         host.start().unwrap();
-        let line = lines.iter().find(|line| line.2 == "service `catalogue` has completed").unwrap();
-        assert_eq!((line.0, &*line.1), (log::Level::Info, "hosted::service"));
+        let line = lines.iter().find(|line| line.text == "service `catalogue` has completed").unwrap();
+        assert_eq!((line.level, &*line.target), (Level::Info, "hosted::service"));
         let status = host.handle().services();
         assert_eq!((status[0].state, status[1].state), (ServiceState::Completed, ServiceState::Running));
         assert!(!host.handle().stopping().stop_requested());
-        let report = host.stop(PATIENCE).unwrap();
+        let report = host.stop(LIMIT).unwrap();
         assert_eq!(report.reason, StopReason::Requested);
         assert!(matches!(report.services[0].outcome, Outcome::Completed), "{report}");
     });
@@ -224,9 +143,9 @@ fn a_completion_that_stops_the_host_ends_it_while_it_runs_and_while_it_starts() 
     in_time(|| {
         for blocks in [Phase::Run, Phase::Start] {
             let mut host = Host::new();
-            host.add("server", acts(otherwise));
+            host.add("server", idle());
             host.add("job", worker(|_| Ok(()))).on_completion(OnCompletion::StopHost);
-            host.add("last", during(blocks, |ctx| otherwise(Phase::Run, ctx)));
+            host.add("last", in_phase(blocks, |ctx| idle_phase(Phase::Run, ctx)));
             let report = host.run_until(&StopToken::never()).unwrap();
             assert_eq!(report.reason, StopReason::Completed("job".into()), "{report}");
             let [server, job, _] = &report.services[..] else { panic!("three services: {report}") };
@@ -240,15 +159,15 @@ fn a_completion_that_stops_the_host_ends_it_while_it_runs_and_while_it_starts() 
 fn an_end_on_request_or_by_a_failure_is_no_completion_that_stops_the_host() {
     in_time(|| {
         let mut host = Host::new();
-        host.add("asked", acts(otherwise)).on_completion(OnCompletion::StopHost);
+        host.add("asked", idle()).on_completion(OnCompletion::StopHost);
         let broken = host.add("broken", worker(|_| Err("no".into())));
         broken.on_completion(OnCompletion::StopHost).on_failure(OnFailure::Ignore);
-        host.add("last", acts(otherwise));
+        host.add("last", idle());
         let events = host.events();
         host.start().unwrap();
         while !matches!(events.recv().unwrap().kind, EventKind::Failed(_)) {}
         host.handle().request_stop();
         assert_eq!(host.wait(), StopReason::Requested);
-        assert_eq!(host.stop(PATIENCE).unwrap().reason, StopReason::Requested);
+        assert_eq!(host.stop(LIMIT).unwrap().reason, StopReason::Requested);
     });
 }

@@ -1,19 +1,8 @@
 //! Promise 36, from outside: a handle asks for a stop, and neither holds its host up nor is held up by it.
 
+use crate::support::{LIMIT, idle};
 use crossbeam_channel::bounded;
-use hosted::{Context, Host, HostState, Service, ServiceState, StopReason, StopToken, worker};
-use std::time::Duration;
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
+use hosted::{Context, Host, HostState, ServiceState, StopReason, StopToken, worker};
 
 fn idle_host() -> Host {
     let mut host = Host::new();

@@ -1,67 +1,13 @@
 //! Promises 25, 26, 27, 30 and 36: a host from its start to its stop. How services end is in `host_ends.rs`.
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
+use crate::support::{LIMIT, by_phase, failures, idle, idle_phase, in_phase, in_time};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use hosted::{
-    Context, Host, HostError, HostState, Outcome, Phase, Result, Service, ServiceState, StopReason, StopSource,
-    StopToken, worker,
+    Context, Host, HostState, Outcome, Phase, Result, ServiceState, StopReason, StopSource, StopToken, worker,
 };
 use std::error::Error;
 use std::thread;
 use std::time::Duration;
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// A service that does `f` in one phase, and in the others what every service does unless told.
-fn during(act: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
-    acts(move |phase, ctx| if phase == act { f(ctx) } else { otherwise(phase, ctx) })
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
-
-/// The phases and texts of what went wrong.
-fn failures(error: &HostError) -> Vec<(&str, Phase)> {
-    error.failures().iter().map(|failure| (failure.service(), failure.phase())).collect()
-}
 
 // 25
 #[test]
@@ -77,8 +23,8 @@ fn a_service_that_fails_in_run_while_a_later_one_is_starting_aborts_the_start_an
             tell.send(())?;
             Ok(ctx.sleep(Duration::MAX)?)
         };
-        host.add("b", during(Phase::Start, start));
-        host.add("c", acts(otherwise));
+        host.add("b", in_phase(Phase::Start, start));
+        host.add("c", idle());
         let error = host.start().unwrap_err();
         assert_eq!(failures(&error), [("a", Phase::Run)]);
         assert_eq!(error.report().reason, StopReason::Failed("a".into()));
@@ -93,7 +39,7 @@ fn a_stop_requested_before_the_start_stops_the_coming_run() {
     in_time(|| {
         let host = |calls: &Sender<()>| {
             let (mut host, calls) = (Host::new(), calls.clone());
-            host.add("a", acts(move |_, _| Ok(calls.send(())?)));
+            host.add("a", by_phase(move |_, _| Ok(calls.send(())?)));
             host
         };
         let (calls, called) = unbounded();
@@ -121,7 +67,7 @@ fn an_empty_host_starts_stops_and_ends() {
         let mut host = Host::new();
         host.start().unwrap();
         assert_eq!(host.wait(), StopReason::AllCompleted);
-        let report = host.stop(PATIENCE).unwrap();
+        let report = host.stop(LIMIT).unwrap();
         assert!(report.services.is_empty());
         let report = Host::new().run_until(&StopToken::never()).unwrap();
         assert_eq!(report.reason, StopReason::AllCompleted);
@@ -134,15 +80,15 @@ fn an_empty_host_starts_stops_and_ends() {
 fn a_fresh_service_sees_no_stop_request() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
-        let service = acts(move |phase, ctx| {
+        let service = by_phase(move |phase, ctx| {
             tell.send((phase, ctx.stop_requested()))?;
-            otherwise(phase, ctx)
+            idle_phase(phase, ctx)
         });
         host.add("a", service);
         host.start().unwrap();
         let calls = [told.recv().unwrap(), told.recv().unwrap()];
         assert_eq!(calls, [(Phase::Start, false), (Phase::Run, false)]);
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
         assert_eq!(told.recv(), Ok((Phase::Stop, true)));
     });
 }
@@ -152,7 +98,7 @@ fn a_fresh_service_sees_no_stop_request() {
 fn a_service_stopped_as_soon_as_it_starts_runs_its_body_exactly_once_with_a_stopped_token() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
-        let service = acts(move |phase, ctx| {
+        let service = by_phase(move |phase, ctx| {
             tell.send((phase, ctx.stop_requested()))?;
             if phase == Phase::Start {
                 ctx.host().request_stop();
@@ -178,7 +124,7 @@ fn a_host_stopped_right_after_its_start_has_run_every_body_exactly_once() {
                 host.add(name, worker(move |ctx| Ok(tell.send(ctx.name().to_owned())?)));
             }
             host.start().unwrap();
-            host.stop(PATIENCE).unwrap();
+            host.stop(LIMIT).unwrap();
             let mut bodies: Vec<_> = told.try_iter().collect();
             bodies.sort();
             assert_eq!(bodies, ["a", "b", "c"]);
@@ -192,8 +138,8 @@ fn a_stop_may_be_requested_from_inside_any_phase_of_a_service() {
     in_time(|| {
         for at in [Phase::Start, Phase::Run, Phase::Stop] {
             let mut host = Host::new();
-            host.add("a", acts(otherwise));
-            let service = acts(move |phase, ctx| {
+            host.add("a", idle());
+            let service = by_phase(move |phase, ctx| {
                 if phase == at {
                     ctx.host().request_stop();
                 }
@@ -212,7 +158,7 @@ fn a_stop_may_be_requested_from_a_handle_on_another_thread() {
         let (mut host, (tell, running)) = (Host::new(), bounded(0));
         let run = move |ctx: &Context| {
             tell.send(())?;
-            otherwise(Phase::Run, ctx)
+            idle_phase(Phase::Run, ctx)
         };
         host.add("a", worker(run));
         let handle = host.handle();

@@ -1,20 +1,11 @@
 //! Promises 49, 53: a hung service is named, and stays on the books until its true end.
 
+use crate::support::{LIMIT, hung, idle};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use hosted::{BlockedThread, Cause, Context, Host, Outcome, Phase, Report, Result, Service, ServiceState, worker};
+use hosted::{Cause, Context, Host, Outcome, Phase, Result, Service, ServiceState, worker};
 use std::time::{Duration, Instant};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(200);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
 
 /// Blocks in one phase, until the sender is dropped.
 struct Stuck {
@@ -51,13 +42,6 @@ impl Service for Stuck {
 impl Drop for Stuck {
     fn drop(&mut self) {
         self.come_to(Phase::Drop);
-    }
-}
-
-fn hung(report: &Report, place: usize) -> &BlockedThread {
-    match &report.services[place].outcome {
-        Outcome::Hung(hung) => hung,
-        other => panic!("not hung: {other:?} in\n{report}"),
     }
 }
 

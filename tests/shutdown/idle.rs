@@ -2,25 +2,15 @@
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells what a thread has cost
 
-use crate::support::{LIMIT, cost, task_named};
-use crossbeam_channel::{Sender, bounded};
-use hosted::{Host, Service, group, worker};
+use crate::support::{LIMIT, alone, cost, task_named, unresponsive};
+use hosted::{Host, group};
 use std::time::Duration;
-
-/// A service that does not hear: it runs until the sender is dropped.
-fn deaf() -> (impl Service, Sender<()>) {
-    let (release, held) = bounded::<()>(0);
-    let run = move |_: &hosted::Context| {
-        _ = held.recv();
-        Ok(())
-    };
-    (worker(run), release)
-}
 
 #[test]
 fn a_stop_that_waits_for_a_deaf_service_uses_no_cpu_up_to_its_deadline() {
+    alone!();
     const STOPS: u64 = 100;
-    let (deaf, release) = deaf();
+    let (deaf, release) = unresponsive();
     let mut host = Host::new();
     host.add("deaf", deaf);
     host.start().unwrap();
@@ -37,7 +27,8 @@ fn a_stop_that_waits_for_a_deaf_service_uses_no_cpu_up_to_its_deadline() {
 
 #[test]
 fn a_group_that_waits_for_a_deaf_child_uses_no_cpu_up_to_its_deadline() {
-    let (deaf, release) = deaf();
+    alone!();
+    let (deaf, release) = unresponsive();
     let mut deaf = Some(deaf);
     let mut host = Host::new();
     let fill = move |inside: &mut Host| {

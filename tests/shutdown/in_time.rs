@@ -1,12 +1,10 @@
 //! Promises 49, 52 and 55: the time that a stop is given is the time that it takes, whoever gave it.
 
-use crate::support::deaf;
+use crate::support::{LIMIT, unresponsive};
 use crossbeam_channel::{Sender, bounded};
 use hosted::{Context, Host, HostError, Outcome, Result, Service, StopToken, task, worker};
 use std::time::{Duration, Instant};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_millis(500);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -17,7 +15,7 @@ fn is_hung(error: &HostError, place: usize) -> bool {
 // 52
 #[test]
 fn a_service_past_its_own_stop_timeout_is_awaited_until_the_deadline() {
-    let ((first, lets_go_first), (last, lets_go_last)) = (deaf(), deaf());
+    let ((first, lets_go_first), (last, lets_go_last)) = (unresponsive(), unresponsive());
     let mut host = Host::new();
     host.add("first", first).stop_timeout(Duration::ZERO);
     host.add("last", last).stop_timeout(Duration::ZERO);
@@ -32,7 +30,7 @@ fn a_service_past_its_own_stop_timeout_is_awaited_until_the_deadline() {
 
 /// How long a stop takes in which somebody is hung.
 fn stop_in_vain() -> Duration {
-    let (service, release) = deaf();
+    let (service, release) = unresponsive();
     let mut host = Host::new();
     host.add("deaf", service);
     host.start().unwrap();

@@ -1,20 +1,9 @@
 //! Promises 47, 48, 50, 51, 52, 56, 57: a stop is in reverse, within its time, and asks everyone. (49, 53: `stopping_hung`)
 
-use crate::support::deaf;
+use crate::support::{LIMIT, failures, idle, stop_timed_out, unresponsive};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use hosted::{Cause, Context, Host, HostError, HostState, Outcome, Phase, Report, Result, Service, StopReason, worker};
+use hosted::{Cause, Context, Host, HostState, Outcome, Phase, Report, Result, Service, StopReason, worker};
 use std::time::{Duration, Instant};
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
 
 /// A service that runs until it is asked to stop, tells when that was, and lets go of `held` then.
 fn polite(mut held: Option<Sender<()>>) -> (impl Service, Receiver<Instant>) {
@@ -54,15 +43,6 @@ impl Service for Witness {
 
 fn outcomes(report: &Report) -> Vec<(&str, &Outcome)> {
     report.services.iter().map(|service| (&*service.name, &service.outcome)).collect()
-}
-
-fn overtaken(report: &Report) -> Vec<&str> {
-    report.services.iter().filter(|service| service.stop_timed_out).map(|service| &*service.name).collect()
-}
-
-/// Who failed, and in what.
-fn failures(error: &HostError) -> Vec<(&str, Phase)> {
-    error.failures().iter().map(|failure| (failure.service(), failure.phase())).collect()
 }
 
 // 47
@@ -133,7 +113,7 @@ fn four_hung_services_cost_one_timeout() {
     let mut host = Host::new();
     let mut releases = Vec::new();
     for name in ["a", "b", "c", "d"] {
-        let (service, release) = deaf();
+        let (service, release) = unresponsive();
         host.add(name, service);
         releases.push(release);
     }
@@ -152,7 +132,7 @@ fn four_hung_services_cost_one_timeout() {
 #[test]
 fn one_slow_service_holds_up_the_others_for_half_of_what_is_left_and_that_is_reported() {
     const TIMEOUT: Duration = Duration::from_secs(4);
-    let (slow, release) = deaf();
+    let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release)); // the slow one ends as soon as the stop has gone on past it
     let mut host = Host::new();
     host.add("first", first);
@@ -163,7 +143,7 @@ fn one_slow_service_holds_up_the_others_for_half_of_what_is_left_and_that_is_rep
     let held_up = asked.recv().unwrap() - began;
     assert!(held_up >= TIMEOUT / 2, "asked after {held_up:?}, though who depends on it was alive");
     assert!(held_up < TIMEOUT * 3 / 4, "asked after {held_up:?}, which is more than a little late");
-    assert_eq!(overtaken(&report), ["slow"]);
+    assert_eq!(stop_timed_out(&report), ["slow"]);
     assert!(matches!(outcomes(&report)[..], [("first", Outcome::Stopped), ("slow", Outcome::Stopped)]), "{report}");
 }
 
@@ -174,7 +154,7 @@ fn however_many_are_deaf_everyone_is_asked_before_the_deadline_and_in_order() {
     let mut host = Host::new();
     let mut releases = Vec::new();
     for name in &names {
-        let (service, release) = deaf();
+        let (service, release) = unresponsive();
         host.add(name.as_str(), service);
         releases.push(release);
     }
@@ -187,7 +167,7 @@ fn however_many_are_deaf_everyone_is_asked_before_the_deadline_and_in_order() {
     assert_eq!(asked, in_reverse.iter().collect::<Vec<_>>());
     let place = |part: &str| lines.iter().position(|line| line.contains(part));
     assert!(place("service `deaf 0` is stopping") < place("is hung"), "{lines:#?}");
-    assert_eq!(overtaken(error.report()), names[1..], "the first depends on nobody");
+    assert_eq!(stop_timed_out(error.report()), names[1..], "the first depends on nobody");
     let told = lines.iter().filter(|line| line.contains("those it depends on are asked now")).count();
     assert_eq!(told, names.len() - 1, "{lines:#?}");
     drop(releases);
@@ -198,7 +178,7 @@ fn however_many_are_deaf_everyone_is_asked_before_the_deadline_and_in_order() {
 #[test]
 fn a_stop_timeout_of_its_own_moves_on_earlier_and_the_service_is_still_awaited() {
     const OWN: Duration = Duration::from_millis(50);
-    let (slow, release) = deaf();
+    let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release));
     let mut host = Host::new();
     host.add("first", first);
@@ -208,7 +188,7 @@ fn a_stop_timeout_of_its_own_moves_on_earlier_and_the_service_is_still_awaited()
     let report = host.stop(2 * LIMIT).unwrap(); // of which half would be longer than the limit
     let held_up = asked.recv().unwrap() - began;
     assert!(held_up >= OWN && held_up < LIMIT, "{held_up:?}");
-    assert_eq!(overtaken(&report), ["slow"]);
+    assert_eq!(stop_timed_out(&report), ["slow"]);
     assert!(matches!(report.services[1].outcome, Outcome::Stopped), "{report}");
 }
 
@@ -216,7 +196,7 @@ fn a_stop_timeout_of_its_own_moves_on_earlier_and_the_service_is_still_awaited()
 #[test]
 fn a_stop_timeout_beyond_the_hosts_gives_no_more_than_half_of_what_is_left() {
     const TIMEOUT: Duration = Duration::from_secs(2);
-    let (slow, release) = deaf();
+    let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release));
     let mut host = Host::new();
     host.add("first", first);
@@ -272,7 +252,7 @@ fn with_no_time_everyone_is_asked_and_nobody_is_waited_for() {
     let error = host.stop(Duration::ZERO).unwrap_err(); // they cannot end before it returns: it did not wait
     assert!(tokens.iter().all(|token| token.stop_requested()));
     assert!(error.report().services.iter().all(|service| matches!(service.outcome, Outcome::Hung(_))), "{error}");
-    assert_eq!(overtaken(error.report()), ["b", "c", "d"], "each was alive when those it depends on were asked");
+    assert_eq!(stop_timed_out(error.report()), ["b", "c", "d"], "each was alive when those it depends on were asked");
     drop(release);
     host.stop(LIMIT).unwrap();
 }

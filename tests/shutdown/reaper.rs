@@ -1,42 +1,24 @@
 //! Promise 74: a thread-local destructor that blocks makes no stop miss its deadline, and holds up nobody.
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crate::support::{BlocksInDrop, LIMIT, idle};
+use crossbeam_channel::{Sender, bounded};
 use hosted::{Context, Event, EventKind, Host, Outcome, Phase, Report, Service, ServiceState, worker};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Blocks when it is dropped, until the sender is.
-struct Held(Receiver<()>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        _ = self.0.recv();
-    }
-}
-
 thread_local! {
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<BlocksInDrop>> = const { RefCell::new(None) };
 }
 
 /// A service whose thread ends only when the sender is dropped, though it has long done all that it does.
 fn lingering() -> (impl Service, Sender<()>) {
     let (release, held) = bounded::<()>(0);
     let run = move |ctx: &Context| {
-        HELD.set(Some(Held(held.clone())));
+        HELD.set(Some(BlocksInDrop(held.clone())));
         ctx.wait();
         Ok(())
     };
     (worker(run), release)
-}
-
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
 }
 
 fn hung(report: &Report) -> Vec<&str> {
@@ -148,7 +130,7 @@ fn one_that_is_held_up_does_not_hold_up_those_that_ended_long_before_a_stop_with
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
     let lingers = move |_: &Context| {
-        HELD.set(Some(Held(held.clone())));
+        HELD.set(Some(BlocksInDrop(held.clone())));
         Ok(())
     };
     host.add("lingering", worker(lingers));
@@ -171,7 +153,7 @@ fn who_was_hung_is_so_until_its_thread_is_gone_though_it_has_ended() {
     let (in_run, in_destructor) = (bounded::<()>(0), bounded::<()>(0));
     let mut host = Host::new();
     let run = move |_: &Context| {
-        HELD.set(Some(Held(in_destructor.1.clone())));
+        HELD.set(Some(BlocksInDrop(in_destructor.1.clone())));
         _ = in_run.1.recv();
         Ok(())
     };

@@ -2,13 +2,11 @@
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
 
+use crate::support::{LIMIT, alone};
 use crossbeam_channel::bounded;
 use hosted::{Host, worker};
 use std::fs;
 use std::time::Duration;
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// How many that end at once, beside one that does not.
 const ENDING: usize = 20;
@@ -44,6 +42,7 @@ fn reapers_of_a_stop() -> usize {
 
 #[test]
 fn where_no_thread_is_held_up_few_reapers_join_many() {
+    alone!();
     // More than one try: a reaper that this machine lets wait looks like one that is held up.
     let tries: Vec<usize> = (0..5).map(|_| reapers_of_a_stop()).collect();
     assert!(tries.iter().any(|&reapers| (1..ENDING / 2).contains(&reapers)), "{tries:?}");

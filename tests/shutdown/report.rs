@@ -1,12 +1,10 @@
 //! Promise 58: the report has every service, in order, with durations, and its picture shows who took the time.
 
-use crate::support::deaf;
+use crate::support::{LIMIT, idle, unresponsive};
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use hosted::{Context, Event, EventKind, Host, Outcome, Report, Restart, Result, Service, StopReason, task, worker};
 use std::time::{Duration, Instant};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 const A_WHILE: Duration = Duration::from_millis(30);
 
 /// Takes its time to start and to stop.
@@ -22,13 +20,6 @@ impl Service for Slow {
         std::thread::sleep(A_WHILE);
         Ok(())
     }
-}
-
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
 }
 
 /// Until one has completed, as far as its thread is concerned.
@@ -180,7 +171,7 @@ fn a_report_counts_restarts_and_errors() {
 // 58
 #[test]
 fn the_picture_has_a_line_for_every_service_and_says_what_became_of_it() {
-    let (hung, release) = deaf();
+    let (hung, release) = unresponsive();
     let mut host = Host::new();
     let events = host.events();
     host.add("database", idle());
@@ -243,8 +234,8 @@ fn a_name_of_any_letters_keeps_the_picture_straight_and_cannot_forge_a_line() {
 // 58
 #[test]
 fn a_service_is_overtaken_only_if_others_were_asked_while_it_was_alive() {
-    let (slow, release) = deaf();
-    let (other, other_release) = deaf();
+    let (slow, release) = unresponsive();
+    let (other, other_release) = unresponsive();
     let (asked, is_asked) = unbounded();
     let first = worker(move |ctx| {
         ctx.wait();

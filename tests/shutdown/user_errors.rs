@@ -1,12 +1,10 @@
 //! Promises 31, 48, 56, where an error has foreign code in it: its `Display` and its `Drop` may do anything.
 
+use crate::support::LIMIT;
 use crossbeam_channel::{Sender, bounded};
 use hosted::{Context, Host, HostHandle, Outcome, Phase, Restart, Result, Service, StopReason, worker};
 use std::fmt;
 use std::time::Duration;
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// An error that looks at the host when it is shown and when it is dropped.
 struct Curious(HostHandle);

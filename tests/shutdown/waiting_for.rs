@@ -1,12 +1,10 @@
 //! Promise 54, the rest: each second it is said whom a host waits for, by name, and not by hundreds of names.
 
+use crate::support::LIMIT;
 use crossbeam_channel::bounded;
 use hosted::{EventKind, Host, task};
 use std::thread;
 use std::time::Duration;
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a host says of `number` services whose starts take long.
 fn waited_for(number: usize) -> String {

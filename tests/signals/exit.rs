@@ -3,19 +3,12 @@
 
 use crate::support::child::programs::for_ever;
 use crate::support::child::{Child, Program, leave, say};
+use crate::support::idle;
 use hosted::{Context, Host, Outcome, Phase, Result, Service, StopSource, StopToken, ctrl_c, task, worker};
 use std::error::Error;
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_secs(1);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
 
 pub(crate) const PROGRAMS: &[Program] = &[
     ("completed", completed),

@@ -1,19 +1,10 @@
 //! The other side of promise 23: whoever is ready in time is left alone, and whose time it is decides what a late one costs.
 
+use crate::support::{LIMIT, idle};
 use crossbeam_channel::{Sender, bounded};
-use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, Service, ServiceState, task, worker};
+use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, Service, ServiceState, task};
 use std::thread;
 use std::time::Duration;
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
 
 /// A service whose start does not hear: it blocks until the sender is dropped.
 fn stuck_in_start() -> (impl Service, Sender<()>) {

@@ -1,92 +1,18 @@
 //! Promises 23 and 24: start timeouts, and a stop that is asked for during the start.
 
-use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
+use super::diary::Diary;
+use crate::support::{LIMIT, by_phase, idle, idle_phase, in_phase, in_time};
+use crossbeam_channel::{bounded, unbounded};
 use hosted::{
-    Cause, Context, Host, HostError, OnFailure, Outcome, Phase, Result, Service, ServiceError, StopReason, StopSource,
+    Cause, Context, Host, HostError, OnFailure, Outcome, Phase, Result, ServiceError, StopReason, StopSource,
 };
 use std::error::Error;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// A service that does `f` in one phase, and in the others what every service does unless told.
-fn during(act: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
-    acts(move |phase, ctx| if phase == act { f(ctx) } else { otherwise(phase, ctx) })
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
-
-/// What was called, in order.
-#[derive(Clone, Default)]
-struct Diary(Arc<Mutex<Vec<String>>>);
-
-impl Diary {
-    fn note(&self, phase: Phase, ctx: &Context) {
-        self.0.lock().unwrap().push(format!("{phase} {}", ctx.name()));
-    }
-
-    fn pages(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-
-    /// A service that notes its start, which has this result, and its stop.
-    fn keeper(&self, started: fn(&Context) -> Result) -> impl Service {
-        let diary = self.clone();
-        acts(move |phase, ctx| {
-            if phase == Phase::Run {
-                return otherwise(phase, ctx);
-            }
-            diary.note(phase, ctx);
-            if phase == Phase::Start { started(ctx) } else { Ok(()) }
-        })
-    }
-}
-
 /// Waits for its stop where it should become ready.
 fn late(ctx: &Context) -> Result {
-    otherwise(Phase::Run, ctx)
+    idle_phase(Phase::Run, ctx)
 }
 
 /// Is ready when `limit` has passed, and not before.
@@ -131,9 +57,9 @@ fn a_host_past_its_start_timeout_names_those_that_are_late() {
     in_time(|| {
         let (mut host, limit) = (Host::new(), Duration::from_millis(20));
         host.start_timeout(limit);
-        host.add("late", during(Phase::Start, late)).on_failure(OnFailure::Ignore); // which gives the host no time
-        host.add("too", during(Phase::Start, late)).after::<&str>([]);
-        host.add("c", acts(otherwise));
+        host.add("late", in_phase(Phase::Start, late)).on_failure(OnFailure::Ignore); // which gives the host no time
+        host.add("too", in_phase(Phase::Start, late)).after::<&str>([]);
+        host.add("c", idle());
         let error = host.start().unwrap_err();
         let timed_out = |error: &ServiceError| matches!(error.cause(), Cause::TimedOut(time) if *time == limit);
         assert!(error.failures().iter().all(timed_out), "{error}");
@@ -147,7 +73,7 @@ fn a_host_past_its_start_timeout_names_those_that_are_late() {
 fn a_start_that_returns_ok_after_its_timeout_is_a_failure_and_its_own_thread_calls_stop() {
     in_time(|| {
         let (mut host, limit, (tell, told)) = (Host::new(), Duration::from_millis(20), unbounded());
-        let service = acts(move |phase, ctx| {
+        let service = by_phase(move |phase, ctx| {
             tell.send((phase, thread::current().name().map(str::to_owned)))?;
             if phase == Phase::Start { late(ctx) } else { Ok(()) }
         });
@@ -165,10 +91,10 @@ fn a_start_that_returns_ok_after_its_timeout_is_a_failure_however_late_the_host_
     in_time(|| {
         for limit in [Duration::ZERO, Duration::from_micros(50)].repeat(100) {
             let mut host = Host::new();
-            host.add("late", during(Phase::Start, just_late(limit))).start_timeout(limit);
+            host.add("late", in_phase(Phase::Start, just_late(limit))).start_timeout(limit);
             assert_timed_out(&host.start().expect_err("it was late"), "late", limit);
             let mut host = Host::new();
-            host.start_timeout(limit).add("late", during(Phase::Start, just_late(limit)));
+            host.start_timeout(limit).add("late", in_phase(Phase::Start, just_late(limit)));
             assert_timed_out(&host.start().expect_err("the host was late"), "late", limit);
         }
     });
@@ -184,13 +110,13 @@ fn a_late_service_is_hung_only_if_alive_at_the_deadline_and_then_a_later_stop_te
             _ = blocked.recv(); // until the sender is gone
             Ok(())
         };
-        host.add("late", during(Phase::Start, deaf)).start_timeout(limit);
+        host.add("late", in_phase(Phase::Start, deaf)).start_timeout(limit);
         let error = host.start().unwrap_err();
         assert_timed_out(&error, "late", limit);
         let hung = |error: &HostError| matches!(error.report().services[0].outcome, Outcome::Hung(_));
         assert!(hung(&error), "{error}");
         drop(release);
-        let error = host.stop(PATIENCE).unwrap_err();
+        let error = host.stop(LIMIT).unwrap_err();
         assert_timed_out(&error, "late", limit);
         assert!(!hung(&error), "{error}");
     });
@@ -201,11 +127,11 @@ fn a_late_service_is_hung_only_if_alive_at_the_deadline_and_then_a_later_stop_te
 fn those_after_a_late_service_that_is_ignored_start_without_it() {
     in_time(|| {
         let mut host = Host::new();
-        let options = host.add("cache", during(Phase::Start, late));
+        let options = host.add("cache", in_phase(Phase::Start, late));
         options.start_timeout(Duration::from_millis(20)).on_failure(OnFailure::Ignore);
-        host.add("server", acts(otherwise));
+        host.add("server", idle());
         host.start().unwrap();
-        let report = host.stop(PATIENCE).unwrap();
+        let report = host.stop(LIMIT).unwrap();
         let [cache, server] = &report.services[..] else { panic!("two services: {report}") };
         let timed_out = |error: &ServiceError| matches!(error.cause(), Cause::TimedOut(_));
         assert!(matches!(&cache.outcome, Outcome::Failed(error) if timed_out(error)), "{report}");
@@ -223,7 +149,7 @@ fn a_stop_asked_for_during_the_start_stops_what_started_and_calls_no_service_fai
             tell.send(())?;
             Ok(ctx.sleep(Duration::MAX)?)
         };
-        host.add("b", during(Phase::Start, start));
+        host.add("b", in_phase(Phase::Start, start));
         host.add("c", diary.keeper(|_| Ok(())));
         let handle = host.handle();
         let starter = thread::spawn(move || host.start().unwrap_err());
@@ -249,7 +175,7 @@ fn a_stop_asked_for_during_the_start_makes_run_return_ok_with_that_reason() {
             requester.request_stop();
             late(ctx) // ready in spite of it: then it is stopped like any other
         };
-        host.add("a", during(Phase::Start, start));
+        host.add("a", in_phase(Phase::Start, start));
         host.add("b", diary.keeper(|_| Ok(())));
         let report = host.run_until(&stop.token()).unwrap();
         assert_eq!(report.reason, StopReason::Requested);

@@ -3,7 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod first_start;
+mod diary;
 mod in_time;
 mod late;
 mod order;

@@ -1,6 +1,7 @@
 //! Promises 18, 19, 26 and 75: who comes after whom, and bad input, which is refused before any thread exists.
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
+use crate::support::{LIMIT, in_time};
+use crossbeam_channel::{Sender, unbounded};
 use hosted::{
     Context, Host, HostError, HostState, Outcome, Phase, Queue, Restart, Result, Service, ServiceState, StopToken,
     every, group, worker,
@@ -8,21 +9,6 @@ use hosted::{
 use std::error::Error;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
 
 /// Tells of every call, and on which thread it was dropped.
 struct Witness(Sender<(&'static str, ThreadId)>);
@@ -173,7 +159,7 @@ fn a_second_start_is_an_error_that_says_so_and_leaves_the_running_host_alone() {
             assert_eq!(host.handle().state(), HostState::Started);
             assert_eq!(host.handle().services()[0].state, ServiceState::Running);
         }
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
         assert!(source(&host.start().unwrap_err()).contains("a host runs once"));
         assert!(source(&host.run_until(&StopToken::never()).unwrap_err()).contains("a host runs once"));
     });
@@ -191,7 +177,7 @@ fn an_add_after_the_start_is_an_error_of_the_next_start_that_names_it_and_never_
         let error = host.start().unwrap_err();
         assert!(error.failures().is_empty() && source(&error).contains("`newcomer`"), "{error}");
         assert!(source(&error).contains("a host runs once"), "{error}");
-        let error = host.stop(PATIENCE).unwrap_err();
+        let error = host.stop(LIMIT).unwrap_err();
         assert!(error.failures().is_empty() && source(&error).contains("`newcomer`"), "{error}");
         let report = error.report();
         assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
@@ -262,7 +248,7 @@ fn random_graphs_respect_every_edge_at_the_start_and_at_the_stop() {
             let (seen, looks) = unbounded();
             let (mut host, services) = random_host(&mut dice, &seen);
             host.start().unwrap();
-            host.stop(PATIENCE).unwrap();
+            host.stop(LIMIT).unwrap();
             let looks: Vec<_> = looks.try_iter().collect();
             assert_eq!(looks.len(), 2 * services, "graph {graph}: {looks:?}");
             assert!(looks.iter().all(|look| look.2), "graph {graph}: {looks:?}");

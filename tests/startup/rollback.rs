@@ -1,99 +1,23 @@
 //! Promises 20, 21 and 22: a start that fails is rolled back.
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use super::diary::Diary;
+use crate::support::{LIMIT, idle, idle_phase, in_phase, in_time};
+use crossbeam_channel::bounded;
 use hosted::{
-    Cause, Context, Host, HostState, OnFailure, Outcome, Phase, Result, Service, ServiceError, ServiceReport,
-    StopReason,
+    Cause, Context, Host, HostState, OnFailure, Outcome, Phase, Result, ServiceError, ServiceReport, StopReason,
 };
 use std::error::Error;
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// A service that does `f` in one phase, and in the others what every service does unless told.
-fn during(act: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
-    acts(move |phase, ctx| if phase == act { f(ctx) } else { otherwise(phase, ctx) })
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
-
-/// What was called, in order.
-#[derive(Clone, Default)]
-struct Diary(Arc<Mutex<Vec<String>>>);
-
-impl Diary {
-    fn note(&self, phase: Phase, ctx: &Context) {
-        self.0.lock().unwrap().push(format!("{phase} {}", ctx.name()));
-    }
-
-    fn pages(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-
-    /// A service that notes its start, which has this result, and its stop.
-    fn keeper(&self, started: fn() -> Result) -> impl Service {
-        let diary = self.clone();
-        acts(move |phase, ctx| {
-            if phase == Phase::Run {
-                return otherwise(phase, ctx);
-            }
-            diary.note(phase, ctx);
-            if phase == Phase::Start { started() } else { Ok(()) }
-        })
-    }
-}
 
 // 20
 #[test]
 fn a_failing_start_keeps_later_services_from_starting_and_stops_earlier_ones_in_reverse() {
     in_time(|| {
         let (mut host, diary) = (Host::new(), Diary::default());
-        host.add("a", diary.keeper(|| Ok(())));
-        host.add("b", diary.keeper(|| Ok(())));
-        host.add("c", diary.keeper(|| Err("no such table".into())));
-        host.add("d", diary.keeper(|| Ok(())));
+        host.add("a", diary.keeper(|_| Ok(())));
+        host.add("b", diary.keeper(|_| Ok(())));
+        host.add("c", diary.keeper(|_| Err("no such table".into())));
+        host.add("d", diary.keeper(|_| Ok(())));
         let error = host.start().unwrap_err();
         assert_eq!(diary.pages(), ["start a", "start b", "start c", "stop b", "stop a"]);
         let [failure] = error.failures() else { panic!("one failure: {error}") };
@@ -109,9 +33,9 @@ fn a_failing_start_keeps_later_services_from_starting_and_stops_earlier_ones_in_
 fn the_error_of_a_failed_start_has_the_root_cause_first_and_then_what_went_wrong_in_rolling_back() {
     in_time(|| {
         let mut host = Host::new();
-        host.add("a", during(Phase::Stop, |_| Err("a cannot close".into())));
-        host.add("b", during(Phase::Stop, |_| panic!("b cannot close")));
-        host.add("c", during(Phase::Start, |_| panic!("c cannot open")));
+        host.add("a", in_phase(Phase::Stop, |_| Err("a cannot close".into())));
+        host.add("b", in_phase(Phase::Stop, |_| panic!("b cannot close")));
+        host.add("c", in_phase(Phase::Start, |_| panic!("c cannot open")));
         let error = host.start().unwrap_err();
         let [root, second, third] = error.failures() else { panic!("three failures: {error}") };
         assert_eq!((root.service(), root.phase()), ("c", Phase::Start));
@@ -127,13 +51,13 @@ fn the_error_of_a_failed_start_has_the_root_cause_first_and_then_what_went_wrong
 #[test]
 fn those_after_a_service_that_fails_its_start_and_is_ignored_start_without_it() {
     in_time(|| {
-        let starts: [fn() -> Result; 2] = [|| Err("no cache".into()), || panic!("no cache")];
+        let starts: [fn(&Context) -> Result; 2] = [|_| Err("no cache".into()), |_| panic!("no cache")];
         for start in starts {
             let (mut host, diary) = (Host::new(), Diary::default());
             host.add("cache", diary.keeper(start)).on_failure(OnFailure::Ignore);
-            host.add("server", diary.keeper(|| Ok(())));
+            host.add("server", diary.keeper(|_| Ok(())));
             host.start().unwrap();
-            let report = host.stop(PATIENCE).unwrap();
+            let report = host.stop(LIMIT).unwrap();
             let [cache, server] = &report.services[..] else { panic!("two services: {report}") };
             assert!(matches!((&cache.outcome, &server.outcome), (Outcome::Failed(_), Outcome::Stopped)), "{report}");
             assert_eq!(diary.pages(), ["start cache", "start server", "stop server"]);
@@ -147,16 +71,16 @@ fn rolling_back_has_a_stop_budget_of_its_own_when_the_start_budget_is_spent() {
     in_time(|| {
         let (tell, told) = bounded(1);
         let mut host = Host::new();
-        host.start_timeout(Duration::from_secs(1)).stop_timeout(PATIENCE * 10); // a second: enough for `a`
+        host.start_timeout(Duration::from_secs(1)).stop_timeout(LIMIT * 10); // a second: enough for `a`
         let stop = move |ctx: &Context| {
             tell.send(ctx.stop_deadline().map(|at| at.saturating_duration_since(Instant::now())))?;
             Ok(())
         };
-        host.add("a", during(Phase::Stop, stop));
-        host.add("late", during(Phase::Start, |ctx| otherwise(Phase::Run, ctx)));
+        host.add("a", in_phase(Phase::Stop, stop));
+        host.add("late", in_phase(Phase::Start, |ctx| idle_phase(Phase::Run, ctx)));
         let error = host.start().unwrap_err();
         let left = told.recv().unwrap();
-        assert!(left.is_some_and(|left| left > PATIENCE * 8), "left to stop: {left:?}");
+        assert!(left.is_some_and(|left| left > LIMIT * 8), "left to stop: {left:?}");
         assert_eq!(error.failures().iter().map(ServiceError::service).collect::<Vec<_>>(), ["late"]);
         assert!(matches!(error.report().services[0].outcome, Outcome::Stopped), "{error}");
     });
@@ -167,11 +91,11 @@ fn rolling_back_has_a_stop_budget_of_its_own_when_the_start_budget_is_spent() {
 fn what_never_started_is_never_stopped_now_or_at_a_later_stop() {
     in_time(|| {
         let (mut host, diary) = (Host::new(), Diary::default());
-        host.add("a", diary.keeper(|| Ok(())));
-        host.add("b", diary.keeper(|| Err("no".into())));
-        host.add("c", diary.keeper(|| Ok(())));
-        host.add("d", diary.keeper(|| Ok(()))).after(["b"]);
-        for error in [host.start().unwrap_err(), host.stop(PATIENCE).unwrap_err()] {
+        host.add("a", diary.keeper(|_| Ok(())));
+        host.add("b", diary.keeper(|_| Err("no".into())));
+        host.add("c", diary.keeper(|_| Ok(())));
+        host.add("d", diary.keeper(|_| Ok(()))).after(["b"]);
+        for error in [host.start().unwrap_err(), host.stop(LIMIT).unwrap_err()] {
             assert_eq!(error.failures().len(), 1, "{error}");
             let [a, b, c, d] = &error.report().services[..] else { panic!("every service, in order: {error}") };
             assert_eq!([&*a.name, &*b.name, &*c.name, &*d.name], ["a", "b", "c", "d"]);
@@ -188,9 +112,9 @@ fn what_never_started_is_never_stopped_now_or_at_a_later_stop() {
 fn where_no_thread_is_to_be_had_what_started_is_stopped_and_the_source_says_for_whom() {
     in_time(|| {
         let (mut host, diary) = (Host::new(), Diary::default());
-        host.add("a", diary.keeper(|| Ok(())));
-        host.add("giant", diary.keeper(|| Ok(()))).stack_size(usize::MAX / 2);
-        host.add("c", diary.keeper(|| Ok(())));
+        host.add("a", diary.keeper(|_| Ok(())));
+        host.add("giant", diary.keeper(|_| Ok(()))).stack_size(usize::MAX / 2);
+        host.add("c", diary.keeper(|_| Ok(())));
         let error = host.start().unwrap_err();
         assert!(error.failures().is_empty(), "{error}");
         assert!(error.source().is_some_and(|source| source.to_string().contains("`giant`")), "{error}");
@@ -208,8 +132,8 @@ fn a_failing_start_keeps_those_beside_it_from_starting_whose_turn_has_not_come()
     in_time(|| {
         const BESIDE: usize = 2_000; // so many that it has failed long before the last one's turn
         let mut host = Host::new();
-        host.add("bad", during(Phase::Start, |_| Err("no".into())));
-        (0..BESIDE).for_each(|n| _ = host.add(format!("beside{n}"), acts(otherwise)).after::<&str>([]));
+        host.add("bad", in_phase(Phase::Start, |_| Err("no".into())));
+        (0..BESIDE).for_each(|n| _ = host.add(format!("beside{n}"), idle()).after::<&str>([]));
         let error = host.start().unwrap_err();
         let never = |service: &&ServiceReport| matches!(service.outcome, Outcome::NeverStarted);
         let started = BESIDE - error.report().services.iter().filter(never).count();

@@ -1,59 +1,10 @@
 //! Promise 26: waiting until the whole host has started. That a host runs once is in `host.rs` and `plan.rs`.
 
-use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
+use crate::support::{LIMIT, idle, idle_phase, in_phase, in_time};
+use crossbeam_channel::unbounded;
 use hosted::{Context, Host, HostState, Outcome, Phase, Restart, Result, Service, StopSource, Stopped, group, worker};
 use std::sync::Mutex;
-use std::thread;
 use std::time::Duration;
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// A service that does `f` in one phase, and in the others what every service does unless told.
-fn during(act: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
-    acts(move |phase, ctx| if phase == act { f(ctx) } else { otherwise(phase, ctx) })
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
 
 // 26
 #[test]
@@ -65,7 +16,7 @@ fn a_worker_can_wait_until_the_whole_host_has_started_and_a_child_of_a_group_too
             worker(move |ctx| {
                 ctx.wait_until_started()?;
                 tell.send((name, handle.state()))?;
-                otherwise(Phase::Run, ctx)
+                idle_phase(Phase::Run, ctx)
             })
         };
         let (a, child) = (waiter("a"), Mutex::new(Some(waiter("child"))));
@@ -75,12 +26,12 @@ fn a_worker_can_wait_until_the_whole_host_has_started_and_a_child_of_a_group_too
             Ok(())
         };
         host.add("group", group(fill));
-        host.add("last", acts(otherwise));
+        host.add("last", idle());
         host.start().unwrap();
         let mut seen = [told.recv().unwrap(), told.recv().unwrap()];
         seen.sort_unstable_by_key(|seen| seen.0);
         assert_eq!(seen, [("a", HostState::Started), ("child", HostState::Started)]);
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
     });
 }
 
@@ -92,12 +43,12 @@ fn once_the_host_has_started_nobody_waits_for_it_any_more() {
         let run = move |ctx: &Context| {
             ctx.wait_until_started()?;
             tell.send(ctx.restarts())?;
-            if ctx.restarts() < 2 { Err("again".into()) } else { otherwise(Phase::Run, ctx) }
+            if ctx.restarts() < 2 { Err("again".into()) } else { idle_phase(Phase::Run, ctx) }
         };
         host.add("a", worker(run)).restart(Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO));
         host.start().unwrap();
         assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [0, 1, 2]);
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
     });
 }
 
@@ -120,7 +71,7 @@ fn a_stop_and_a_failed_start_end_the_wait_for_the_start() {
                 Ok(waited?)
             };
             host.add("a", worker(run));
-            host.add("last", during(Phase::Start, start));
+            host.add("last", in_phase(Phase::Start, start));
             let error = host.start().unwrap_err();
             assert_eq!(told.recv(), Ok(Err(Stopped)));
             assert!(matches!(error.report().services[0].outcome, Outcome::Stopped), "{error}");
@@ -171,5 +122,5 @@ fn in_a_unit_test_of_a_group_its_children_wait_for_no_host() {
     };
     let (mut group, stop) = (group(fill), StopSource::new());
     group.start(&Context::new("group", stop.token())).unwrap();
-    assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(())));
+    assert_eq!(told.recv_timeout(LIMIT), Ok(Ok(())));
 }

@@ -1,18 +1,13 @@
 //! Promises of stop callbacks: when, where and how often they run. What goes wrong inside one is reported from it: a
 //! failed assertion would be caught.
 
-use crate::support::{Sleeper, asleep_in, in_time, race};
+use crate::support::log::record;
+use crate::support::{Sleeper, asleep_in, counting, in_time, race};
 use hosted::{RecvError, StopCallback, StopSource, StopToken, Stopped};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
-
-/// A callback that counts its runs.
-fn counting(runs: &Arc<AtomicUsize>) -> impl FnOnce() + Send + 'static {
-    let runs = runs.clone();
-    move || _ = runs.fetch_add(1, Ordering::SeqCst)
-}
 
 // 3
 #[test]
@@ -155,37 +150,6 @@ fn no_lock_is_held_while_a_callback_runs_or_what_it_captured_is_dropped() {
     });
 }
 
-/// What has been logged in this process.
-struct Logged;
-
-static LOGGED: Mutex<Vec<(log::Level, String, String)>> = Mutex::new(Vec::new());
-
-impl log::Log for Logged {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LOGGED.lock().unwrap().push((record.level(), record.target().to_owned(), record.args().to_string()));
-    }
-
-    fn flush(&self) {}
-}
-
-impl Logged {
-    fn install() {
-        _ = log::set_logger(&Logged); // fails from the second test on: it is there
-        log::set_max_level(log::LevelFilter::Trace);
-    }
-
-    /// How many errors of the crate have `text` in them.
-    fn errors(text: &str) -> usize {
-        let logged = LOGGED.lock().unwrap();
-        let of_ours = |level: &log::Level, target: &str| *level == log::Level::Error && target == "hosted::service";
-        logged.iter().filter(|(level, target, said)| of_ours(level, target) && said.contains(text)).count()
-    }
-}
-
 /// Panics when it is dropped.
 struct DropBomb(&'static str);
 
@@ -199,7 +163,7 @@ impl Drop for DropBomb {
 #[test]
 fn a_callback_that_panics_is_logged_and_keeps_none_from_running() {
     in_time(|| {
-        Logged::install();
+        let log = record();
         let source = StopSource::new();
         let linked = StopSource::linked([&source.token()]);
         let runs = Arc::new(AtomicUsize::new(0));
@@ -219,27 +183,27 @@ fn a_callback_that_panics_is_logged_and_keeps_none_from_running() {
         assert!(linked.token().wait_timeout(Duration::ZERO));
         drop(guards);
         for text in ["a text, of a callback", "a formatted text, of a callback", "a child's text"] {
-            assert_eq!(Logged::errors(text), 1, "{text:?}");
+            assert_eq!(log.errors(text), 1, "{text:?}");
         }
-        assert_eq!(Logged::errors("(non-string panic payload)"), 2);
+        assert_eq!(log.errors("(non-string panic payload)"), 2);
     });
 }
 
 // 8
 #[test]
 fn a_callback_that_panics_because_it_was_registered_late_is_logged_too() {
-    Logged::install();
+    let log = record();
     let source = StopSource::new();
     source.request_stop();
     let guard = source.token().on_stop(|| panic!("too late, and then this"));
-    assert_eq!(Logged::errors("too late, and then this"), 1);
+    assert_eq!(log.errors("too late, and then this"), 1);
     assert!(!guard.unregister());
 }
 
 #[test]
 fn a_panic_of_what_an_unregistered_callback_captured_is_logged_and_goes_no_further() {
     in_time(|| {
-        Logged::install();
+        let log = record();
         let source = StopSource::new();
         let register = |text| {
             let bomb = DropBomb(text);
@@ -248,7 +212,7 @@ fn a_panic_of_what_an_unregistered_callback_captured_is_logged_and_goes_no_furth
         let neighbour = source.token().on_stop(|| ());
         assert!(register("unregistered, it blew up").unregister());
         drop(register("dropped, it blew up"));
-        assert_eq!([Logged::errors("unregistered, it blew up"), Logged::errors("dropped, it blew up")], [1, 1]);
+        assert_eq!([log.errors("unregistered, it blew up"), log.errors("dropped, it blew up")], [1, 1]);
         drop(neighbour);
     });
 }

@@ -1,6 +1,6 @@
 //! Promises of the guards of stop callbacks: dropping one, or unregistering, while nothing or everything happens.
 
-use crate::support::{LIMIT, Sleeper, asleep_in, in_time, race};
+use crate::support::{LIMIT, Sleeper, asleep_in, counting, in_time, race};
 use hosted::{StopCallback, StopSource, StopToken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,12 +12,6 @@ type Slot = Arc<Mutex<Option<StopCallback>>>;
 
 fn take(slot: &Slot) -> Option<StopCallback> {
     slot.lock().unwrap().take()
-}
-
-/// A callback that counts its runs.
-fn counting(runs: &Arc<AtomicUsize>) -> impl FnOnce() + Send + 'static {
-    let runs = runs.clone();
-    move || _ = runs.fetch_add(1, Ordering::SeqCst)
 }
 
 /// Blocks in a callback until the test lets it go on, or has failed.

@@ -2,6 +2,7 @@
 //!
 //! That the calls come at ever longer intervals is proved beside them, in `src/stop/repeat.rs`, where no clock runs.
 
+use crate::support::log::record;
 use crate::support::{LIMIT, asleep_in, in_time};
 use hosted::{Context, Host, RepeatingStopCallback, StopSource, StopToken, worker};
 use std::sync::mpsc::{Receiver, channel};
@@ -11,35 +12,6 @@ use std::{hint, thread};
 
 const OFTEN: Duration = Duration::from_millis(1);
 const NEVER_AGAIN: Duration = Duration::MAX;
-
-/// What the library logs.
-struct Logged;
-
-static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-impl log::Log for Logged {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LOGGED.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
-impl Logged {
-    fn install() {
-        _ = log::set_logger(&Logged); // fails from the second test on: it is there
-        log::set_max_level(log::LevelFilter::Error);
-    }
-
-    /// How many errors have `text` in them.
-    fn errors(text: &str) -> usize {
-        LOGGED.lock().unwrap().iter().filter(|line| line.starts_with("ERROR") && line.contains(text)).count()
-    }
-}
 
 /// A callback that says when it is called and by which thread; its receiver disconnects when the callback has been dropped.
 fn telling() -> (impl FnMut() + Send + 'static, Receiver<String>) {
@@ -157,7 +129,7 @@ fn a_call_that_drops_its_own_guard_is_the_last_and_waits_for_nobody() {
 
 #[test]
 fn a_call_that_panics_is_logged_and_is_the_last_and_harms_nobody() {
-    Logged::install();
+    let log = record();
     let (source, (begun, begins)) = (StopSource::new(), channel());
     let guard = source.token().on_stop_repeating(OFTEN, move || {
         begun.send(()).unwrap();
@@ -172,12 +144,12 @@ fn a_call_that_panics_is_logged_and_is_the_last_and_harms_nobody() {
         (0..3).for_each(|_| drop(calls.recv().unwrap()));
         drop((guard, other));
     });
-    assert_eq!(Logged::errors("a stop callback panicked: by a call"), 1);
+    assert_eq!(log.errors("a stop callback panicked: by a call"), 1);
 }
 
 #[test]
 fn what_panics_when_it_is_dropped_with_the_callback_is_logged_and_harms_nobody() {
-    Logged::install();
+    let log = record();
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -199,7 +171,7 @@ fn what_panics_when_it_is_dropped_with_the_callback_is_logged_and_harms_nobody()
             drop(guard);
         });
     }
-    assert_eq!(Logged::errors("panicked: by a drop"), 2);
+    assert_eq!(log.errors("panicked: by a drop"), 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-use crate::support::{LIMIT, task_named};
+use crate::support::{LIMIT, alone, task_named};
 use hosted::StopSource;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use std::{fs, thread};
 
 #[test]
 fn there_is_a_thread_from_the_stop_on_until_the_drop_and_no_longer() {
+    alone!();
     let threads = || fs::read_dir("/proc/self/task").unwrap().count();
     let before = threads();
     for _ in 0..100 {

@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
 
+use crate::support::alone;
 use hosted::{StopSource, StopToken};
 use std::fs;
 use std::time::Duration;
@@ -22,6 +23,7 @@ fn used() -> (StopSource, StopToken) {
 
 #[test]
 fn the_timers_thread_is_started_by_the_first_timer_and_by_nothing_else() {
+    alone!();
     let before = threads();
     let (stopped, token) = used();
     assert!(stopped.request_stop());

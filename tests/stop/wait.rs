@@ -1,6 +1,6 @@
 //! Promises of the waits on a token: what ends them, what they say then, and what they cost.
 
-use crate::support::{LIMIT, Sleeper, asleep_in, assert_at_rest, in_time, race, task_named};
+use crate::support::{LIMIT, Sleeper, alone, asleep_in, assert_at_rest, in_time, race, task_named};
 use crossbeam_channel::{TryRecvError, bounded, never, select, unbounded};
 use hosted::{RecvError, StopSource, StopToken, Stopped};
 use std::sync::{Arc, Mutex};
@@ -249,6 +249,7 @@ fn a_stop_requested_while_holding_the_mutex_that_the_woken_thread_wants_next_doe
 #[cfg(target_os = "linux")]
 #[cfg_attr(miri, ignore = "Miri has no /proc to say what a thread costs")]
 fn fifty_idle_waiters_use_no_cpu() {
+    alone!();
     let (source, timer) = (StopSource::new(), StopSource::new());
     timer.request_stop_after(Duration::from_secs(3600));
     let linked = StopSource::linked([&source.token()]);

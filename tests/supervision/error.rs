@@ -1,57 +1,14 @@
 //! What errors say: of a service (who, in which phase, why), of a host (the report for a person), of waits.
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crate::support::{LIMIT, by_phase, idle, idle_phase, in_time};
+use crossbeam_channel::bounded;
 use hosted::{
-    Cause, Context, Host, HostError, Phase, Queue, RecvError, Result, Service, ServiceError, StopToken, Stopped, worker,
+    Cause, Context, Host, HostError, Phase, Queue, RecvError, Service, ServiceError, StopToken, Stopped, worker,
 };
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{fmt, io, thread};
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
+use std::{fmt, io};
 
 /// Runs a host with this one service, which fails, until it ends.
 fn error_of(service: impl Service) -> HostError {
@@ -85,11 +42,11 @@ fn a_service_error_names_the_service_the_phase_and_the_cause_with_its_sources_on
     in_time(|| {
         let phases = [(Phase::Start, "starting"), (Phase::Run, "running"), (Phase::Stop, "stopping")];
         for (at, doing) in phases {
-            let fails = acts(move |phase, _| if phase == at { Err(feed_error().into()) } else { Ok(()) });
+            let fails = by_phase(move |phase, _| if phase == at { Err(feed_error().into()) } else { Ok(()) });
             let error = error_of(fails);
             let text = format!("service `a` failed while {doing}: cannot read the feed: no such host");
             assert_eq!(error.failures()[0].to_string(), text);
-            let panics = acts(move |phase, _| if phase == at { panic!("lava") } else { Ok(()) });
+            let panics = by_phase(move |phase, _| if phase == at { panic!("lava") } else { Ok(()) });
             let error = error_of(panics);
             assert_eq!(error.failures()[0].to_string(), format!("service `a` panicked while {doing}: lava"));
             assert_eq!(format!("{:?}", error.failures()[0]), error.failures()[0].to_string());
@@ -101,7 +58,7 @@ fn a_service_error_names_the_service_the_phase_and_the_cause_with_its_sources_on
 fn a_time_out_names_the_service_the_phase_and_the_time() {
     in_time(|| {
         let mut host = Host::new();
-        let options = host.add("a", acts(|_, ctx| otherwise(Phase::Run, ctx)));
+        let options = host.add("a", by_phase(|_, ctx| idle_phase(Phase::Run, ctx)));
         options.start_timeout(Duration::from_millis(20));
         let error = host.start().unwrap_err();
         assert_eq!(error.failures()[0].to_string(), "service `a` had not started after 20.0ms");
@@ -117,7 +74,7 @@ fn a_time_out_names_the_service_the_phase_and_the_time() {
         assert!(text.starts_with("service `a` was still in its run "), "{text}");
         assert!(text.ends_with("s after it was asked to stop"), "{text}");
         drop(release);
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
     });
 }
 
@@ -141,7 +98,9 @@ fn a_host_error_debugs_as_it_displays_every_failure_and_then_every_service() {
         let mut host = Host::new();
         host.add(
             "first",
-            acts(|phase, ctx| if phase == Phase::Stop { Err("cannot close".into()) } else { otherwise(phase, ctx) }),
+            by_phase(
+                |phase, ctx| if phase == Phase::Stop { Err("cannot close".into()) } else { idle_phase(phase, ctx) },
+            ),
         );
         host.add("second", worker(|_| Err(feed_error().into())));
         let error = host.run_until(&StopToken::never()).unwrap_err();
@@ -161,12 +120,12 @@ fn a_host_error_debugs_as_it_displays_every_failure_and_then_every_service() {
 fn a_host_error_of_the_set_up_and_one_of_a_stop_during_the_start_say_so() {
     in_time(|| {
         let mut host = Host::new();
-        host.add("", acts(otherwise));
+        host.add("", idle());
         let error = host.start().unwrap_err();
         let text = "the host did not start: service number 1 has an empty name";
         assert_eq!((error.to_string(), format!("{error:?}")), (text.to_owned(), text.to_owned()));
         let mut host = Host::new();
-        host.add("a", acts(otherwise));
+        host.add("a", idle());
         host.handle().request_stop();
         let text = host.start().unwrap_err().to_string();
         assert!(text.starts_with("the host was stopped while it was starting\n"), "{text}");
@@ -202,7 +161,7 @@ fn exit_codes_tell_failures_from_abandoned_threads() {
         host.start().unwrap();
         assert_eq!(code(&host.stop(Duration::ZERO).unwrap_err()), format!("{:?}", ExitCode::from(124)));
         drop(release);
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
     });
 }
 

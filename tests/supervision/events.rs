@@ -1,81 +1,11 @@
 //! Promise 38: events.
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use hosted::{Context, Event, EventKind, Host, Phase, Restart, Result, Service, StopToken, worker};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use crate::support::log::listen;
+use crate::support::{LIMIT, by_phase, idle, idle_phase, in_time};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use hosted::{Context, Event, EventKind, Host, Phase, Restart, StopToken, worker};
+use std::sync::Arc;
 use std::time::Duration;
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
-
-/// Hands every log line of the process to the tests, which know their own by the services' names.
-struct Logger(Mutex<Vec<Sender<(log::Level, String, String)>>>);
-
-static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
-
-impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, line: &log::Record<'_>) {
-        let line = (line.level(), line.target().to_owned(), line.args().to_string());
-        self.0.lock().unwrap().retain(|listener| listener.send(line.clone()).is_ok());
-    }
-
-    fn flush(&self) {}
-}
-
-/// The log lines from now on: level, target, text.
-fn log_lines() -> Receiver<(log::Level, String, String)> {
-    let (sender, lines) = unbounded();
-    LOGGER.0.lock().unwrap().push(sender);
-    _ = log::set_logger(&LOGGER); // the first test installs it
-    log::set_max_level(log::LevelFilter::Trace);
-    lines
-}
 
 /// A word for what a service did.
 fn word(event: &Event) -> &'static str {
@@ -115,19 +45,19 @@ fn the_events_of_one_service_and_of_the_host_are_in_order() {
         let (services, whole, heard) = (host.events(), host.events(), host.events());
         let run = |ctx: &Context| {
             ctx.report_error("a hiccup");
-            if ctx.restarts() == 0 { Err("cable cut".into()) } else { otherwise(Phase::Run, ctx) }
+            if ctx.restarts() == 0 { Err("cable cut".into()) } else { idle_phase(Phase::Run, ctx) }
         };
         let none = Duration::ZERO..=Duration::ZERO;
         host.add("a", worker(run)).restart(Restart::on_failure().backoff(none));
         let (go, gate) = bounded::<()>(0);
         let completes = move |_: &Context| Ok(gate.recv()?);
         host.add("b", worker(completes));
-        host.add("c", acts(otherwise));
+        host.add("c", idle());
         host.start().unwrap();
         (0..2).for_each(|_| listen_for("reported", "a", &heard));
         go.send(()).unwrap();
         listen_for("completed", "b", &heard);
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
         let all: Vec<Event> = services.try_iter().collect();
         let of = |name: &str| all.iter().filter(|event| event.service.as_deref() == Some(name)).map(word).collect();
         let (a, b, c): (Vec<_>, Vec<_>, Vec<_>) = (of("a"), of("b"), of("c"));
@@ -146,13 +76,13 @@ fn a_step_is_announced_before_it_is_taken() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let events = host.events();
-        let service = acts(move |phase, ctx| {
-            otherwise(phase, ctx)?; // in its run: until it has been asked
+        let service = by_phase(move |phase, ctx| {
+            idle_phase(phase, ctx)?; // in its run: until it has been asked
             Ok(tell.send((phase, story(&events, Some("a"))))?)
         });
         host.add("a", service);
         host.start().unwrap();
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
         let seen: Vec<_> = told.try_iter().collect();
         let steps =
             [(Phase::Start, vec!["starting"]), (Phase::Run, vec!["started", "stopping"]), (Phase::Stop, vec![])];
@@ -166,7 +96,7 @@ fn a_service_that_is_asked_to_stop_while_it_is_stopping_is_said_to_be_stopping_o
     in_time(|| {
         let (mut host, (tell, closing)) = (Host::new(), bounded(0));
         let events = host.events();
-        let service = acts(move |phase, ctx| match phase {
+        let service = by_phase(move |phase, ctx| match phase {
             Phase::Stop => {
                 tell.send(())?;
                 ctx.wait();
@@ -177,7 +107,7 @@ fn a_service_that_is_asked_to_stop_while_it_is_stopping_is_said_to_be_stopping_o
         host.add("a", service);
         host.start().unwrap();
         closing.recv().unwrap();
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
         assert_eq!(story(&events, Some("a")), ["starting", "started", "stopping", "completed"]);
     });
 }
@@ -220,7 +150,7 @@ fn a_slow_listener_holds_up_nothing_keeps_1024_events_and_is_told_how_many_it_mi
         assert_eq!(next.iter().map(word).collect::<Vec<_>>(), ["missed", "reported", "reported"]);
         assert!(matches!(next[0].kind, EventKind::Lagged { events } if events == 4 + 5_000 - 1_024), "{}", next[0]);
         assert_eq!(next[0].service, None);
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
     });
 }
 
@@ -237,7 +167,7 @@ fn each_subscription_is_its_own_and_hears_what_happens_from_then_on() {
         first.try_iter().for_each(drop);
         order.send(1).unwrap();
         answers.recv().unwrap();
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
         assert_eq!(story(&second, Some("a")), ["reported", "stopping", "stopped"]);
         assert_eq!(story(&first, Some("a")), ["reported", "stopping", "stopped"]);
         assert_eq!(slow.len(), 1_024);
@@ -267,7 +197,7 @@ fn a_dead_listener_holds_up_nothing_and_nobody_listening_keeps_nothing() {
         drop(dead);
         report(5_000);
         assert_eq!(Arc::strong_count(&name), held, "events of a dead listener are kept");
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
     });
 }
 
@@ -275,7 +205,7 @@ fn a_dead_listener_holds_up_nothing_and_nobody_listening_keeps_nothing() {
 #[test]
 fn log_lines_say_what_the_events_say() {
     in_time(|| {
-        let (lines, mut host) = (log_lines(), Host::new());
+        let (lines, mut host) = (listen(), Host::new());
         let events = host.events();
         let run = |ctx: &Context| {
             ctx.report_error("a hiccup");
@@ -285,7 +215,7 @@ fn log_lines_say_what_the_events_say() {
         host.add("twofold", worker(run)).restart(Restart::on_failure().backoff(none).give_up_after(1));
         host.run_until(&StopToken::never()).unwrap_err();
         let ours = |text: &String| text.contains("`twofold`");
-        let mut logged: Vec<String> = lines.try_iter().map(|line| line.2).filter(ours).collect();
+        let mut logged: Vec<String> = lines.try_iter().map(|line| line.text).filter(ours).collect();
         let mut told: Vec<String> = events.try_iter().map(|event| event.to_string()).filter(ours).collect();
         logged.sort(); // lines leave after the lock is let go, in no fixed order among threads
         told.sort();

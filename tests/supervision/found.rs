@@ -1,12 +1,10 @@
 //! What reading and breaking found, each as a promise that it is not found again.
 
+use crate::support::LIMIT;
 use crossbeam_channel::{bounded, unbounded};
 use hosted::{Context, EventKind, Host, OnFailure, Outcome, Queue, Restart, Result, Service, StopToken, group, worker};
 use std::fmt;
 use std::time::Duration;
-
-/// Only so that a hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 
 // 17, 24
 #[test]

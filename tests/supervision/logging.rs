@@ -1,59 +1,18 @@
 //! Promises 33, 48, 54, as log lines: who is waited for, and what went wrong. (Levels and targets: `logging_levels`)
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crate::support::log::{Level, Line, listen};
+use crate::support::{BlocksInDrop, LIMIT, idle};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use hosted::{Context, Host, Outcome, Phase, Result, Service, worker};
-use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::cell::RefCell;
-use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
-#[derive(Clone, Debug)]
-struct Line {
-    level: Level,
-    target: String,
-    text: String,
-    at: Instant,
-}
-
-/// Every test that listens gets every line of the process: names tell whose it is.
-struct Everyone(Mutex<Vec<Sender<Line>>>);
-
-static EVERYONE: Everyone = Everyone(Mutex::new(Vec::new()));
-
-impl Log for Everyone {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("hosted")
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let (level, target, text) = (record.level(), record.target().to_owned(), record.args().to_string());
-        let line = Line { level, target, text, at: Instant::now() };
-        self.0.lock().unwrap().retain(|listener| listener.send(line.clone()).is_ok());
-    }
-
-    fn flush(&self) {}
-}
-
-fn listen() -> Receiver<Line> {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        log::set_logger(&EVERYONE).unwrap();
-        log::set_max_level(LevelFilter::Trace);
-    });
-    let (sender, lines) = unbounded();
-    EVERYONE.0.lock().unwrap().push(sender);
-    lines
-}
-
-/// The next line that has `part` in it.
-fn next(lines: &Receiver<Line>, part: &str) -> Line {
+/// The next line that contains all `parts`.
+fn next(lines: &Receiver<Line>, parts: &[&str]) -> Line {
     let until = Instant::now() + LIMIT;
     loop {
-        let line = lines.recv_deadline(until).unwrap_or_else(|_| panic!("no line has {part}"));
-        if line.text.contains(part) {
+        let line = lines.recv_deadline(until).unwrap_or_else(|_| panic!("no line contains {parts:?}"));
+        if parts.iter().all(|part| line.text.contains(part)) {
             return line;
         }
     }
@@ -88,16 +47,9 @@ impl Service for Stuck {
     }
 }
 
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
-
 /// Lets the stuck one go after two lines that tell of it, and checks them.
 fn two_lines(lines: &Receiver<Line>, part: &str, release: Sender<()>) -> [Line; 2] {
-    let two = [next(lines, part), next(lines, part)];
+    let two = [(); 2].map(|()| next(lines, &[part, "`54 stuck`"]));
     drop(release);
     for line in &two {
         assert_eq!((line.level, &*line.target), (Level::Warn, "hosted::host"));
@@ -130,17 +82,8 @@ fn while_a_start_and_a_stop_take_long_a_line_a_second_says_for_whom() {
     }
 }
 
-/// Blocks when it is dropped, until the sender is.
-struct Held(Receiver<()>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        _ = self.0.recv();
-    }
-}
-
 thread_local! {
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<BlocksInDrop>> = const { RefCell::new(None) };
 }
 
 // 54
@@ -150,15 +93,15 @@ fn who_has_completed_and_whose_thread_does_not_end_is_waited_for_by_name_too() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
     let run = move |_: &Context| {
-        HELD.set(Some(Held(held.clone())));
+        HELD.set(Some(BlocksInDrop(held.clone())));
         Ok(())
     };
     host.add("54 lingering", worker(run));
     host.add("54 idle", idle());
     host.start().unwrap();
-    next(&lines, "service `54 lingering` has completed");
+    next(&lines, &["service `54 lingering` has completed"]);
     let waiting = std::thread::spawn(move || {
-        let line = next(&lines, "still stopping after");
+        let line = next(&lines, &["still stopping after", "`54 lingering`"]);
         drop(release);
         line.text
     });
@@ -184,7 +127,7 @@ fn a_panic_is_logged_when_it_happens_and_not_when_it_is_joined() {
     let mut host = Host::new();
     host.add("33 panics", Panics(held)).on_failure(hosted::OnFailure::Ignore);
     host.start().unwrap();
-    let told = next(&lines, "33 panics` panicked");
+    let told = next(&lines, &["33 panics` panicked"]);
     assert_eq!((told.level, &*told.target), (Level::Error, "hosted::service"));
     assert_eq!(told.text, "service `33 panics` panicked while running: ouch");
     release.send(()).unwrap();

@@ -1,51 +1,18 @@
 //! The levels and targets of log lines, which are stable: a part of promises 33, 48, 49 and 51.
 
+use crate::support::log::{Level, Line, listen};
+use crate::support::{LIMIT, alone, idle};
 use crossbeam_channel::bounded;
 use hosted::testing::ManualClock;
-use hosted::{Context, Host, OnCompletion, Queue, Restart, Service, every, worker};
-use log::{Level, LevelFilter, Log, Metadata, Record};
-use std::sync::{Mutex, Once, PoisonError};
+use hosted::{Context, Host, OnCompletion, Queue, Restart, every, worker};
 use std::time::Duration;
 
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A service that waits until it is asked to stop.
-fn idle() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
-
-/// Keeps every line: its level, its target without `hosted::`, its text.
-struct Keeper(Mutex<Vec<(Level, String, String)>>);
-
-static KEEPER: Keeper = Keeper(Mutex::new(Vec::new()));
-
-impl Log for Keeper {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let target = record.target().strip_prefix("hosted::").unwrap_or("not ours");
-        self.0.lock().unwrap().push((record.level(), target.to_owned(), record.args().to_string()));
-    }
-
-    fn flush(&self) {}
-}
-
-/// What is logged while `f` runs, one such `f` at a time.
+/// The lines that are logged while `f` runs: level, target without `hosted::`, text. Nothing else may log meanwhile.
 fn lines_of(f: impl FnOnce()) -> Vec<(Level, String, String)> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    static INSTALLED: Once = Once::new();
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    INSTALLED.call_once(|| log::set_logger(&KEEPER).unwrap());
-    log::set_max_level(LevelFilter::Trace);
-    KEEPER.0.lock().unwrap().clear();
+    let lines = listen();
     f();
-    std::mem::take(&mut *KEEPER.0.lock().unwrap())
+    let target = |line: &Line| line.target.strip_prefix("hosted::").unwrap_or("not ours").to_owned();
+    lines.try_iter().map(|line| (line.level, target(&line), line.text)).collect()
 }
 
 /// The lines of this target that have `part` in them, as `LEVEL text`, in order.
@@ -63,6 +30,7 @@ fn timeless(lines: Vec<String>) -> Vec<String> {
 // 33
 #[test]
 fn the_hosts_few_lines_are_info_and_each_services_transitions_debug_and_a_completion_info() {
+    alone!();
     let lines = lines_of(|| {
         let mut host = Host::new();
         host.add("idle", idle());
@@ -99,6 +67,7 @@ fn the_hosts_few_lines_are_info_and_each_services_transitions_debug_and_a_comple
 // 33
 #[test]
 fn a_restart_and_a_reported_error_are_warnings() {
+    alone!();
     let (tell, told) = bounded(1);
     let run = move |ctx: &Context| {
         if ctx.restarts() == 0 {
@@ -125,6 +94,7 @@ fn a_restart_and_a_reported_error_are_warnings() {
 // 33
 #[test]
 fn ticks_are_traced_and_those_that_are_missed_or_fail_are_warnings() {
+    alone!();
     let lines = lines_of(|| {
         let clock = ManualClock::new();
         let mut host = Host::with_clock(clock.clock());
@@ -142,6 +112,7 @@ fn ticks_are_traced_and_those_that_are_missed_or_fail_are_warnings() {
 // 33
 #[test]
 fn jobs_are_traced_and_those_that_fail_or_are_left_are_warnings() {
+    alone!();
     let lines = lines_of(|| {
         let queue = Queue::bounded(10);
         let mut host = Host::new();
@@ -169,6 +140,7 @@ fn jobs_are_traced_and_those_that_fail_or_are_left_are_warnings() {
 // 49, 51
 #[test]
 fn who_is_overtaken_is_a_warning_and_who_is_hung_an_error() {
+    alone!();
     let lines = lines_of(|| {
         let (release, held) = bounded::<()>(0);
         let deaf = move |_: &Context| {
@@ -195,6 +167,7 @@ fn who_is_overtaken_is_a_warning_and_who_is_hung_an_error() {
 // 33
 #[test]
 fn a_line_is_what_the_event_says_and_no_name_or_message_can_forge_another() {
+    alone!();
     let mut said = Vec::new();
     let lines = lines_of(|| {
         let mut host = Host::new();

@@ -1,90 +1,14 @@
 //! Promise 37: snapshots. Events are in `board_events.rs`, what must not happen under the board's lock in
 //! `board_locks.rs`.
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
+use crate::support::{Gate, LIMIT, by_phase, idle, idle_phase, in_time, states};
+use crossbeam_channel::{TryRecvError, bounded, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{
-    Context, Event, EventKind, Host, HostHandle, Phase, Restart, Result, Service, ServiceState, StopToken, group, task,
-    worker,
+    Context, Event, EventKind, Host, HostHandle, Phase, Restart, Service, ServiceState, StopToken, group, task, worker,
 };
 use std::thread;
 use std::time::Duration;
-
-/// Only so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test that would hang if a promise were broken.
-fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (done, over) = bounded::<()>(0);
-    let body = move || {
-        let _done = done; // dropped by a panic too
-        test();
-    };
-    let thread = thread::spawn(body);
-    assert_eq!(over.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the test hangs");
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// A service that is one function of the phase.
-struct Acts<F>(F);
-
-fn acts<F: FnMut(Phase, &Context) -> Result + Send + 'static>(f: F) -> impl Service {
-    Acts(f)
-}
-
-impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for Acts<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Start, ctx)
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Run, ctx)
-    }
-
-    fn stop(&mut self, ctx: &Context) -> Result {
-        (self.0)(Phase::Stop, ctx)
-    }
-}
-
-/// What a service does unless told: it is ready at once, waits for the stop and has nothing to clean up.
-fn otherwise(phase: Phase, ctx: &Context) -> Result {
-    if phase == Phase::Run {
-        ctx.wait();
-    }
-    Ok(())
-}
-
-/// Where services wait for the test: they say that they have come, and go on one by one as they are let through.
-#[derive(Clone)]
-struct Gate {
-    came: (Sender<String>, Receiver<String>),
-    go: (Sender<()>, Receiver<()>),
-}
-
-impl Gate {
-    fn new() -> Self {
-        Gate { came: unbounded(), go: bounded(0) }
-    }
-
-    fn pass(&self, ctx: &Context) -> Result {
-        self.came.0.send(ctx.name().to_owned())?;
-        self.go.1.recv()?;
-        Ok(())
-    }
-
-    /// Who comes next.
-    fn who(&self) -> String {
-        self.came.1.recv_timeout(PATIENCE).expect("nobody comes")
-    }
-
-    fn let_one_through(&self) {
-        self.go.0.send_timeout((), PATIENCE).expect("nobody waits");
-    }
-}
-
-fn states(host: &HostHandle) -> Vec<ServiceState> {
-    host.services().iter().map(|service| service.state).collect()
-}
 
 // 37
 #[test]
@@ -92,14 +16,14 @@ fn a_snapshot_waits_neither_for_a_slow_start_nor_for_a_slow_stop() {
     in_time(|| {
         let (mut host, gate) = (Host::new(), Gate::new());
         let at_gate = gate.clone();
-        host.add("quick", acts(otherwise));
-        host.add("slow", acts(move |phase, ctx| if phase == Phase::Run { Ok(()) } else { at_gate.pass(ctx) }));
+        host.add("quick", idle());
+        host.add("slow", by_phase(move |phase, ctx| if phase == Phase::Run { Ok(()) } else { at_gate.pass(ctx) }));
         let handle = host.handle();
         let owner = thread::spawn(move || host.run_until(&StopToken::never()));
-        assert_eq!(gate.who(), "slow");
+        assert_eq!(gate.arrival(), "slow");
         assert_eq!(states(&handle), [ServiceState::Running, ServiceState::Starting]);
         gate.let_one_through();
-        assert_eq!(gate.who(), "slow");
+        assert_eq!(gate.arrival(), "slow");
         assert_eq!(states(&handle), [ServiceState::Running, ServiceState::Stopping]);
         handle.request_stop();
         gate.let_one_through();
@@ -119,7 +43,7 @@ fn a_snapshot_during_a_backoff_says_restarting_and_what_went_wrong() {
                 return Err("cable cut".into());
             }
             tell.send(())?;
-            otherwise(Phase::Run, ctx)
+            idle_phase(Phase::Run, ctx)
         };
         let hour = Duration::from_secs(3600);
         host.add("a", worker(run)).restart(Restart::on_failure().backoff(hour..=hour));
@@ -132,7 +56,7 @@ fn a_snapshot_during_a_backoff_says_restarting_and_what_went_wrong() {
         told.recv().unwrap();
         let [a] = &host.handle().services()[..] else { panic!("one service") };
         assert_eq!((a.state, a.restarts, a.errors), (ServiceState::Running, 1, 1));
-        host.stop(PATIENCE).unwrap();
+        host.stop(LIMIT).unwrap();
     });
 }
 
@@ -150,7 +74,7 @@ fn restarts_are_counted_also_when_a_stop_comes_between_two_lives() {
             host.add("a", worker(run)).restart(restart);
             host.start().unwrap();
             let first = lives.recv().unwrap();
-            _ = host.stop(PATIENCE); // whether its last life ended before or after the asking is all the same
+            _ = host.stop(LIMIT); // whether its last life ended before or after the asking is all the same
             let lives: Vec<_> = std::iter::once(first).chain(lives.try_iter()).collect();
             assert!(lives.iter().copied().eq(0..lives.len() as u32), "{lives:?}");
         }
@@ -170,7 +94,7 @@ fn a_snapshot_shows_a_chain_of_services_as_it_was_at_one_moment() {
         };
         for _ in 0..50 {
             let mut host = Host::new();
-            (0..6).for_each(|n| _ = host.add(format!("s{n}"), acts(otherwise)));
+            (0..6).for_each(|n| _ = host.add(format!("s{n}"), idle()));
             let handle = host.handle();
             let (end, over) = bounded::<()>(0);
             let observer = thread::spawn(move || {
@@ -181,7 +105,7 @@ fn a_snapshot_shows_a_chain_of_services_as_it_was_at_one_moment() {
                 }
             });
             host.start().unwrap();
-            host.stop(PATIENCE).unwrap();
+            host.stop(LIMIT).unwrap();
             drop(end);
             observer.join().unwrap();
         }
@@ -195,23 +119,23 @@ fn a_snapshot_says_what_a_service_is_blocked_in_only_while_it_starts_or_stops() 
     in_time(|| {
         let (mut host, gate) = (Host::new(), Gate::new());
         let at_gate = gate.clone();
-        host.add("a", acts(otherwise));
+        host.add("a", idle());
         let service = move |phase, ctx: &Context| {
-            if phase == Phase::Run { otherwise(phase, ctx) } else { at_gate.pass(ctx) }
+            if phase == Phase::Run { idle_phase(phase, ctx) } else { at_gate.pass(ctx) }
         };
-        host.add("b", acts(service));
+        host.add("b", by_phase(service));
         let events = host.events();
         let (handle, blocked) = (host.handle(), |handle: &HostHandle| {
             handle.services().iter().map(|service| service.blocked_in.is_some()).collect::<Vec<_>>()
         });
         let owner = thread::spawn(move || host.run_until(&StopToken::never()));
-        gate.who();
+        gate.arrival();
         assert_eq!(blocked(&handle), [false, true]);
         gate.let_one_through();
         while !matches!(events.recv().unwrap().kind, EventKind::HostStarted { .. }) {}
         assert_eq!(blocked(&handle), [false, false]);
         handle.request_stop();
-        gate.who();
+        gate.arrival();
         assert_eq!(blocked(&handle), [false, true]);
         gate.let_one_through();
         owner.join().unwrap().unwrap();
@@ -228,7 +152,7 @@ fn two_groups(first: Box<dyn Service>, second: Box<dyn Service>, gate: &Gate) ->
     let (mut host, gate) = (Host::new(), gate.clone());
     host.add("gate", task(move |ctx| gate.pass(ctx)));
     host.add("first", with(first)).after::<&str>([]);
-    (0..3_000).for_each(|n| _ = host.add(format!("between{n}"), acts(otherwise)).after(["gate"]));
+    (0..3_000).for_each(|n| _ = host.add(format!("between{n}"), idle()).after(["gate"]));
     host.add("second", with(second)).after::<&str>([]);
     host
 }

@@ -1,13 +1,10 @@
 //! What a board says of services in unusual orders: ready when the stop has begun, hung in numbers.
 
-use crate::support::deaf;
+use crate::support::{LIMIT, unresponsive};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use hosted::{Context, EventKind, Host, Result, Service, ServiceState, task};
 use std::thread;
 use std::time::Duration;
-
-/// A hang becomes a failure.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Its start waits to be asked to stop; its run tells what the board says of it.
 struct ReadyTooLate {
@@ -55,7 +52,7 @@ fn a_host_that_has_stopped_says_how_many_are_hung() {
     let mut host = Host::new();
     host.add("done", task(|_| Ok(())));
     let releases = ["deaf", "deaf too"].map(|name| {
-        let (service, release) = deaf();
+        let (service, release) = unresponsive();
         host.add(name, service);
         release
     });

@@ -1,14 +1,12 @@
 //! Promises 33 and 37 for a service's error: its `Display` and its `Drop` are foreign code. They are never called with
 //! a lock held, and when they panic the failure is a failure all the same.
 
-use crossbeam_channel::{Receiver, unbounded};
+use crate::support::{LIMIT, in_time};
+use crossbeam_channel::unbounded;
 use hosted::{Host, HostHandle, OnFailure, Outcome, Queue, Restart, Result, StopReason, StopToken, group, worker};
 use std::error::Error;
 use std::fmt;
-use std::thread::spawn;
 use std::time::Duration;
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// An error that looks at the host when it is shown and when it is dropped.
 struct Curious(HostHandle);
@@ -51,13 +49,6 @@ impl fmt::Display for Mute {
 }
 
 impl Error for Mute {}
-
-/// What `f` returns, unless it hangs.
-fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
-    let (told, tells): (_, Receiver<R>) = unbounded();
-    spawn(move || told.send(f()));
-    tells.recv_timeout(LIMIT).expect("it hangs, or has panicked")
-}
 
 /// Runs a host whose one service fails with what `error` makes: its report.
 fn run(restart: Restart, then: OnFailure, error: fn(&HostHandle) -> hosted::BoxError) -> hosted::Report {

@@ -2,15 +2,23 @@
 
 #![allow(dead_code, unused_imports, unused_macros)] // each test program uses its own part of it
 
+pub(crate) mod alone;
 #[cfg(unix)]
 pub(crate) mod child;
 #[cfg(feature = "disconnect")]
 pub(crate) mod hanging;
+pub(crate) mod log;
+pub(crate) mod report;
+pub(crate) mod services;
 #[cfg(unix)]
 pub(crate) mod sockets;
 
-use crossbeam_channel::{Sender, bounded};
-use hosted::{Context, Service, worker};
+pub(crate) use alone::alone;
+pub(crate) use report::{failures, hung, states, stop_timed_out};
+pub(crate) use services::{BlocksInDrop, Gate, by_phase, idle, idle_phase, in_phase, stopped, unresponsive, waits};
+
+use crossbeam_channel::Receiver;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -19,19 +27,17 @@ use std::{fs, hint, thread};
 /// Only so that a hang becomes a failure: no test expects anything to be faster.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// A service that does not hear: it runs until the sender is dropped.
-pub(crate) fn deaf() -> (impl Service, Sender<()>) {
-    let (release, held) = bounded::<()>(0);
-    let run = move |_: &Context| {
-        _ = held.recv();
-        Ok(())
-    };
-    (worker(run), release)
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// The next value of a channel. Fails if none comes.
+pub(crate) fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(LIMIT).expect("this should have come long ago")
 }
 
-/// Runs `f` on a thread of its own and gives its result; a hang fails.
+/// Runs `f` on another thread and returns its result. A hang is a failure, and a panic goes on here.
 pub(crate) fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
-    Sleeper::spawn(f, 1 << 20).result()
+    Sleeper::spawn(f, 2 << 20).result()
 }
 
 /// Runs `f` on a thread with so small a stack that no recursion fits on it; a hang fails.
@@ -48,7 +54,7 @@ pub(crate) fn asleep_in<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'stati
 
 /// A thread that waits for something, and what it will say of it.
 pub(crate) struct Sleeper<R> {
-    result: mpsc::Receiver<R>,
+    result: mpsc::Receiver<thread::Result<R>>,
     thread: thread::Thread,
     /// Its directory under `/proc`; `None` where there is none.
     task: Option<String>,
@@ -61,7 +67,7 @@ impl<R: Send + 'static> Sleeper<R> {
         let sleeper = thread::Builder::new().stack_size(stack_size).spawn(move || {
             let link = fs::read_link("/proc/thread-self").ok();
             _ = tell.send(link.map(|task| format!("/proc/{}", task.display())));
-            _ = sender.send(f()); // nobody listens any more when the test has failed already
+            _ = sender.send(catch_unwind(AssertUnwindSafe(f))); // nobody listens any more when the test has failed already
         });
         let task = told.recv().expect("a thread says who it is");
         Sleeper { result, thread: sleeper.unwrap().thread().clone(), task }
@@ -69,17 +75,18 @@ impl<R: Send + 'static> Sleeper<R> {
 
     /// What `f` returned; waits for that, and fails where that takes for ever.
     pub(crate) fn result(&self) -> R {
-        self.result_in_time().expect("a result, rather than a panic or a hang")
+        let result = self.result.recv_timeout(LIMIT).expect("a result, rather than a hang");
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// What `f` returned; `None` where it panicked, or took for ever.
     pub(crate) fn result_in_time(&self) -> Option<R> {
-        self.result.recv_timeout(LIMIT).ok()
+        self.result.recv_timeout(LIMIT).ok()?.ok()
     }
 
     /// What `f` returned, if it has.
     pub(crate) fn result_so_far(&self) -> Option<R> {
-        self.result.try_recv().ok()
+        self.result.try_recv().ok()?.ok()
     }
 
     pub(crate) fn thread(&self) -> &thread::Thread {
@@ -192,4 +199,10 @@ pub(crate) fn race<T: Send + Sync>(
         }
         drop(sender);
     });
+}
+
+/// A callback that counts its calls.
+pub(crate) fn counting(runs: &Arc<AtomicUsize>) -> impl FnOnce() + Send + 'static {
+    let runs = runs.clone();
+    move || _ = runs.fetch_add(1, Ordering::SeqCst)
 }

@@ -1,67 +1,19 @@
 //! Promise 40: whether a first start that fails is retried.
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use super::observed::{fails, no_backoff, observed, panics};
+use crate::support::{LIMIT, next};
+use crossbeam_channel::unbounded;
 use hosted::testing::ManualClock;
-use hosted::{Cause, Context, Host, Phase, Restart, Result, Service, StopReason, StopToken, task};
+use hosted::{Cause, Host, Phase, Restart, StopReason, StopToken, task};
 use std::time::{Duration, Instant};
-
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
-}
-
-/// A service that tells each step of its life, and does what the test says in the `n`th call of a step.
-struct Told<F> {
-    steps: Sender<&'static str>,
-    starts: u32,
-    act: F,
-}
-
-fn told<F: FnMut(&'static str, u32, &Context) -> Result>(act: F) -> (Told<F>, Receiver<&'static str>) {
-    let (steps, taken) = unbounded();
-    (Told { steps, starts: 0, act }, taken)
-}
-
-impl<F: FnMut(&'static str, u32, &Context) -> Result> Told<F> {
-    fn step(&mut self, step: &'static str, ctx: &Context) -> Result {
-        self.steps.send(step)?;
-        (self.act)(step, self.starts, ctx)
-    }
-}
-
-impl<F: FnMut(&'static str, u32, &Context) -> Result + Send + 'static> Service for Told<F> {
-    fn start(&mut self, ctx: &Context) -> Result {
-        self.starts += 1;
-        self.step("start", ctx)
-    }
-    fn run(&mut self, ctx: &Context) -> Result {
-        self.step("run", ctx)
-    }
-    fn stop(&mut self, ctx: &Context) -> Result {
-        self.step("stop", ctx)
-    }
-}
-
-fn now() -> std::ops::RangeInclusive<Duration> {
-    Duration::ZERO..=Duration::ZERO
-}
-
-fn fails() -> Result {
-    Err("no network".into())
-}
-
-fn panics() -> Result {
-    panic!("no network")
-}
 
 // 40
 #[test]
 fn a_first_start_that_fails_is_not_retried_whatever_the_policy() {
     for (restart, fails) in [Restart::on_failure(), Restart::always()].into_iter().zip([fails, panics]) {
-        let (service, steps) = told(move |_, _, _| fails());
+        let (service, steps) = observed(move |_, _, _| fails());
         let mut host = Host::new();
-        host.add("it", service).restart(restart.backoff(now()));
+        host.add("it", service).restart(restart.backoff(no_backoff()));
         let error = host.start().unwrap_err();
         assert_eq!((error.failures().len(), error.failures()[0].phase()), (1, Phase::Start));
         assert_eq!(steps.try_iter().collect::<Vec<_>>(), ["start"]);
@@ -71,7 +23,7 @@ fn a_first_start_that_fails_is_not_retried_whatever_the_policy() {
 // 40
 #[test]
 fn also_first_start_retries_the_first_start_and_those_after_it_wait_for_the_one_that_succeeds() {
-    let (service, steps) = told(|step, n, ctx| match (step, n) {
+    let (service, steps) = observed(|step, n, ctx| match (step, n) {
         ("start", 1) => fails(),
         ("start", 2) => panics(),
         ("run", _) => Ok(ctx.sleep(Duration::MAX)?),
@@ -79,7 +31,7 @@ fn also_first_start_retries_the_first_start_and_those_after_it_wait_for_the_one_
     });
     let ((told, tells), seen) = (unbounded(), steps.clone());
     let mut host = Host::new();
-    host.add("it", service).restart(Restart::on_failure().backoff(now()).also_first_start());
+    host.add("it", service).restart(Restart::on_failure().backoff(no_backoff()).also_first_start());
     host.add("after", task(move |_| Ok(told.send(seen.len())?)));
     host.start().unwrap();
     assert!(next(&tells) >= 3);
@@ -93,7 +45,7 @@ fn also_first_start_retries_the_first_start_and_those_after_it_wait_for_the_one_
 fn a_first_start_is_retried_within_its_start_timeout_and_no_longer() {
     let time = ManualClock::new(); // it is not moved: the one backoff would last for ever
     let mut host = Host::with_clock(time.clock());
-    let (service, steps) = told(|_, _, _| fails());
+    let (service, steps) = observed(|_, _, _| fails());
     let limit = Duration::from_millis(50);
     host.add("it", service).restart(Restart::on_failure().also_first_start()).start_timeout(limit);
     let began = Instant::now();
@@ -108,7 +60,7 @@ fn a_first_start_is_retried_within_its_start_timeout_and_no_longer() {
 fn a_stop_ends_the_backoff_of_a_first_start_and_is_nobodys_failure() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
-    let (service, steps) = told(|_, _, _| fails());
+    let (service, steps) = observed(|_, _, _| fails());
     host.add("it", service).restart(Restart::on_failure().also_first_start());
     let handle = host.handle();
     let asking = std::thread::spawn(move || {
@@ -125,7 +77,7 @@ fn a_stop_ends_the_backoff_of_a_first_start_and_is_nobodys_failure() {
 // 40
 #[test]
 fn a_start_that_fails_in_a_restart_is_retried() {
-    let (service, steps) = told(|step, n, ctx| match (step, n) {
+    let (service, steps) = observed(|step, n, ctx| match (step, n) {
         ("run", 1) | ("start", 2) => fails(),
         ("run", _) => {
             ctx.host().request_stop();
@@ -134,7 +86,7 @@ fn a_start_that_fails_in_a_restart_is_retried() {
         _ => Ok(()),
     });
     let mut host = Host::new();
-    host.add("it", service).restart(Restart::on_failure().backoff(now()));
+    host.add("it", service).restart(Restart::on_failure().backoff(no_backoff()));
     assert_eq!(host.run_until(&StopToken::never()).unwrap().services[0].restarts, 2);
     let expected = ["start", "run", "stop", "start", "start", "run", "stop"];
     assert_eq!(steps.try_iter().collect::<Vec<_>>(), expected);
@@ -143,9 +95,9 @@ fn a_start_that_fails_in_a_restart_is_retried() {
 // 40, 42
 #[test]
 fn a_first_start_that_keeps_failing_is_given_up_after_n_restarts() {
-    let (service, steps) = told(|_, _, _| fails());
+    let (service, steps) = observed(|_, _, _| fails());
     let mut host = Host::new();
-    host.add("it", service).restart(Restart::on_failure().backoff(now()).give_up_after(3).also_first_start());
+    host.add("it", service).restart(Restart::on_failure().backoff(no_backoff()).give_up_after(3).also_first_start());
     let error = host.start().unwrap_err();
     assert_eq!((error.failures().len(), error.failures()[0].phase()), (1, Phase::Start));
     assert_eq!(steps.try_iter().collect::<Vec<_>>(), ["start"; 4]);
