@@ -4,7 +4,8 @@ use super::deadline::schedule_stop;
 use super::{Inner, Policy, Registry, StartLimit, StuckService};
 use crate::diagnose::ThreadProbe;
 use crate::report::{
-    BlockedThread, Cause, EventKind, HostState, Phase, ServiceError, ServiceState, StopReason, chain, drop_error,
+    BlockedThread, Cause, EventKind, HostState, Phase, ServiceError, ServiceState, StopReason, drop_error,
+    error_chain_text,
 };
 use crate::stop::PendingCallbacks;
 use crate::util::sync::{Arc, now};
@@ -135,7 +136,7 @@ impl Registry {
 
     /// An error that is no reason to end.
     pub(crate) fn reported(&self, index: usize, error: &(dyn std::error::Error + 'static)) {
-        let error = chain(error);
+        let error = error_chain_text(error);
         self.update(|inner| {
             inner.slots[index].count_error(error.clone());
             inner.say_of(index, EventKind::Reported { error });

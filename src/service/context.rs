@@ -6,7 +6,7 @@ use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
 use crate::registry::{HostHandle, Registry};
-use crate::report::{BoxError, EventKind, Result, chain, drop_error};
+use crate::report::{BoxError, EventKind, Result, drop_error, error_chain_text};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
 use crate::util::text::callback_thread_name;
@@ -185,7 +185,7 @@ impl Context {
         let error = error.into();
         match self.seat.index {
             Some(index) => self.board().reported(index, &*error),
-            None => self.say(EventKind::Reported { error: chain(&*error) }),
+            None => self.say(EventKind::Reported { error: error_chain_text(&*error) }),
         }
         drop_error(error);
     }
