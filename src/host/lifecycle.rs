@@ -6,7 +6,7 @@ use super::startup::{Aborted, start_all, who};
 use super::validate::{SetupError, plan};
 use crate::diagnose::ProcSnapshot;
 use crate::report::{BoxError, HostError, HostState, Report, StopReason};
-use crate::signal::{ctrl_c, watch};
+use crate::signal::{ctrl_c, register_host};
 use crate::stop::StopToken;
 use crate::util::sync::Arc;
 use std::time::Duration;
@@ -167,7 +167,7 @@ impl Host {
             return;
         }
         let board = Arc::downgrade(&self.board);
-        self.watched = Some(watch(move || {
+        self.watched = Some(register_host(move || {
             let left = who(&board.upgrade()?, &mut ProcSnapshot::new(), |slot| !slot.gone());
             (!left.is_empty()).then_some(left)
         }));
