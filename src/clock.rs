@@ -1,4 +1,4 @@
-//! The clock of services: the system clock, or a manual clock that a test moves.
+//! `Clock`: the system clock, or a manual clock that a test moves.
 
 use crate::diagnose::Waits;
 use crate::stop::{RecvError, StopToken, Stopped};
@@ -10,10 +10,10 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The clock of a context's sleeps and ticks, and of restart backoffs: the system clock, or a clock that a test moves.
+/// The clock of the sleeps and ticks of a [`Context`](crate::Context), and of restart backoffs.
 ///
-/// Stop tokens, queues, and the deadlines of a host's start, stop and drop always use the system clock. .NET:
-/// `TimeProvider`.
+/// A clock is either the system clock, or a [`ManualClock`] that a test moves. Stop tokens, queues, and the deadlines of a
+/// host's start, stop and drop always use the system clock. .NET: `TimeProvider`.
 ///
 /// ```
 /// use hosted::Clock;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 #[doc(alias = "TimeProvider")]
 #[derive(Clone, Default)]
 pub struct Clock {
-    /// `None` is the system clock.
+    /// `None` for the system clock.
     manual: Option<Arc<Shared>>,
 }
 
@@ -39,7 +39,7 @@ impl Clock {
         self.manual.as_ref().map_or_else(now, |shared| shared.state.lock().now)
     }
 
-    /// Sleeps until `time` has passed by this clock, or until `token` is stopped.
+    /// Sleeps until `time` has passed by this clock, or until `token` is stopped. Diagnostics show the wait as `waits`.
     pub(crate) fn sleep(&self, time: Duration, token: &StopToken, waits: Waits) -> Result<(), Stopped> {
         match &self.manual {
             None => token.sleep_as(time, waits),
@@ -47,7 +47,7 @@ impl Clock {
         }
     }
 
-    /// Sleeps until `instant` by this clock, or until `token` is stopped.
+    /// Sleeps until `instant` by this clock, or until `token` is stopped. Diagnostics show the wait as `waits`.
     pub(crate) fn sleep_until(&self, instant: Instant, token: &StopToken, waits: Waits) -> Result<(), Stopped> {
         match &self.manual {
             None => token.sleep_until_as(instant, waits),
@@ -68,7 +68,7 @@ struct Shared {
     asleep: Condvar,
 }
 
-/// When a sleeper is due, and a number that makes the key unique.
+/// The key of a sleeper: when it is due, and a number that makes the key unique.
 type Key = (Due, u64);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,43 +80,44 @@ enum Due {
 
 struct State {
     now: Instant,
-    /// The sleepers, ordered by when they are due. Dropping the sender wakes the sleeper.
+    /// The sleepers in the order in which they are due. Dropping a sender wakes its sleeper.
     sleepers: BTreeMap<Key, Sender<Infallible>>,
     next: u64,
 }
 
 impl Shared {
-    /// How much of the sleep is left is not shown: nobody knows when the test will move the clock.
+    /// Sleeps until `until` by the manual clock. Diagnostics show no remaining time, because it depends on the test.
     fn sleep(&self, until: impl FnOnce(Instant) -> Due, token: &StopToken, waits: Waits) -> Result<(), Stopped> {
         token.check()?;
-        let Some((key, over)) = self.register(until) else { return Ok(()) };
-        match token.recv_as(&over, waits) {
+        let Some((key, due)) = self.register(until) else { return Ok(()) };
+        match token.recv_as(&due, waits) {
             Err(RecvError::Stopped) => {
                 self.state.lock().sleepers.remove(&key);
                 Err(Stopped)
             }
-            _ => Ok(()), // the sender was dropped: the sleep is over
+            _ => Ok(()), // the sender was dropped, because the sleeper is due
         }
     }
 
-    /// Registers a sleeper. Returns `None` if the time has already passed.
+    /// Registers a sleeper. Returns its key and a receiver that disconnects when the sleeper is due, or `None` if the time
+    /// has already passed.
     fn register(&self, until: impl FnOnce(Instant) -> Due) -> Option<(Key, Receiver<Infallible>)> {
         let mut state = self.state.lock();
         let until = until(state.now);
         if until <= Due::At(state.now) {
             return None;
         }
-        let (sender, over) = bounded(0);
+        let (sender, due) = bounded(0);
         let key = (until, state.next);
         state.next += 1;
         state.sleepers.insert(key, sender);
         drop(state);
         self.asleep.notify_all();
-        Some((key, over))
+        Some((key, due))
     }
 }
 
-/// A clock for tests: time stands still until the test moves it.
+/// A clock for tests. Time stands still until the test moves it.
 ///
 /// ```
 /// use hosted::testing::ManualClock;
@@ -141,11 +142,11 @@ pub struct ManualClock {
     shared: Arc<Shared>,
 }
 
-/// How long `wait_for_sleepers` waits, in real time. Long enough for any machine, short enough for a test run.
+/// How long `wait_for_sleepers` waits, in real time. This is long enough for a slow machine, and short enough for a test run.
 const SLEEPER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl ManualClock {
-    /// Creates a clock that stands at the present moment.
+    /// Creates a clock that shows the current time and stands still.
     pub fn new() -> Self {
         let state = State { now: now(), sleepers: BTreeMap::new(), next: 0 };
         ManualClock { shared: Arc::new(Shared { state: Mutex::new(state), asleep: Condvar::new() }) }
@@ -156,14 +157,14 @@ impl ManualClock {
         Clock { manual: Some(self.shared.clone()) }
     }
 
-    /// Moves the time forward in one jump and wakes every thread that is due.
+    /// Moves the time forward by `by` in one jump, and wakes every thread that is due.
     ///
-    /// When this function returns, the woken threads no longer count as sleepers. So a day of ticks is a loop of
+    /// When this function returns, the woken threads no longer count as sleepers. To pass several ticks, alternate
     /// `advance(period)` and `wait_for_sleepers(1)`.
     ///
     /// # Panics
     ///
-    /// If the new time is later than an [`Instant`] can represent.
+    /// Panics if an [`Instant`] cannot represent the new time.
     pub fn advance(&self, by: Duration) {
         let mut state = self.shared.state.lock();
         state.now += by;
@@ -178,15 +179,15 @@ impl ManualClock {
     ///
     /// # Panics
     ///
-    /// If that takes longer than 60 seconds of real time, so that a test fails instead of hanging. The message says how
-    /// many threads were asleep.
+    /// Panics after 60 seconds of real time, so that a test fails instead of hanging. The message has the number of threads
+    /// that were asleep.
     pub fn wait_for_sleepers(&self, n: usize) {
-        let patience = deadline(SLEEPER_TIMEOUT);
+        let until = deadline(SLEEPER_TIMEOUT);
         let mut state = self.shared.state.lock();
         while state.sleepers.len() < n {
-            let in_time = wait(&self.shared.asleep, &mut state, patience);
-            let there = state.sleepers.len();
-            assert!(in_time || there >= n, "timed out after 60 s waiting for {n} sleeping threads; found {there}");
+            let in_time = wait(&self.shared.asleep, &mut state, until);
+            let found = state.sleepers.len();
+            assert!(in_time || found >= n, "timed out after 60 s waiting for {n} sleeping threads; found {found}");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Ctrl-c, SIGTERM and SIGHUP as a stop token. Nothing else in the crate touches signals.
+//! `ctrl_c`: ctrl-c, SIGTERM and SIGHUP as a stop token. No other file of the crate handles signals.
 //!
-//! The handler only takes the sources that were not told yet off the list and hands them to a dispatcher thread. The
-//! dispatcher flags them and lets their callbacks run elsewhere: no callback can swallow the second signal. Before the
-//! process exits by a second signal, one log line names the services that are left.
+//! The handler runs on the thread of the crate `ctrlc`. It only takes the pending sources from a list and sends them to a
+//! dispatcher thread. The dispatcher requests their stops, and their callbacks run on the pool of callback threads. So a
+//! callback that blocks cannot prevent the second signal from ending the process. Before the process exits because of a
+//! second signal, one log line names the services that are still running.
 
 use crate::stop::{PendingCallbacks, StopSource, StopToken};
 use crate::util::log::log_line;
@@ -13,58 +14,59 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-/// Where the shell's convention puts the end by a second ctrl-c: 128 + SIGINT.
-const TOLD_TWICE: i32 = 130;
+/// The exit code after a second signal. Shells use 128 + SIGINT for a process that ctrl-c has ended.
+const SECOND_SIGNAL_EXIT_CODE: i32 = 130;
 
-/// How long the dispatcher waits before it tells anyone. `timeout(1)` and some shells signal a process and then its
-/// group: what comes before anybody could have seen the first signal is that signal.
-const SETTLING: Duration = Duration::from_millis(1);
+/// How long the dispatcher waits before it requests the stops. `timeout(1)` and some shells send a signal to a process and
+/// then to its group. Signals within this time count as one.
+const COALESCE_WINDOW: Duration = Duration::from_millis(1);
 
-/// How long the last log line may take. The logger is user code, and may wait for a lock that is never unlocked.
-const LAST_LINE: Duration = Duration::from_millis(100);
+/// How long the last log line may take. The logger is user code, and may wait for a lock that is never released.
+const LAST_LINE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Who is to be told of the next signal.
-static UNTOLD: Mutex<Untold> = Mutex::new(Untold { sources: Vec::new(), settling: false });
+/// The sources that the next signal stops.
+static PENDING: Mutex<Pending> = Mutex::new(Pending { sources: Vec::new(), coalescing: false });
 
-struct Untold {
+struct Pending {
     sources: Vec<StopSource>,
-    /// A signal has come that nobody has been told of yet.
-    settling: bool,
+    /// A signal has come, and the dispatcher has not requested the stops yet. Further signals count as the same signal.
+    coalescing: bool,
 }
 
-/// Names the services of a host that are left; `None` if there are none.
-type Left = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+/// Returns the names of the services of a host that are still running, or `None` if there are none.
+type DescribeRunning = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// The hosts that have been started, by their numbers, and the number of the next.
-static HOSTS: Mutex<(BTreeMap<u64, Left>, u64)> = Mutex::new((BTreeMap::new(), 0));
+/// The started hosts by number, and the number of the next host.
+static HOSTS: Mutex<(BTreeMap<u64, DescribeRunning>, u64)> = Mutex::new((BTreeMap::new(), 0));
 
-/// A host that is named in the last log line, until this is dropped.
-pub(crate) struct Watched(u64);
+/// Keeps a host registered for the last log line, until this guard is dropped. Created by [`register_host`].
+pub(crate) struct HostRegistration(u64);
 
-/// `left` names the services of a host when the process exits by a second signal.
-pub(crate) fn watch(left: impl Fn() -> Option<String> + Send + Sync + 'static) -> Watched {
+/// Registers a host for the log line that is written before the process exits because of a second signal.
+pub(crate) fn register_host(running: impl Fn() -> Option<String> + Send + Sync + 'static) -> HostRegistration {
     let mut hosts = HOSTS.lock();
     let number = hosts.1;
     hosts.1 += 1;
-    hosts.0.insert(number, Arc::new(left));
-    Watched(number)
+    hosts.0.insert(number, Arc::new(running));
+    HostRegistration(number)
 }
 
-impl Drop for Watched {
+impl Drop for HostRegistration {
     fn drop(&mut self) {
-        let left = HOSTS.lock().0.remove(&self.0);
-        drop(left); // with the lock let go
+        let running = HOSTS.lock().0.remove(&self.0);
+        drop(running); // after the lock was released, because it may own the last reference to the host's state
     }
 }
 
-/// Ctrl-c, SIGTERM and SIGHUP as a token: the first of them stops every token that this function has returned.
+/// Returns a token that is stopped by ctrl-c, SIGTERM or SIGHUP. The first signal stops every token that this function has
+/// returned.
 ///
-/// A second signal, or one when no such token is alive, ends the process at once with exit code 130. Before that, a
-/// warning in the log names the services that are still running. The log line has 100 ms: a logger that blocks cannot keep the
-/// process alive. A signal within the millisecond before the first is told is one with it: `timeout(1)` sends two.
+/// A second signal ends the process at once with exit code 130. So does a first signal when no such token is alive. Before
+/// the exit, a warning in the log names the services that are still running. The logger gets 100 ms for it, so a logger that
+/// blocks cannot keep the process alive. Signals within one millisecond count as one signal, because `timeout(1)` sends two.
 ///
-/// The handler is installed by the first call and stays for the life of the process. If the program had installed a
-/// handler of its own without the crate `ctrlc`, that handler is replaced; on Linux, a warning in the log says so.
+/// The first call installs the handler, which stays for the lifetime of the process. If the program has installed another
+/// handler without the crate `ctrlc`, that handler is replaced. On Linux, a warning in the log reports this.
 ///
 /// ```no_run
 /// fn main() -> std::io::Result<()> {
@@ -77,21 +79,25 @@ impl Drop for Watched {
 ///
 /// # Errors
 ///
-/// When the handler cannot be installed: no thread can be created for it, or, more often, the program has one of its own through the crate `ctrlc`:
-/// then call [`StopSource::request_stop`] or [`HostHandle::request_stop`](crate::HostHandle::request_stop) from it.
+/// Returns an error if the handler cannot be installed:
+///
+/// - The program has its own handler, installed through the crate `ctrlc`. Let that handler call
+///   [`StopSource::request_stop`] or [`HostHandle::request_stop`](crate::HostHandle::request_stop) instead.
+/// - A thread for the handler cannot be created.
 #[doc(alias("SIGTERM", "SIGINT", "ConsoleLifetime", "UseConsoleLifetime"))]
 pub fn ctrl_c() -> io::Result<StopToken> {
     let source = StopSource::new();
     let token = source.token();
-    let mut untold = UNTOLD.lock();
-    untold.sources.retain(StopSource::has_observers);
-    untold.sources.push(source);
-    drop(untold);
-    // Last: a signal that finds the handler finds this token too, and does not end the process.
+    let mut pending = PENDING.lock();
+    pending.sources.retain(StopSource::has_observers);
+    pending.sources.push(source);
+    drop(pending);
+    // Install the handler last. A signal then finds this source, and does not end the process.
     install()?;
     Ok(token)
 }
 
+/// Installs the handler and starts the dispatcher, unless an earlier call has done so.
 fn install() -> io::Result<()> {
     static INSTALLED: Mutex<bool> = Mutex::new(false);
     let mut installed = INSTALLED.lock();
@@ -99,23 +105,24 @@ fn install() -> io::Result<()> {
         return Ok(());
     }
     let (sender, signalled) = unbounded::<Vec<StopSource>>();
-    // The dispatcher first: without a handler it ends by itself, a handler without it would have nobody to tell.
+    // Start the dispatcher first. If the handler cannot be installed, the dispatcher ends, because its channel disconnects.
+    // A handler without a dispatcher would swallow signals.
     thread::Builder::new().name("hosted-signals".to_owned()).spawn(move || {
         for sources in signalled {
-            thread::sleep(SETTLING);
-            UNTOLD.lock().settling = false;
-            // Every token first: if no thread can be created, callbacks run here, and one may block.
+            thread::sleep(COALESCE_WINDOW);
+            PENDING.lock().coalescing = false;
+            // Stop every token before any callback runs. If no thread can be created, the callbacks run here and may block.
             let callbacks: Vec<PendingCallbacks> = sources.iter().filter_map(StopSource::signal).collect();
             callbacks.into_iter().for_each(PendingCallbacks::run_on_thread);
         }
     })?;
     let reserve = Reserve::new()?;
-    let replaced = caught();
+    let replaced = caught_signals();
     set_handler(&sender)
         .or_else(|error| match error {
-            // The signals are caught by now, and nobody is there to hear of them. There is room for a thread, though.
+            // `ctrlc` has installed its handler, but could not create its thread. Ending the reserve makes room for it.
             ctrlc::Error::System(_) => {
-                reserve.give_back();
+                reserve.end();
                 set_handler(&sender)
             }
             other => Err(other),
@@ -126,24 +133,27 @@ fn install() -> io::Result<()> {
     if !replaced.is_empty() {
         let signals = replaced.join(", ");
         let text = format_args!(
-            "the program's own handler of {signals} is replaced; to keep it, use `run_until` or `HostHandle::request_stop`"
+            "replaced the program's own handler of {signals}; to keep it, use `run_until` or `HostHandle::request_stop`"
         );
         log_line(Level::Warn, "hosted::host", text);
     }
     Ok(())
 }
 
-/// Not `try_set_handler`: that fails where a signal is merely ignored, as in a script's background job.
+/// Installs the handler. `try_set_handler` is not used, because it fails if a signal is ignored, as in the background job of a
+/// script.
 fn set_handler(dispatcher: &Sender<Vec<StopSource>>) -> Result<(), ctrlc::Error> {
     let dispatcher = dispatcher.clone();
     ctrlc::set_handler(move || on_signal(&dispatcher))
 }
 
-/// A thread that only exists. `ctrlc` installs its handler before it creates its thread, and leaves the handler behind if it
-/// cannot: from then on signals would be swallowed. With a reserve there is room for that thread.
+/// A thread that only reserves a place for another thread.
+///
+/// `ctrlc` installs its handler before it creates its thread. If the thread cannot be created, the handler stays installed and
+/// swallows all signals. Ending the reserved thread makes room for a second attempt.
 struct Reserve {
     thread: thread::JoinHandle<()>,
-    /// The thread ends when this is dropped.
+    /// The thread ends when this sender is dropped.
     hold: Sender<()>,
 }
 
@@ -151,71 +161,72 @@ impl Reserve {
     fn new() -> io::Result<Self> {
         let (hold, held) = bounded::<()>(0);
         let wait = move || {
-            _ = held.recv(); // until nobody holds it: nothing is ever sent
+            _ = held.recv(); // returns when `hold` is dropped; nothing is ever sent
         };
         let thread = thread::Builder::new().name("hosted-reserve".to_owned()).spawn(wait)?;
         Ok(Reserve { thread, hold })
     }
 
-    /// Returns when the thread is gone.
-    fn give_back(self) {
+    /// Ends the thread, and waits for its end.
+    fn end(self) {
         drop(self.hold);
-        _ = self.thread.join(); // it cannot panic
+        _ = self.thread.join(); // the thread cannot panic
     }
 }
 
-/// The signals that `ctrlc` installs a handler for and that have a handler already.
+/// Returns the signals that `ctrlc` handles and that have another handler already.
 #[cfg(target_os = "linux")]
-fn caught() -> Vec<&'static str> {
+fn caught_signals() -> Vec<&'static str> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    let ours = [("SIGHUP", 1), ("SIGINT", 2), ("SIGTERM", 15)];
-    ours.into_iter().filter(|(_, number)| mask & 1 << (number - 1) != 0).map(|(name, _)| name).collect()
+    let handled = [("SIGHUP", 1), ("SIGINT", 2), ("SIGTERM", 15)];
+    handled.into_iter().filter(|(_, number)| mask & 1 << (number - 1) != 0).map(|(name, _)| name).collect()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn caught() -> Vec<&'static str> {
-    Vec::new() // nothing tells without a system call of our own
+fn caught_signals() -> Vec<&'static str> {
+    Vec::new() // other systems need a system call for this, which is not available without `unsafe`
 }
 
-/// On the thread of `ctrlc`, which a panic would end for good: nothing here can.
+/// Handles a signal. Runs on the thread of `ctrlc`, which a panic would end forever, so nothing in here may panic.
 fn on_signal(dispatcher: &Sender<Vec<StopSource>>) {
-    let mut untold = UNTOLD.lock();
-    if untold.settling {
+    let mut pending = PENDING.lock();
+    if pending.coalescing {
         return;
     }
-    let mut sources = std::mem::take(&mut untold.sources);
-    untold.settling = true;
-    drop(untold);
+    let mut sources = std::mem::take(&mut pending.sources);
+    pending.coalescing = true;
+    drop(pending);
     sources.retain(StopSource::has_observers);
     if sources.is_empty() || dispatcher.send(sources).is_err() {
-        log_who_is_left();
-        std::process::exit(TOLD_TWICE);
+        log_running_services();
+        std::process::exit(SECOND_SIGNAL_EXIT_CODE);
     }
 }
 
-/// One log line before the process exits, on a thread of its own: the logger may block, and the exit must not.
-fn log_who_is_left() {
-    let (written, waits) = bounded(1);
+/// Writes one log line before the process exits. Another thread writes it, because the logger may block.
+fn log_running_services() {
+    let (written, done) = bounded(1);
     let write = move || {
-        let hosts: Vec<Left> = HOSTS.lock().0.values().cloned().collect();
-        let left: Vec<String> = hosts.iter().filter_map(|left| left()).collect();
-        let left = if left.is_empty() { "no service".to_owned() } else { left.join(", ") };
+        let hosts: Vec<DescribeRunning> = HOSTS.lock().0.values().cloned().collect();
+        let running: Vec<String> = hosts.iter().filter_map(|running| running()).collect();
+        let running = if running.is_empty() { "no service".to_owned() } else { running.join(", ") };
         let text = format_args!(
-            "exiting at once with code {TOLD_TWICE}, because of another ctrl-c or termination signal; still running: {left}"
+            "exiting with code {SECOND_SIGNAL_EXIT_CODE} because of another ctrl-c or termination signal; \
+             still running: {running}"
         );
         log_line(Level::Warn, "hosted::host", text);
-        _ = written.send(()); // nobody waits any longer if this took too long
+        _ = written.send(()); // fails if the timeout has passed
     };
-    // Without a thread the line is left out: written here, it could block the exit.
+    // If no thread can be created, the line is not written: on this thread, it could block the exit.
     if thread::Builder::new().name("hosted-last-line".to_owned()).spawn(write).is_ok() {
-        _ = waits.recv_timeout(LAST_LINE);
+        _ = done.recv_timeout(LAST_LINE_TIMEOUT);
     }
 }
 
 fn to_io(error: ctrlc::Error) -> io::Error {
-    let busy = matches!(error, ctrlc::Error::MultipleHandlers);
-    let kind = if busy { io::ErrorKind::AlreadyExists } else { io::ErrorKind::Other };
+    let is_taken = matches!(error, ctrlc::Error::MultipleHandlers);
+    let kind = if is_taken { io::ErrorKind::AlreadyExists } else { io::ErrorKind::Other };
     io::Error::new(kind, error)
 }

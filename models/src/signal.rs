@@ -3,10 +3,10 @@
 use crate::stop::StopToken;
 use std::io;
 
-pub(crate) struct Watched;
+pub(crate) struct HostRegistration;
 
-pub(crate) fn watch(_: impl Fn() -> Option<String> + Send + Sync + 'static) -> Watched {
-    Watched
+pub(crate) fn register_host(_: impl Fn() -> Option<String> + Send + Sync + 'static) -> HostRegistration {
+    HostRegistration
 }
 
 pub(crate) fn ctrl_c() -> io::Result<StopToken> {

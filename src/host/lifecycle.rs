@@ -8,7 +8,7 @@ use super::validate::{SetupError, validate};
 use crate::diagnose::ProcSnapshot;
 use crate::registry::ServiceId;
 use crate::report::{BoxError, HostError, HostState, Report, StopReason};
-use crate::signal::{ctrl_c, watch};
+use crate::signal::{ctrl_c, register_host};
 use crate::stop::StopToken;
 use crate::util::sync::Arc;
 use std::time::Duration;
@@ -163,7 +163,7 @@ impl Host {
             return;
         }
         let registry = Arc::downgrade(&self.registry);
-        self.watched = Some(watch(move || {
+        self.watched = Some(register_host(move || {
             let registry = registry.upgrade()?;
             let left = describe_waiting(&mut ProcSnapshot::new(), |most| registry.unfinished(most));
             (!left.is_empty()).then_some(left)

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::registry::{HostHandle, Registry, Retired, ServiceId};
 use crate::report::{Event, HostState};
 use crate::service::Service;
-use crate::signal::Watched;
+use crate::signal::HostRegistration;
 use crate::stop::{StopSource, StopToken};
 use crate::util::log::log_line;
 use crate::util::panic::{catch_panic, drop_catching_panic};
@@ -86,7 +86,7 @@ pub struct Host {
     /// The first service that was added after the start, and never runs: an error of `start`, `stop` and `run`.
     added_late: Option<Arc<str>>,
     /// From the start on: a second ctrl-c logs which of the services are left.
-    watched: Option<Watched>,
+    watched: Option<HostRegistration>,
 }
 
 impl Host {

@@ -3,7 +3,7 @@
 use super::names::Names;
 use super::options::ServiceOptions;
 use crate::registry::ServiceId;
-use crate::report::{BoxError, Result, chain};
+use crate::report::{BoxError, Result, error_chain_text};
 use crate::service::Service;
 use crate::stop::StopSource;
 use crate::util::panic::catch_panic;
@@ -70,7 +70,7 @@ impl fmt::Display for SetupError {
                     Escaped(after)
                 )
             }
-            SetupError::Invalid { why, .. } => write!(f, "invalid service `{name}`: {}", chain(&**why)),
+            SetupError::Invalid { why, .. } => write!(f, "invalid service `{name}`: {}", error_chain_text(&**why)),
             SetupError::RanBefore => f.write_str("a host can run only once; create a new `Host`"),
             SetupError::AddedLate(_) => {
                 write!(

@@ -1,4 +1,4 @@
-//! Accepting connections until the stop.
+//! `accept`: accepts a connection, or returns at the stop.
 
 use super::ready::ready;
 use crate::stop::StopToken;
@@ -8,7 +8,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::{self as unix, UnixListener, UnixStream};
 
-/// What [`StopToken::accept`] takes: a [`TcpListener`] or a [`UnixListener`].
+/// A listener for [`StopToken::accept`]: a [`TcpListener`] or a [`UnixListener`].
+///
+/// This trait is sealed, so other crates cannot implement it.
 pub trait Listener: AsFd + sealed::Accept {}
 
 impl Listener for TcpListener {}
@@ -31,7 +33,7 @@ impl sealed::Accept for TcpListener {
 
     fn accept_now(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, address) = self.accept()?;
-        stream.set_nonblocking(false)?; // which some systems hand down
+        stream.set_nonblocking(false)?; // on some systems, the stream inherits non-blocking mode from the listener
         Ok((stream, address))
     }
 
@@ -56,13 +58,14 @@ impl sealed::Accept for UnixListener {
 }
 
 impl StopToken {
-    /// Accepts a connection. A stop ends the wait.
+    /// Accepts a connection, or returns when a stop is requested. Feature `io`.
     ///
-    /// The listener survives the stop, with the connections that wait in it: a service that is restarted goes on with it.
-    /// The first call makes the listener non-blocking, because a client may vanish between the wait for it and the accept.
-    /// The streams block as usual.
+    /// The stop does not close the listener or drop its waiting connections, so a service that is restarted can continue to
+    /// use it. The first call makes the listener non-blocking, because a client may disconnect between the wait and the
+    /// accept. The accepted streams are blocking.
     ///
-    /// In a loop, use [`incoming`](Self::incoming): it pauses if there is no descriptor remaining, where this fails at once.
+    /// In a loop, use [`incoming`](Self::incoming). If the process has no descriptor left, `incoming` pauses, but this
+    /// function returns an error at once.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -81,14 +84,15 @@ impl StopToken {
     ///
     /// # Errors
     ///
-    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) with [`Stopped`](crate::Stopped) inside once a stop is requested, and
-    /// only then. Otherwise what `accept` returns; also the system's error if there is no descriptor left for the token.
+    /// - Returns [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) with [`Stopped`](crate::Stopped) as its inner error if
+    ///   a stop was requested, and in no other case.
+    /// - Returns the error of the system if `accept` fails, or if no descriptor is left for the token.
     pub fn accept<L: Listener>(&self, listener: &L) -> io::Result<(L::Stream, L::Address)> {
         listener.never_block()?;
         loop {
             ready(self, listener.as_fd(), PollFlags::IN, None)?;
             match listener.accept_now() {
-                // Another thread had it, or the client has gone.
+                // Another thread accepted the connection, or the client has disconnected.
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted) => {}
                 done => return done,
             }

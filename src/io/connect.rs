@@ -1,4 +1,4 @@
-//! Connecting until the stop.
+//! `connect`: connects a TCP stream, or returns at the stop.
 
 use super::ready::{check, ready};
 use crate::stop::StopToken;
@@ -15,8 +15,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 impl StopToken {
-    /// Connects to `address`, until the stop, and for at most `timeout`: a [`Duration`], or `None` for as long as the system
-    /// tries.
+    /// Connects to `address`, or returns when a stop is requested or `timeout` has passed. Feature `io`.
+    ///
+    /// `timeout` is a [`Duration`], or `None` for the timeout of the system. The stream is blocking.
     ///
     /// ```
     /// use hosted::StopSource;
@@ -33,20 +34,22 @@ impl StopToken {
     ///
     /// # Errors
     ///
-    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) with [`Stopped`](crate::Stopped) inside once a stop is requested;
-    /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is up; else what `connect` says.
+    /// - Returns [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) with [`Stopped`](crate::Stopped) as its inner error if
+    ///   a stop was requested.
+    /// - Returns [`TimedOut`](io::ErrorKind::TimedOut) if `timeout` has passed.
+    /// - Returns the error of the system if the connection fails.
     pub fn connect(&self, address: SocketAddr, timeout: impl Into<Option<Duration>>) -> io::Result<TcpStream> {
-        check(self)?; // before anybody is called
+        check(self)?; // a stop that was requested before makes no connection attempt
         let until = timeout.into().and_then(deadline);
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let stream = TcpStream::from(socket(family)?);
         stream.set_nonblocking(true)?;
         match connect(&stream, &address) {
             Ok(()) => {}
-            // An interrupted connect goes on by itself.
+            // A connect that was interrupted by a signal continues in the background.
             Err(Errno::INPROGRESS | Errno::INTR) => {
                 if !ready(self, stream.as_fd(), PollFlags::OUT, until)? {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "connecting has taken too long"));
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"));
                 }
                 sockopt::socket_error(&stream)??;
             }
@@ -57,18 +60,20 @@ impl StopToken {
     }
 }
 
-/// Not to be held by a child process: a connection would live as long as that.
+/// Creates a socket that child processes do not inherit. An inherited socket would keep the connection open as long as the
+/// child lives.
 #[cfg(target_os = "linux")]
 fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
 }
 
-/// The same in two steps, as not every system has it in one: a child that is started at this very moment may get it.
+/// Creates a socket that child processes do not inherit. Not every system can do this in one step, so a child that is started
+/// between the two steps may inherit the socket.
 #[cfg(not(target_os = "linux"))]
 fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    // As the standard library's sockets: a peer that has gone is an error, not a signal.
+    // As in the standard library, writing to a closed connection must return an error, and not send SIGPIPE.
     #[cfg(target_vendor = "apple")]
     sockopt::set_socket_nosigpipe(&socket, true)?;
     Ok(socket)

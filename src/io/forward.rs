@@ -1,4 +1,4 @@
-//! The same on a service's [`Context`], whose token they go by.
+//! The calls of this folder as methods of [`Context`], which use the token of the service.
 
 use super::accept::Listener;
 use super::incoming::{accepts_again, cannot_accept};
@@ -16,72 +16,79 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 impl Context {
-    /// Accepts a connection, until this service is asked to stop. See [`StopToken::accept`](crate::StopToken::accept).
+    /// Accepts a connection, or returns when the stop of this service is requested. See
+    /// [`StopToken::accept`](crate::StopToken::accept). Feature `io`.
     ///
     /// # Errors
     ///
-    /// As there; the stop's is a clean end through `?`.
+    /// Returns the errors of [`StopToken::accept`](crate::StopToken::accept). A service that returns the error of a stop through
+    /// `?` stops cleanly.
     pub fn accept<L: Listener>(&self, listener: &L) -> io::Result<(L::Stream, L::Address)> {
         self.stop_token().accept(listener)
     }
 
-    /// Returns connections as they come, until this service is asked to stop. See
-    /// [`StopToken::incoming`](crate::StopToken::incoming).
+    /// Returns an iterator over incoming connections, which ends when the stop of this service is requested. See
+    /// [`StopToken::incoming`](crate::StopToken::incoming). Feature `io`.
     ///
-    /// If no connection can be accepted for now, that is an error of this service, as by [`report`](Self::report): one each
-    /// time that it begins.
+    /// If the process has no descriptor or memory left to accept a connection, this is an error of the service, as with
+    /// [`report_error`](Self::report_error). It is reported once per outage.
     pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
-        let over = |outage| {
+        let outage_ended = |outage| {
             let text = accepts_again(outage);
             log_line(Level::Info, "hosted::service", format_args!("service `{}` {text}", self.name()));
         };
-        self.stop_token().incoming_as(listener, |error| self.report_error(cannot_accept(error)), over)
+        self.stop_token().incoming_as(listener, |error| self.report_error(cannot_accept(error)), outage_ended)
     }
 
-    /// Connects, until this service is asked to stop. See [`StopToken::connect`](crate::StopToken::connect).
+    /// Connects to `address`, or returns when the stop of this service is requested. See
+    /// [`StopToken::connect`](crate::StopToken::connect). Feature `io`.
     ///
     /// # Errors
     ///
-    /// As there; the stop's is a clean end through `?`.
+    /// Returns the errors of [`StopToken::connect`](crate::StopToken::connect). A service that returns the error of a stop
+    /// through `?` stops cleanly.
     pub fn connect(&self, address: SocketAddr, timeout: impl Into<Option<Duration>>) -> io::Result<TcpStream> {
         self.stop_token().connect(address, timeout)
     }
 
-    /// A stream whose reads end when this service is asked to stop. See
-    /// [`StopToken::interruptible`](crate::StopToken::interruptible).
+    /// Wraps a stream so that its reads end when the stop of this service is requested. See
+    /// [`StopToken::interruptible`](crate::StopToken::interruptible). Feature `io`.
     pub fn interruptible<S>(&self, stream: S) -> Interruptible<S> {
         self.stop_token().interruptible(stream)
     }
 
-    /// Waits until `fd` has something to read, or this service is asked to stop. See
-    /// [`StopToken::wait_readable`](crate::StopToken::wait_readable).
+    /// Waits until `fd` is readable, or the stop of this service is requested. See
+    /// [`StopToken::wait_readable`](crate::StopToken::wait_readable). Feature `io`.
     ///
     /// # Errors
     ///
-    /// As there; the stop's is a clean end through `?`.
+    /// Returns the errors of [`StopToken::wait_readable`](crate::StopToken::wait_readable). A service that returns the error of
+    /// a stop through `?` stops cleanly.
     pub fn wait_readable(&self, fd: &impl AsFd, timeout: impl Into<Option<Duration>>) -> io::Result<bool> {
         self.stop_token().wait_readable(fd, timeout)
     }
 
-    /// Waits for a child process, and ends it when this service is asked to stop, by its
-    /// [`stop_deadline`](Self::stop_deadline) at the latest: the grace ends then if that is sooner, also if the deadline
-    /// moves closer meanwhile. See [`StopToken::wait_child`](crate::StopToken::wait_child).
+    /// Waits for a child process, and ends it when the stop of this service is requested. See
+    /// [`StopToken::wait_child`](crate::StopToken::wait_child). Feature `io`, Linux only.
     ///
-    /// In a queue's job, use the job's own context: it is stopped a moment before the deadline, and the child has that
-    /// moment to exit on its own.
+    /// The grace ends at the [`stop_deadline`](Self::stop_deadline) of the service, if that is sooner, even if the deadline
+    /// moves closer meanwhile.
+    ///
+    /// In a job of a queue, use the context of the job. It is stopped shortly before the deadline, so the child has some time
+    /// to exit on its own.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the errors of [`StopToken::wait_child`](crate::StopToken::wait_child).
     #[cfg(target_os = "linux")]
     pub fn wait_child(&self, child: &mut std::process::Child, grace: Duration) -> io::Result<std::process::ExitStatus> {
-        // Made at the stop, and kept until the child has exited.
+        // Created at the stop, and kept until the child has exited.
         let mut at_stop = None;
-        let until = || {
+        let grace_end = || {
             let (end, watch) = at_stop.get_or_insert_with(|| (deadline(grace), self.watch_deadline()));
             let (deadline, moved) = watch.as_ref().map_or_else(|| (None, StopToken::never()), |watch| watch.get());
             (end.iter().copied().chain(deadline).min(), moved)
         };
-        self.stop_token().wait_child_until(child, until)
+        self.stop_token().wait_child_until(child, grace_end)
     }
 }

@@ -1,4 +1,4 @@
-//! Connections as they come, until the stop, and patience where none can be accepted for now.
+//! `incoming`: an iterator over incoming connections until the stop, which pauses while none can be accepted.
 
 use super::accept::Listener;
 use super::ready::is_stopped;
@@ -12,21 +12,23 @@ use rustix::io::Errno;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// The pause after the first error, doubled after each further one until `LONGEST`. The listener stays ready while its
-/// clients wait, so without a pause `accept` would fail tens of thousands of times a second. A second is soon enough for
-/// the clients, who connect without being accepted.
-const FIRST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_secs(1);
+/// The pause after the first error. Each further error doubles the pause, up to `MAX_PAUSE`. While clients wait, the listener
+/// stays ready, so without a pause `accept` would fail tens of thousands of times a second.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause. Clients can wait this long, because they connect even if they are not accepted.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 impl StopToken {
-    /// Returns connections as they come. The iterator ends at the stop.
+    /// Returns an iterator over incoming connections. The iterator ends when a stop is requested. Feature `io`.
     ///
     /// If the process or the system has no descriptor or no memory left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), the
-    /// iterator waits and tries again: after 10 ms, doubling to 1 s. It logs one WARN when that begins, and one INFO when
-    /// it can accept again. The clients wait in the listener's queue meanwhile. A stop ends the pause at once.
+    /// iterator pauses and tries again: after 10 ms, and then with doubled pauses up to 1 s. It logs one WARN when the outage
+    /// begins, and one INFO when it can accept again. The clients wait in the queue of the listener meanwhile. A stop ends the
+    /// pause at once.
     ///
-    /// Any other error is an item, and the next item may be a connection again. After the first of several errors in a row,
-    /// the iterator pauses before each, by the same times. So do not leave the loop with `?` if clients are being served:
+    /// Any other error is an item of the iterator, and the next item may be a connection again. If several errors follow each
+    /// other, the iterator pauses before the second and each further one, for the same times. Do not leave the loop with `?`
+    /// while clients are being served:
     ///
     /// ```no_run
     /// use hosted::{Context, Result};
@@ -37,7 +39,7 @@ impl StopToken {
     ///     thread::scope(|clients| {
     ///         for client in ctx.incoming(listener) {
     ///             let spawn = |client| Builder::new().spawn_scoped(clients, || talk(client, ctx));
-    ///             // `?` would leave the loop, and wait for clients that wait for a stop.
+    ///             // `?` would leave the loop, and then wait for clients that wait for a stop.
     ///             _ = client.and_then(spawn).map_err(|error| ctx.report_error(error));
     ///         }
     ///     });
@@ -45,7 +47,7 @@ impl StopToken {
     /// }
     ///
     /// fn talk(client: TcpStream, ctx: &Context) {
-    ///     // until the client leaves, or the stop
+    ///     // serve the client until it disconnects, or a stop is requested
     /// }
     /// ```
     pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
@@ -53,26 +55,27 @@ impl StopToken {
         self.incoming_as(listener, warn, |outage| log(Level::Info, format_args!("{}", accepts_again(outage))))
     }
 
-    /// The same. `begins` is called when no connection can be accepted for now, `over` when one was accepted again.
+    /// Iterates as [`incoming`](Self::incoming) does. Calls `outage_began` with the error when no connection can be accepted,
+    /// and `outage_ended` with the duration of the outage when one was accepted again.
     pub(super) fn incoming_as<L: Listener>(
         &self,
         listener: &L,
-        begins: impl Fn(&io::Error),
-        over: impl Fn(Duration),
+        outage_began: impl Fn(&io::Error),
+        outage_ended: impl Fn(Duration),
     ) -> impl Iterator<Item = io::Result<L::Stream>> {
-        let mut patience = Patience { pause: None, outage: None, begins, over };
+        let mut backoff = AcceptBackoff { pause: None, outage: None, outage_began, outage_ended };
         std::iter::from_fn(move || {
             loop {
                 let error = match self.accept(listener) {
                     Ok((stream, _)) => {
-                        patience.end();
+                        backoff.reset();
                         return Some(Ok(stream));
                     }
                     Err(error) if is_stopped(&error) => return None,
                     Err(error) => error,
                 };
                 let is_shortage = is_shortage(&error);
-                if self.wait_timeout(patience.pause_after(&error, is_shortage)) {
+                if self.wait_timeout(backoff.pause_after(&error, is_shortage)) {
                     return None;
                 }
                 if !is_shortage {
@@ -83,35 +86,38 @@ impl StopToken {
     }
 }
 
-/// How long to wait before `accept` is called again.
-struct Patience<B, O> {
-    /// The last one; `None` after a success.
+/// The pauses between failing calls of `accept`.
+struct AcceptBackoff<B, E> {
+    /// The last pause. `None` after a success.
     pause: Option<Duration>,
-    /// Since when no connection can be accepted for now.
+    /// When the current outage began: a time in which no connection can be accepted.
     outage: Option<Instant>,
-    begins: B,
-    over: O,
+    outage_began: B,
+    outage_ended: E,
 }
 
-impl<B: Fn(&io::Error), O: Fn(Duration)> Patience<B, O> {
+impl<B: Fn(&io::Error), E: Fn(Duration)> AcceptBackoff<B, E> {
+    /// Returns how long to pause after `error`. Reports the beginning of an outage.
     fn pause_after(&mut self, error: &io::Error, is_shortage: bool) -> Duration {
         if is_shortage && self.outage.is_none() {
-            (self.begins)(error);
+            (self.outage_began)(error);
             self.outage = Some(now());
         }
-        let first = if is_shortage { FIRST } else { Duration::ZERO };
-        *self.pause.insert(self.pause.map_or(first, |pause| (pause * 2).clamp(FIRST, LONGEST)))
+        let first = if is_shortage { FIRST_PAUSE } else { Duration::ZERO };
+        *self.pause.insert(self.pause.map_or(first, |pause| (pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE)))
     }
 
-    fn end(&mut self) {
+    /// Records a success. Reports the end of an outage.
+    fn reset(&mut self) {
         self.pause = None;
-        if let Some(begun) = self.outage.take() {
-            (self.over)(since(begun));
+        if let Some(began) = self.outage.take() {
+            (self.outage_ended)(since(began));
         }
     }
 }
 
-/// Whether the error is about this process or this system, and about this moment: not about the listener or a client.
+/// Returns `true` if the process or the system lacks descriptors or memory. Such an error is temporary, and not a fault of the
+/// listener or of a client.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
@@ -134,25 +140,25 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
-    fn pauses_double_up_to_a_second_and_a_connection_ends_them() {
-        let (begun, over) = (Cell::new(0), Cell::new(0));
-        let mut patience = Patience {
+    fn pauses_double_up_to_a_second_and_a_connection_resets_them() {
+        let (began, ended) = (Cell::new(0), Cell::new(0));
+        let mut backoff = AcceptBackoff {
             pause: None,
             outage: None,
-            begins: |_: &io::Error| begun.set(begun.get() + 1),
-            over: |_| over.set(over.get() + 1),
+            outage_began: |_: &io::Error| began.set(began.get() + 1),
+            outage_ended: |_| ended.set(ended.get() + 1),
         };
         let (shortage, other) = (io::Error::from(Errno::MFILE), io::Error::from(Errno::INVAL));
-        let pauses = |patience: &mut Patience<_, _>, error| {
-            [(); 9].map(|()| patience.pause_after(error, is_shortage(error)).as_millis())
+        let pauses = |backoff: &mut AcceptBackoff<_, _>, error| {
+            [(); 9].map(|()| backoff.pause_after(error, is_shortage(error)).as_millis())
         };
         for round in 1..=2 {
-            assert_eq!(pauses(&mut patience, &shortage), [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
-            patience.end();
-            assert_eq!((begun.get(), over.get()), (round, round));
-            assert_eq!(pauses(&mut patience, &other), [0, 10, 20, 40, 80, 160, 320, 640, 1_000]);
-            patience.end();
-            assert_eq!((begun.get(), over.get()), (round, round), "only a shortage is logged");
+            assert_eq!(pauses(&mut backoff, &shortage), [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
+            backoff.reset();
+            assert_eq!((began.get(), ended.get()), (round, round));
+            assert_eq!(pauses(&mut backoff, &other), [0, 10, 20, 40, 80, 160, 320, 640, 1_000]);
+            backoff.reset();
+            assert_eq!((began.get(), ended.get()), (round, round), "only a shortage is an outage");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A stream whose reads end at the stop.
+//! `Interruptible`: a stream whose reads end at the stop.
 
 use super::reading::Reading;
 use crate::stop::StopToken;
@@ -7,41 +7,44 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 impl StopToken {
-    /// Wraps a stream so that its reads end at the stop. Writes go on: the peer may be waiting for a goodbye. (A peer that
-    /// does not read holds up a write, also after the stop: give the stream a write timeout.)
+    /// Wraps a stream so that its reads end when a stop is requested. Feature `io`.
     ///
-    /// For streams that have a descriptor: a [`TcpStream`](std::net::TcpStream), a
-    /// [`UnixStream`](std::os::unix::net::UnixStream), a pipe, a terminal, a serial port. Code that is generic over
-    /// `Read + Write` (TLS, WebSocket, HTTP) works on it, and can close its protocol after the stop. Do not wrap a stream
-    /// that reads ahead: what is in its buffer cannot be waited for. So of the standard input take the descriptor, not
-    /// `io::stdin()`: `File::from(io::stdin().as_fd().try_clone_to_owned()?)`.
+    /// Writes still work after the stop, because the protocol may need a closing message. A peer that does not read can block
+    /// a write, even after the stop, so set a write timeout on the stream.
+    ///
+    /// The stream must have a descriptor: a [`TcpStream`](std::net::TcpStream), a
+    /// [`UnixStream`](std::os::unix::net::UnixStream), a pipe, a terminal or a serial port. Code that is generic over
+    /// `Read + Write` (TLS, WebSocket, HTTP) works with the wrapped stream, and can close its protocol after the stop.
+    ///
+    /// Do not wrap a stream that reads ahead, because its buffer is not visible to `poll`. For the standard input, use its
+    /// descriptor instead of `io::stdin()`: `File::from(io::stdin().as_fd().try_clone_to_owned()?)`.
     ///
     /// # Several readers
     ///
-    /// Several threads may read one stream, and so may several processes. A reader whose bytes another reader took waits
-    /// on, and returns at the stop:
+    /// Several threads or processes may read the same stream. If another reader takes the bytes first, a read waits for more
+    /// bytes, and still ends at the stop. This holds in the following cases:
     ///
-    /// | the stream is | also if the other reader is |
+    /// | if the stream is | then the other reader may be |
     /// |---|---|
     /// | a `TcpStream`, a `UnixStream`, or a reference to one | anything: another `Interruptible`, another handle, another process |
-    /// | a `File`, `ChildStdout` or `ChildStderr` of a pipe (Linux 6.4) | the same |
-    /// | non-blocking, whatever its type | the same |
-    /// | anything else: a terminal, a type of your own | the same `Interruptible`, by reference or by clone |
+    /// | a `File`, `ChildStdout` or `ChildStderr` of a pipe (Linux 6.4) | anything |
+    /// | non-blocking, of any type | anything |
+    /// | of any other kind: a terminal, your own type | the same `Interruptible`, by reference or by clone |
     ///
-    /// **What remains impossible**: a blocking terminal or a blocking type of your own, which another process reads too (a
-    /// child that inherited the standard input, say), or another thread without this `Interruptible`. If that reader takes
-    /// the bytes between the wait and the read, the read waits for more, and does not hear the stop until they come. The
-    /// remedy is a descriptor of its own that is non-blocking: open `/dev/tty` or the port with `O_NONBLOCK`.
+    /// **Limitation**: in one case, a read may not end at the stop. The stream is a blocking terminal or your own blocking
+    /// type, and the other reader is another process, or a thread that does not use this `Interruptible`. If that reader takes
+    /// the bytes between the wait and the read, the read blocks until more bytes come. To avoid this, open a separate
+    /// non-blocking descriptor: open `/dev/tty` or the serial port with `O_NONBLOCK`.
     pub fn interruptible<S>(&self, stream: S) -> Interruptible<S> {
         Interruptible { stream, reading: Reading::new::<S>(self.clone()) }
     }
 }
 
-/// A stream whose reads end at the stop, while its writes go on. From [`StopToken::interruptible`].
+/// A stream whose reads end when a stop is requested. Created by [`StopToken::interruptible`].
 ///
-/// A read that comes after the stop, or is waiting at that moment, fails with
-/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) and [`Stopped`](crate::Stopped) inside: through `?` the clean end of a
-/// service.
+/// A read that begins after the stop request, or is waiting when it comes, fails with
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), and with [`Stopped`](crate::Stopped) as the inner error. A service
+/// that returns this error through `?` stops cleanly. Writes still work after the stop request.
 ///
 /// ```
 /// use hosted::StopSource;
@@ -54,7 +57,7 @@ impl StopToken {
 /// let mut stream = stop.token().interruptible(ours);
 /// let reader = std::thread::spawn(move || {
 ///     let mut text = String::new();
-///     let error = stream.read_to_string(&mut text).unwrap_err(); // nobody closes it
+///     let error = stream.read_to_string(&mut text).unwrap_err(); // the peer does not close the stream
 ///     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
 ///     stream.write_all(b"goodbye")
 /// });
@@ -78,17 +81,17 @@ impl<S> Interruptible<S> {
         self.reading.timeout = timeout.into();
     }
 
-    /// The stream itself, whose own reads do not end at the stop.
+    /// Returns a reference to the wrapped stream. Its own reads do not end at the stop.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 
-    /// The stream itself, whose own reads do not end at the stop.
+    /// Returns a mutable reference to the wrapped stream. Its own reads do not end at the stop.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 
-    /// The stream again.
+    /// Returns the wrapped stream.
     pub fn into_inner(self) -> S {
         self.stream
     }

@@ -1,19 +1,21 @@
-//! Blocking calls that end at the stop: accept, connect, read, wait for a child. Feature `io`, for Unix.
+//! Blocking calls that return at the stop: accept, connect, read, and wait for a child process. Feature `io`, Unix only.
 //!
-//! Each waits in `poll` for two descriptors: its own, and the token's. A stop that was requested before the call, or comes
-//! at any moment during it, ends the call. Nothing wakes in between.
+//! Each call waits in `poll` for two descriptors: its own, and the descriptor of the token. A stop ends the call, whether it is
+//! requested before the call or during it. A waiting call does not wake up periodically.
 //!
 //! # Invariants
 //!
-//! 1. No wait is followed by a call that may block: readiness is not a reservation. The call after the wait is
-//!    non-blocking, or only this thread can take what is ready (`reading` explains both).
-//! 2. The token's flag decides whether there was a stop. Its descriptor only wakes: other processes may ring it.
+//! 1. No wait is followed by a call that may block, because readiness is not a reservation. Either the call after the wait is
+//!    non-blocking, or only this thread can take what is ready. `reading` explains both.
+//! 2. The flag of the token decides whether there was a stop. The descriptor only wakes the thread, because another process
+//!    may signal it too.
 //! 3. A deadline is read again whenever it may have moved.
-//! 4. A call that took charge of something (a child, a listener's clients) has no error path that leaves it behind.
+//! 4. A call that has taken responsibility for something, such as a child process or the clients of a listener, does not
+//!    abandon it when it returns an error.
 
 #[cfg(not(unix))]
 compile_error!(
-    "feature `io` is for Unix; elsewhere wake what blocks from `on_stop`: README, \"A call that cannot be interrupted\""
+    "feature `io` is only supported on Unix; on other systems, interrupt blocking calls from an `on_stop` callback"
 );
 
 mod ready;
@@ -22,7 +24,7 @@ mod incoming;
 mod connect;
 mod reading;
 mod interruptible;
-#[cfg(target_os = "linux")] // it has descriptors for processes
+#[cfg(target_os = "linux")] // other systems have no process descriptors
 mod child;
 mod forward;
 

@@ -1,12 +1,12 @@
-//! Reading without being caught in the read: the wait, the turn, and reads that never block.
+//! The reads of an `Interruptible`: they wait for data or the stop, and then never block.
 //!
-//! That `poll` calls a descriptor readable reserves nothing: another reader may take the bytes before the read, which
-//! then blocks and does not hear the stop. Two things prevent that.
+//! If `poll` reports a descriptor as readable, the data is not reserved. Another reader may take the bytes first, and a
+//! blocking read would then not end at the stop. Two mechanisms prevent this:
 //!
-//! - A read that never blocks. It needs the descriptor alone, so it is for types that are known to be bare descriptors.
-//!   It holds against every other reader, in other processes too.
-//! - A turn, for all other types, and for descriptors that know no such read. Of the sharers of one `Interruptible` only
-//!   the holder of the turn waits and reads. The others wait for the turn or the stop.
+//! - A read that never blocks. It uses only the descriptor, so it is for types whose `Read` does nothing else. It works
+//!   against every other reader, even in other processes.
+//! - A read lock, for all other types, and for descriptors that do not support such a read. Among the users of one
+//!   `Interruptible`, only the holder of the read lock waits and reads. The others wait for the read lock or the stop.
 
 use super::ready::{check, ready, stopped};
 use crate::stop::StopToken;
@@ -25,62 +25,63 @@ use std::os::unix::net::UnixStream;
 use std::process::{ChildStderr, ChildStdout};
 use std::time::{Duration, Instant};
 
-/// After so many reads in a row that found nothing though the descriptor was readable, each further one is preceded by a
-/// `PAUSE`. Other readers that are always faster are unlikely. More likely the stream refuses for a reason of its own,
-/// which no wait for the descriptor ends: without a pause that is a loop at full speed.
-const IN_VAIN: u32 = 16;
-const PAUSE: Duration = Duration::from_millis(1);
+/// How many reads in a row may find no data although the descriptor was readable. Before each further read, the reader
+/// pauses for `EMPTY_READ_PAUSE`. It is unlikely that other readers are faster every time. The stream probably returns
+/// `WouldBlock` for another reason, which waiting for the descriptor does not change. Without a pause, that is a busy loop.
+const MAX_EMPTY_READS: u32 = 16;
+const EMPTY_READ_PAUSE: Duration = Duration::from_millis(1);
 
-/// How the reads of one `Interruptible` are made. Clones share the turn.
+/// The way in which the reads of one `Interruptible` are made. Clones share the read lock.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
     token: StopToken,
     pub(super) timeout: Option<Duration>,
-    bare: Bare,
-    /// Made by the first read that needs it.
-    turn: Arc<OnceLock<Turn>>,
+    kind: StreamKind,
+    /// Created by the first read that needs it.
+    lock: Arc<OnceLock<ReadLock>>,
 }
 
-/// What is known of the stream's type: whether its `Read` is nothing but a read of its descriptor.
+/// What the type of a stream says about its `Read`.
 #[derive(Clone, Copy, Debug)]
-enum Bare {
+enum StreamKind {
+    /// `Read` is a plain read of a socket.
     Socket,
-    /// Of a pipe, a terminal, a file, a device.
+    /// `Read` is a plain read of the descriptor of a pipe, a terminal, a file or a device.
     File,
-    /// It may have a buffer, a protocol, a count: it must be read by its own `Read`.
-    Unknown,
+    /// The type may have a buffer or a protocol, so its own `Read` must be used.
+    Other,
 }
 
-impl Bare {
-    /// By the type's name, as there is no specialisation. Both names come from the same compiler, so their form does not
-    /// matter; and no other package can have a type of the standard library's name.
+impl StreamKind {
+    /// Recognises a type by its name, because Rust has no specialisation. All names come from the same compiler, so their
+    /// format does not matter. No other package can have a type with the name of a standard library type.
     fn of<S>() -> Self {
         let name = type_name::<S>();
         let is = |names: &[&str]| names.contains(&name);
         if is(&[type_name::<TcpStream>(), type_name::<UnixStream>()])
             || is(&[type_name::<&TcpStream>(), type_name::<&UnixStream>()])
         {
-            Bare::Socket
+            StreamKind::Socket
         } else if is(&[type_name::<File>(), type_name::<&File>(), type_name::<Arc<File>>()])
             || is(&[type_name::<ChildStdout>(), type_name::<ChildStderr>()])
         {
-            Bare::File
+            StreamKind::File
         } else {
-            Bare::Unknown
+            StreamKind::Other
         }
     }
 
-    /// Reads without blocking. `None`: this type or descriptor knows no such read.
+    /// Reads without blocking. Returns `None` if the type or the descriptor does not support such a read.
     fn read(self, fd: BorrowedFd<'_>, into: &mut [IoSliceMut<'_>]) -> Option<io::Result<usize>> {
         match self {
-            Bare::Socket => Some(receive(fd, into)),
-            Bare::File => read_now(fd, into),
-            Bare::Unknown => None,
+            StreamKind::Socket => Some(receive(fd, into)),
+            StreamKind::File => read_now(fd, into),
+            StreamKind::Other => None,
         }
     }
 }
 
-/// Into the first buffer that has room: a read may read less than it could.
+/// Receives into the first buffer that is not empty. A read is allowed to return fewer bytes than are available.
 fn receive(fd: BorrowedFd<'_>, into: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let first = into.iter_mut().find(|buffer| !buffer.is_empty());
     let buffer: &mut [u8] = first.map_or(&mut [], |buffer| buffer);
@@ -90,13 +91,14 @@ fn receive(fd: BorrowedFd<'_>, into: &mut [IoSliceMut<'_>]) -> io::Result<usize>
 #[cfg(target_os = "linux")]
 fn read_now(fd: BorrowedFd<'_>, into: &mut [IoSliceMut<'_>]) -> Option<io::Result<usize>> {
     use rustix::io::{ReadWriteFlags, preadv2};
-    const FROM_WHERE_IT_IS: u64 = u64::MAX;
-    match preadv2(fd, into, FROM_WHERE_IT_IS, ReadWriteFlags::NOWAIT) {
-        // A file whose contents are on the disk: nobody can take them away.
+    const CURRENT_OFFSET: u64 = u64::MAX;
+    match preadv2(fd, into, CURRENT_OFFSET, ReadWriteFlags::NOWAIT) {
+        // The data must be read from the disk first. No other reader can take it away, so a plain read is safe.
         Err(Errno::AGAIN) if is_on_disk(fd) => None,
         Err(Errno::AGAIN) => Some(Err(ErrorKind::WouldBlock.into())),
         Ok(length) => Some(Ok(length)),
-        // Of a terminal, of an old kernel, or forbidden. If it is a true error, the plain read returns it too.
+        // The call does not work for a terminal, on an old kernel, or in some sandboxes. If the error has another reason, the
+        // plain read returns it too.
         Err(_) => None,
     }
 }
@@ -115,89 +117,93 @@ fn is_on_disk(fd: BorrowedFd<'_>) -> bool {
 
 impl Reading {
     pub(super) fn new<S>(token: StopToken) -> Self {
-        Reading { token, timeout: None, bare: Bare::of::<S>(), turn: Arc::default() }
+        Reading { token, timeout: None, kind: StreamKind::of::<S>(), lock: Arc::default() }
     }
 
-    /// Waits until there is something to read, and reads it, by `own` if there is no read that never blocks.
+    /// Waits until the stream is readable, and reads. Uses `own_read` if the stream does not support a read that never blocks.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of a stop, `TimedOut` after the read timeout, or the error of the read.
     pub(super) fn read<S: AsFd>(
         &self,
         stream: &mut S,
         into: &mut [IoSliceMut<'_>],
-        mut own: impl FnMut(&mut S, &mut [IoSliceMut<'_>]) -> io::Result<usize>,
+        mut own_read: impl FnMut(&mut S, &mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let until = self.timeout.and_then(deadline);
-        let mut in_vain = 0;
-        // Known to be needed if an earlier read needed it.
-        let mut takes_turns = matches!(self.bare, Bare::Unknown) || self.turn.get().is_some();
+        let mut empty_reads = 0;
+        // If an earlier read needed the read lock, this one needs it too.
+        let mut needs_lock = matches!(self.kind, StreamKind::Other) || self.lock.get().is_some();
         loop {
-            let turn = takes_turns.then(|| self.turn(until)).transpose()?;
+            let guard = needs_lock.then(|| self.lock(until)).transpose()?;
             if !ready(&self.token, stream.as_fd(), PollFlags::IN, until)? {
-                return Err(too_late());
+                return Err(timed_out());
             }
-            let read = match &turn {
-                Some(_) => own(stream, into),
-                None => match self.bare.read(stream.as_fd(), into) {
+            let read = match &guard {
+                Some(_) => own_read(stream, into),
+                None => match self.kind.read(stream.as_fd(), into) {
                     Some(read) => read,
                     None => {
-                        takes_turns = true;
+                        needs_lock = true;
                         continue;
                     }
                 },
             };
             match read {
                 // Another reader was faster.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => in_vain += 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => empty_reads += 1,
                 read => return read,
             }
-            drop(turn);
-            if in_vain > IN_VAIN && self.token.wait_timeout(PAUSE) {
+            drop(guard);
+            if empty_reads > MAX_EMPTY_READS && self.token.wait_timeout(EMPTY_READ_PAUSE) {
                 return Err(stopped());
             }
         }
     }
 
-    /// Waits until it is this reader's turn.
-    fn turn(&self, until: Option<Instant>) -> io::Result<Held<'_>> {
+    /// Waits for the read lock, until `until` or the stop.
+    fn lock(&self, until: Option<Instant>) -> io::Result<ReadGuard<'_>> {
         check(&self.token)?;
-        let turn = self.turn.get_or_init(Turn::new);
-        if turn.free.try_recv().is_ok() {
-            return Ok(Held(turn)); // nobody else reads
+        let lock = self.lock.get_or_init(ReadLock::new);
+        if lock.free.try_recv().is_ok() {
+            return Ok(ReadGuard(lock)); // no other thread holds the lock
         }
-        let over = until.map_or_else(never, at);
+        let timeout = until.map_or_else(never, at);
         select_biased! {
             recv(self.token.done()) -> _ => Err(stopped()),
-            recv(turn.free) -> _ => Ok(Held(turn)),
-            recv(over) -> _ => Err(too_late()),
+            recv(lock.free) -> _ => Ok(ReadGuard(lock)),
+            recv(timeout) -> _ => Err(timed_out()),
         }
     }
 }
 
-fn too_late() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "nothing to read came within the read timeout")
+fn timed_out() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "read timed out")
 }
 
-/// A lock that can be waited for together with the stop: a channel whose one message is the right to read.
+/// A lock that a thread can wait for together with the stop: a channel whose only message is the right to read.
 #[derive(Debug)]
-struct Turn {
+struct ReadLock {
     free: Receiver<()>,
-    back: Sender<()>,
+    release: Sender<()>,
 }
 
-impl Turn {
+impl ReadLock {
     fn new() -> Self {
-        let (back, free) = bounded(1);
-        let turn = Turn { free, back };
-        drop(Held(&turn)); // which puts the message in
-        turn
+        let (release, free) = bounded(1);
+        let lock = ReadLock { free, release };
+        drop(ReadGuard(&lock)); // sends the message
+        lock
     }
 }
 
-/// The turn of one reader. Ends when it is dropped, also by a panic of the stream's own `Read`.
-struct Held<'t>(&'t Turn);
+/// The guard of the read lock. Its drop releases the lock, even after a panic of the stream's own `Read`.
+struct ReadGuard<'l>(&'l ReadLock);
 
-impl Drop for Held<'_> {
+impl Drop for ReadGuard<'_> {
     fn drop(&mut self) {
-        // There is room: the message was taken out before. And nobody but the turn has the channel.
-        _ = self.0.back.try_send(());
+        // The send cannot fail: the channel has room, because the message was taken out, and its receiver is alive.
+        _ = self.0.release.try_send(());
     }
 }

@@ -98,7 +98,7 @@ impl HostHandle {
         let view = ProcSnapshot::new();
         for row in &mut rows {
             if matches!(row.state, ServiceState::Starting | ServiceState::Stopping | ServiceState::Hung) {
-                row.blocked_in = row.look(&view);
+                row.blocked_in = row.blocked_in(&view);
             }
         }
         rows

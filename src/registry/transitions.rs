@@ -4,7 +4,7 @@
 use super::record::{Policy, Progress, StartLimit};
 use super::{Registry, RegistryState, ServiceId};
 use crate::diagnose::ThreadProbe;
-use crate::report::{Cause, EventKind, Phase, ServiceError, StopReason, chain, drop_error};
+use crate::report::{Cause, EventKind, Phase, ServiceError, StopReason, drop_error, error_chain_text};
 use crate::stop::PendingCallbacks;
 use crate::util::sync::{Arc, now};
 use crate::util::time::since;
@@ -139,7 +139,7 @@ impl Registry {
 
     /// The service reports an error that does not end it.
     pub(crate) fn record_error(&self, id: ServiceId, error: &(dyn std::error::Error + 'static)) {
-        let error = chain(error);
+        let error = error_chain_text(error);
         self.update(|state| {
             state.record(id).count_error(error.clone());
             state.emit_for(id, EventKind::Reported { error });

@@ -1,43 +1,75 @@
-//! What became of one service, as an error: `ServiceError`, and the two aliases that every service uses.
+//! `ServiceError`: the failure of one service. Also `Result` and `BoxError`, which every service uses.
 
 use crate::stop::StopMarker;
 use crate::util::log::log_line;
 use crate::util::panic::{catch_panic, drop_catching_panic};
 use crate::util::sync::Arc;
-use crate::util::text::Escaped;
+use crate::util::text::{Escaped, HumanDuration};
 use log::Level;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// Any error of a service's own: what `?` makes of whatever went wrong.
+/// Any error. In the methods of a service, `?` converts every error into this type.
+///
+/// ```
+/// fn port(text: &str) -> Result<u16, hosted::BoxError> {
+///     Ok(text.parse()?)
+/// }
+/// assert_eq!(port("x").unwrap_err().to_string(), "invalid digit found in string");
+/// ```
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a service's methods return: `Ok(())`, or any error.
+/// The result of the methods of a service: `Ok(())`, or any error.
+///
+/// ```
+/// use hosted::Context;
+///
+/// fn run(ctx: &Context) -> hosted::Result {
+///     let port: u16 = std::env::var("PORT").unwrap_or("80".to_owned()).parse()?;
+///     ctx.check()?;
+///     println!("listening on {port}");
+///     Ok(())
+/// }
+/// # let _ = run;
+/// ```
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
-/// How many errors of a chain are looked at. `source` is foreign code: one that gives itself never ends.
-const DEEP: usize = 100;
+/// How many errors of a source chain are inspected. `source` is user code: an error that returns itself as its source would
+/// make the chain endless.
+const MAX_SOURCE_DEPTH: usize = 100;
 
-/// An error, its source, the source of that.
-fn links<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+/// Iterates over an error, its source, the source of that source, and so on.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Whether `error` says, anywhere in its chain, that it is there because of a stop. What became of another service
-/// has been judged already: a `ServiceError` is a failure, whatever is below it.
+/// Returns `true` if an error in the source chain of `error` means "stop requested".
+///
+/// A `ServiceError` ends the search: it is the failure of another service, and its cause was evaluated already.
 pub(crate) fn is_stop_error(error: &(dyn Error + 'static)) -> bool {
-    let look = || {
-        let mut links = links(error).take(DEEP).take_while(|error| !error.is::<ServiceError>());
-        links.any(|error| error.is::<StopMarker>())
+    let search = || {
+        let mut errors = chain(error).take(MAX_SOURCE_DEPTH).take_while(|error| !error.is::<ServiceError>());
+        errors.any(|error| error.is::<StopMarker>())
     };
-    // One that panics says nothing of a stop.
-    catch_panic(look).unwrap_or(false)
+    // An error whose `source` panics counts as a failure.
+    catch_panic(search).unwrap_or(false)
 }
 
-/// What went wrong in one service: who, in which phase, and why.
+/// The failure of one service: its name, the phase in which it failed, and the cause.
 ///
-/// Cheap to clone. `Display` names all three, on one line; [`source`](Error::source) is the service's own error.
+/// `Display` prints all three on one line. [`source`](Error::source) is the error that the service returned. Clones are cheap.
+///
+/// ```
+/// use hosted::{Host, Phase, worker};
+///
+/// let mut host = Host::new();
+/// host.add("importer", worker(|_| Err("connection refused".into())));
+/// let error = host.run().unwrap_err();
+/// let failure = &error.failures()[0];
+/// assert_eq!((failure.service(), failure.phase()), ("importer", Phase::Run));
+/// assert_eq!(failure.to_string(), "service `importer` failed while running: connection refused");
+/// ```
 #[derive(Clone)]
 pub struct ServiceError(Arc<Inner>);
 
@@ -45,42 +77,43 @@ struct Inner {
     service: Arc<str>,
     phase: Phase,
     cause: Cause,
-    /// What it says. Made once, where no lock is held: an error's `Display` is foreign code.
+    /// The text of `Display`. It is created once, with no lock held, because the `Display` of the cause is user code.
     text: String,
 }
 
 impl ServiceError {
     pub(crate) fn new(service: Arc<str>, phase: Phase, cause: Cause) -> Self {
-        let text = sentence(&service, phase, &cause);
+        let text = failure_text(&service, phase, &cause);
         ServiceError(Arc::new(Inner { service, phase, cause, text }))
     }
 
-    /// The name of the service.
+    /// Returns the name of the service.
     pub fn service(&self) -> &str {
         &self.0.service
     }
 
-    /// What the service was doing.
+    /// Returns the phase in which the service failed.
     pub fn phase(&self) -> Phase {
         self.0.phase
     }
 
-    /// What happened.
+    /// Returns the cause of the failure.
     pub fn cause(&self) -> &Cause {
         &self.0.cause
     }
 }
 
-fn sentence(service: &str, phase: Phase, cause: &Cause) -> String {
+fn failure_text(service: &str, phase: Phase, cause: &Cause) -> String {
     let (service, doing) = (Escaped(service), phase.doing());
     match cause {
-        Cause::Failed(error) => format!("service `{service}` failed {doing}: {}", chain(&**error)),
+        Cause::Failed(error) => format!("service `{service}` failed {doing}: {}", error_chain_text(&**error)),
         Cause::Panicked(text) => format!("service `{service}` panicked {doing}: {}", Escaped(text)),
         Cause::TimedOut(time) if phase == Phase::Start => {
-            format!("service `{service}` had not started after {time:.1?}")
+            format!("service `{service}` did not start within {}", HumanDuration(*time))
         }
         Cause::TimedOut(time) => {
-            format!("service `{service}` was still in its {phase} {time:.1?} after it was asked to stop")
+            let (place, time) = (phase.place(), HumanDuration(*time));
+            format!("service `{service}` was still in {place} {time} after the stop request")
         }
     }
 }
@@ -106,7 +139,7 @@ impl Error for ServiceError {
     }
 }
 
-/// What a service was doing when something happened to it.
+/// The phase of a service in which something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -116,9 +149,9 @@ pub enum Phase {
     Run,
     /// In [`Service::stop`](crate::Service::stop).
     Stop,
-    /// In a callback on its stop token.
+    /// In a callback on the stop token of the service.
     Callback,
-    /// Dropping the service's value, or its thread's thread-local values.
+    /// In the drop of the service's value, or of the thread-local values of its thread.
     Drop,
 }
 
@@ -130,6 +163,17 @@ impl Phase {
             Phase::Stop => "while stopping",
             Phase::Callback => "in a stop callback",
             Phase::Drop => "while being dropped",
+        }
+    }
+
+    /// Returns where the thread is in this phase, for a sentence: `still in …`.
+    pub(crate) fn place(self) -> &'static str {
+        match self {
+            Phase::Start => "`start`",
+            Phase::Run => "`run`",
+            Phase::Stop => "`stop`",
+            Phase::Callback => "a stop callback",
+            Phase::Drop => "`drop`",
         }
     }
 }
@@ -146,73 +190,82 @@ impl fmt::Display for Phase {
     }
 }
 
-/// What happened to a service that did not end well.
+/// The cause of a service's failure.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Cause {
-    /// It returned this error.
+    /// The service returned this error.
     Failed(BoxError),
-    /// It panicked, with this message.
+    /// The service panicked, with this message.
     Panicked(String),
-    /// It was not done within this time.
+    /// The service did not start or stop within this time.
     TimedOut(Duration),
 }
 
-/// An error and its sources on one line, plain. Text that the line has already is not repeated: see [`news`].
+/// Returns an error and its sources as one line, with control characters escaped. Text that is on the line already is not
+/// repeated: see [`new_part`].
 ///
-/// Calls foreign code: never under a lock.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+/// Calls user code, so the caller must not hold a lock.
+pub(crate) fn error_chain_text(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
-    let told = catch_panic(|| {
+    let formatted = catch_panic(|| {
         let mut last = error.to_string();
         text += &last;
-        let mut links = links(error);
-        for error in links.by_ref().take(DEEP).skip(1).filter(|error| !error.is::<StopMarker>()) {
-            let more = error.to_string();
-            if let Some(news) = news(&text, &last, &more) {
-                let lead = if text.is_empty() { "" } else { ": " };
-                text += &format!("{lead}{news}");
+        let mut errors = chain(error);
+        for error in errors.by_ref().take(MAX_SOURCE_DEPTH).skip(1).filter(|error| !error.is::<StopMarker>()) {
+            let source = error.to_string();
+            if let Some(part) = new_part(&text, &last, &source) {
+                append(&mut text, part);
             }
-            last = more;
+            last = source;
         }
-        if links.next().is_some() {
-            text += ": and so on";
+        if errors.next().is_some() {
+            append(&mut text, "(source chain truncated)");
         }
     });
-    if let Err(panic) = told {
-        let lead = if text.is_empty() { "" } else { ": " };
-        text += &format!("{lead}an error that panics when it is looked at: {panic}");
+    if let Err(panic) = formatted {
+        append(&mut text, &format!("(formatting this error panicked: {panic})"));
     }
     Escaped(&text).to_string()
 }
 
-/// The part of `more`, the text of a source, that a line which ends with the text `last` of the error above does not
-/// have yet. Many errors print their source themselves (`anyhow`, `io::Error`), and `rusqlite`'s source prints the
-/// error: "database is locked" comes from "Error code 5: database is locked".
-fn news<'m>(line: &str, last: &str, more: &'m str) -> Option<&'m str> {
-    if has_words(line, more) {
-        return None;
+/// Appends `part` to the line `text`, after a colon if the line is not empty.
+fn append(text: &mut String, part: &str) {
+    if !text.is_empty() {
+        text.push_str(": ");
     }
-    let before = more.strip_suffix(last).and_then(|rest| rest.strip_suffix(": "));
-    let after = more.strip_prefix(last).and_then(|rest| rest.strip_prefix(": "));
-    Some(before.or(after).filter(|_| !last.is_empty()).unwrap_or(more))
+    text.push_str(part);
 }
 
-/// Whether `words` stand in `line`, and not only as a part of longer words: "io" is not in "ratio".
+/// Returns the part of `source` that `line` does not have yet, or `None` if there is no such part. `source` is the text of an
+/// error's source, and `last` is the text of that error.
+///
+/// Many errors print their source themselves (`anyhow`, `io::Error`). In `rusqlite` it is the other way round: the source of
+/// "database is locked" is "Error code 5: database is locked".
+fn new_part<'s>(line: &str, last: &str, source: &'s str) -> Option<&'s str> {
+    if has_words(line, source) {
+        return None;
+    }
+    let before = source.strip_suffix(last).and_then(|rest| rest.strip_suffix(": "));
+    let after = source.strip_prefix(last).and_then(|rest| rest.strip_prefix(": "));
+    Some(before.or(after).filter(|_| !last.is_empty()).unwrap_or(source))
+}
+
+/// Returns `true` if `line` contains `words` as whole words: "ratio" does not contain "io".
 fn has_words(line: &str, words: &str) -> bool {
-    let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let is_letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     line.match_indices(words).any(|(at, _)| {
         let (before, after) = (&line[..at], &line[at + words.len()..]);
-        let begins_inside = joins(before.chars().next_back()) && joins(words.chars().next());
-        let ends_inside = joins(words.chars().next_back()) && joins(after.chars().next());
+        let begins_inside = is_letter(before.chars().next_back()) && is_letter(words.chars().next());
+        let ends_inside = is_letter(words.chars().next_back()) && is_letter(after.chars().next());
         !begins_inside && !ends_inside
     })
 }
 
-/// Drops an error. Its `Drop` is foreign code: a panic of it is logged, and ends nothing.
+/// Drops an error. The `Drop` of the error is user code, so a panic in it is caught and logged.
 pub(crate) fn drop_error<E>(error: E) {
     if let Err(text) = drop_catching_panic(error) {
-        log_line(Level::Error, "hosted::service", format_args!("dropping an error panicked: {text}"));
+        log_line(Level::Error, "hosted::service", format_args!("panic while dropping an error: {text}"));
     }
 }
 
@@ -220,7 +273,7 @@ pub(crate) fn drop_error<E>(error: E) {
 mod tests {
     use super::*;
 
-    /// An error with these texts, from the outermost to its last source.
+    /// An error chain with these texts, from the outermost error to the last source.
     #[derive(Debug)]
     struct Link(&'static [&'static str], Option<Box<Link>>);
 
@@ -243,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_adds_only_what_the_line_does_not_say_already() {
+    fn a_source_adds_only_text_that_the_line_does_not_have() {
         let cases: [(&[&str], &str); 9] = [
             (&["cannot store", "disk full"], "cannot store: disk full"),
             (&["cannot store: disk full", "disk full"], "cannot store: disk full"),
@@ -256,7 +309,7 @@ mod tests {
             (&["", "timeout"], "timeout"),
         ];
         for (texts, line) in cases {
-            assert_eq!(chain(&Link::of(texts)), line, "{texts:?}");
+            assert_eq!(error_chain_text(&Link::of(texts)), line, "{texts:?}");
         }
     }
 }

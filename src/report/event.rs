@@ -1,4 +1,4 @@
-//! What a host tells: the one place that log lines and events come from.
+//! `Event`: what happens in a host. All log lines about the life of a host and its services are the text of an event.
 
 use super::error::ServiceError;
 use super::outcome::BlockedThread;
@@ -10,119 +10,133 @@ use log::Level;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// Something that happened in a host: what its log lines say, as values.
+/// Something that happened in a host. Received from [`Host::events`](crate::Host::events).
 ///
-/// `Display` is the log line. A step is announced before it is taken. From [`Host::events`](crate::Host::events).
+/// `Display` is the text of the log line. The host emits an event before it takes the step that the event announces.
+///
+/// ```
+/// use hosted::{EventKind, Host, worker};
+///
+/// let mut host = Host::new();
+/// host.add("importer", worker(|_| Ok(())));
+/// let events = host.events();
+/// host.run().unwrap();
+/// assert!(events.try_iter().any(|event| matches!(event.kind, EventKind::Completed)));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Event {
-    /// When.
+    /// When the event was emitted.
     pub at: SystemTime,
-    /// Which service; `None` is the host itself. A group's own host goes by the name of the group.
+    /// The name of the service, or `None` if the event is about the host. The host inside a group has the name of the group.
     pub service: Option<Arc<str>>,
     /// The name of the host, if it has one: see [`Host::named`](crate::Host::named).
     pub host: Option<Arc<str>>,
-    /// What.
+    /// What happened.
     pub kind: EventKind,
     level: Level,
 }
 
-/// What happened.
+/// The kinds of [events](Event).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The host starts this many services.
+    /// The host is about to start its services.
     HostStarting {
-        /// How many.
+        /// The number of services.
         services: usize,
     },
     /// Every service has started, or has failed and is ignored.
     HostStarted {
-        /// How long the start took.
+        /// The duration of the start-up.
         took: Duration,
     },
-    /// The host stops its services.
+    /// The host is about to stop its services.
     HostStopping {
-        /// Why.
+        /// Why the host stops.
         reason: StopReason,
     },
     /// The host has stopped.
     HostStopped {
-        /// How long the stop took.
+        /// The duration of the shutdown.
         took: Duration,
-        /// How many services' threads are still alive.
+        /// The number of services whose thread is still alive.
         hung: usize,
     },
-    /// The start takes long: for these.
+    /// The start-up is still in progress. Emitted once a second.
     StillStarting {
-        /// How long it has taken until now.
+        /// The time since the start-up began.
         waited: Duration,
-        /// Whom it waits for, and what they are blocked in.
+        /// The services that the host waits for, and what they are blocked in.
         services: String,
     },
-    /// The stop takes long: for these.
+    /// The shutdown is still in progress. Emitted once a second.
     StillStopping {
-        /// How long it has taken until now.
+        /// The time since the shutdown began.
         waited: Duration,
-        /// Whom it waits for, and what they are blocked in.
+        /// The services that the host waits for, and what they are blocked in.
         services: String,
     },
-    /// The service's `start` is about to be called.
+    /// The host is about to call the `start` of the service.
     Starting,
-    /// The service is ready.
+    /// The service is ready: its `start` has returned `Ok`.
     Started,
-    /// The service is about to be asked to stop, or its `stop` to be called.
+    /// The host is about to request the stop of the service, or to call its `stop`.
     Stopping,
-    /// The service has ended on request.
+    /// The service has stopped on request.
     Stopped,
-    /// The service had failed with this error, and has ended on request before a restart was ready.
+    /// The service had failed with this error, and has stopped on request before a restart was ready.
     NotRestarted(ServiceError),
-    /// The service has ended by itself, well.
+    /// The service has completed: it returned `Ok` without a stop request.
     Completed,
-    /// The service has failed for good.
+    /// The service has failed, and will not be restarted.
     Failed(ServiceError),
-    /// The service will be started again.
+    /// The host will start the service again.
     Restarting {
-        /// What it failed with; `None` after a normal end.
+        /// The failure of the last run, or `None` if that run completed.
         error: Option<ServiceError>,
-        /// The number of this restart.
+        /// The number of this restart, from 1.
         restart: u32,
-        /// When.
+        /// The time until the restart.
         after: Duration,
     },
-    /// An error that is no reason to end: of a tick, of a job, or from [`Context::report_error`](crate::Context::report_error).
+    /// The service reported an error that does not end it: from a tick, from a job, or by
+    /// [`Context::report_error`](crate::Context::report_error).
     Reported {
-        /// What it says.
+        /// The error and its sources, as one line.
         error: String,
     },
     /// Ticks passed while the service was busy.
     MissedTicks {
-        /// How many.
+        /// The number of skipped ticks.
         missed: u32,
     },
-    /// A consumer's time was up before its queue was empty.
+    /// A consumer reached its stop deadline before its queue was empty.
     QueueNotDrained {
-        /// How many items are left, for `Queue::drain`.
+        /// The number of items that are left for [`Queue::drain`](crate::Queue::drain).
         items: usize,
     },
-    /// The stop goes on although this service, which came after others, has not ended: they are asked now.
+    /// The service has not stopped in the time that its dependencies wait for it. The host now requests the stop of these
+    /// dependencies.
     StopTimedOut {
-        /// How long it has had.
+        /// The time since the stop request.
         waited: Duration,
     },
-    /// The service's time is up, and the socket that its thread waits on has been shut down. Feature `disconnect`.
+    /// The service reached its stop deadline, and the host has shut down the socket that its thread waits on. Feature
+    /// `disconnect`.
     Disconnected(BlockedThread),
-    /// The service's thread did not end in time. It is left behind.
+    /// The thread of the service did not end in time. The host no longer waits for it.
     Hung(BlockedThread),
-    /// This listener was too slow: so many events before this one are missing.
+    /// This subscriber was too slow, and events before this one were dropped.
     Lagged {
-        /// How many.
+        /// The number of dropped events.
         events: u64,
     },
 }
 
 impl EventKind {
-    /// In a group nothing is final but for the group, which says so itself: it may be started again.
+    /// Returns the level of the log line. In a group, failures are warnings and the events of the host are for debugging:
+    /// the group may be restarted, and reports its own failure.
     pub(crate) fn level(&self, in_group: bool) -> Level {
         match self {
             EventKind::Failed(_) if in_group => Level::Warn,
@@ -169,7 +183,7 @@ impl Event {
         Event { at: SystemTime::now(), service, host, kind, level }
     }
 
-    /// What a listener is told that missed events before this one.
+    /// Returns the event that a subscriber gets before this one, if it missed events.
     pub(crate) fn missed(&self, events: u64) -> Self {
         Event {
             at: self.at,
@@ -180,7 +194,7 @@ impl Event {
         }
     }
 
-    /// Writes the log line. Calls foreign code: never under a lock.
+    /// Writes the log line. The logger is user code, so the caller must not hold a lock.
     pub(crate) fn log(&self) {
         log_line(self.level, self.kind.target(self.service.is_some()), format_args!("{self}"));
     }
@@ -192,35 +206,36 @@ impl fmt::Display for Event {
             write!(f, "{}: ", Escaped(host))?;
         }
         match &self.service {
-            None => self.kind.of_host(f),
-            Some(service) => self.kind.of_service(&Escaped(service), f),
+            None => self.kind.fmt_host_event(f),
+            Some(service) => self.kind.fmt_service_event(&Escaped(service), f),
         }
     }
 }
 
 impl EventKind {
-    fn of_host(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt_host_event(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EventKind::HostStarting { services: 1 } => f.write_str("starting 1 service"),
-            EventKind::HostStarting { services } => write!(f, "starting {services} services"),
+            EventKind::HostStarting { services } => write!(f, "starting {services} {}", plural(*services, "service")),
             EventKind::HostStarted { took } => write!(f, "started in {}", HumanDuration(*took)),
             EventKind::HostStopping { reason } => write!(f, "stopping: {reason}"),
             EventKind::HostStopped { took, hung: 0 } => write!(f, "stopped in {}", HumanDuration(*took)),
             EventKind::HostStopped { took, hung } => {
-                write!(f, "stopped in {}, leaving {hung} hung behind", HumanDuration(*took))
+                let took = HumanDuration(*took);
+                write!(f, "stopped after {took}; {hung} {} did not stop", plural(*hung, "service"))
             }
             EventKind::StillStarting { waited, services } => {
-                write!(f, "still starting after {}: waiting for {services}", HumanDuration(*waited))
+                write!(f, "start-up still in progress after {}; waiting for {services}", HumanDuration(*waited))
             }
             EventKind::StillStopping { waited, services } => {
-                write!(f, "still stopping after {}: waiting for {services}", HumanDuration(*waited))
+                write!(f, "shutdown still in progress after {}; waiting for {services}", HumanDuration(*waited))
             }
-            EventKind::Lagged { events } => write!(f, "this listener was too slow and missed {events} events"),
+            EventKind::Lagged { events: 1 } => f.write_str("event subscriber lagged behind; 1 event dropped"),
+            EventKind::Lagged { events } => write!(f, "event subscriber lagged behind; {events} events dropped"),
             other => write!(f, "{other:?}"),
         }
     }
 
-    fn of_service(&self, name: &Escaped<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt_service_event(&self, name: &Escaped<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EventKind::Starting => write!(f, "service `{name}` is starting"),
             EventKind::Started => write!(f, "service `{name}` has started"),
@@ -232,29 +247,37 @@ impl EventKind {
             EventKind::Completed => write!(f, "service `{name}` has completed"),
             EventKind::Failed(error) => write!(f, "{error}"),
             EventKind::Restarting { error, restart, after } => {
-                let after = HumanDuration(*after);
                 match error {
-                    Some(error) => write!(f, "{error}; restart {restart} in {after}"),
-                    None => write!(f, "service `{name}` has ended; restart {restart} in {after}"),
+                    Some(error) => write!(f, "{error}")?,
+                    None => write!(f, "service `{name}` completed")?,
                 }
+                write!(f, "; restarting in {} (restart {restart})", HumanDuration(*after))
             }
-            EventKind::Reported { error } => write!(f, "service `{name}` reports: {error}"),
+            EventKind::Reported { error } => write!(f, "service `{name}` reported an error: {error}"),
             EventKind::MissedTicks { missed: 1 } => write!(f, "service `{name}` missed a tick"),
             EventKind::MissedTicks { missed } => write!(f, "service `{name}` missed {missed} ticks"),
             EventKind::QueueNotDrained { items } => {
-                write!(f, "service `{name}` ran out of time, with {items} left in its queue")
+                let jobs = plural(*items, "job");
+                write!(f, "service `{name}` reached its stop deadline with {items} {jobs} still queued")
             }
             EventKind::StopTimedOut { waited } => write!(
                 f,
-                "service `{name}` has not ended {} after it was asked to: those it depends on are asked now",
+                "service `{name}` has not stopped {} after the stop request; stopping its dependencies now",
                 HumanDuration(*waited)
             ),
-            EventKind::Disconnected(hung) => write!(f, "service `{name}` has been disconnected: {hung}"),
-            EventKind::Hung(hung) => write!(f, "service `{name}` is hung: {hung}"),
-            of_its_host => {
+            EventKind::Disconnected(blocked) => {
+                write!(f, "service `{name}`: closed the connection it was blocked on: {blocked}")
+            }
+            EventKind::Hung(blocked) => write!(f, "service `{name}` did not stop: {blocked}"),
+            host_event => {
                 write!(f, "group `{name}`: ")?;
-                of_its_host.of_host(f)
+                host_event.fmt_host_event(f)
             }
         }
     }
+}
+
+/// Returns `noun` in the plural, unless `count` is 1.
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }

@@ -1,4 +1,4 @@
-//! `HostError`: a host that did not start, or did not stop cleanly.
+//! `HostError`: the error of a host that did not start, that had failures, or that did not stop in time.
 
 use super::error::{BoxError, ServiceError};
 use super::outcome::Outcome;
@@ -7,10 +7,11 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-/// A host that did not start, or did not end well.
+/// The error of a host that did not start, that had failures, or that did not stop in time.
 ///
-/// `Display` and `Debug` are the report for a person, because `main` prints `Debug`. Returned from `main` it makes
-/// exit code 1; [`exit_code`](Self::exit_code) tells abandoned threads apart.
+/// `Display` and `Debug` print all failures and the [`Report`], because Rust prints the `Debug` text of an error that `main`
+/// returns. Returning this error from `main` results in exit code 1. [`exit_code`](Self::exit_code) also reports threads that
+/// did not end.
 ///
 /// ```
 /// use hosted::{Host, worker};
@@ -25,7 +26,7 @@ pub struct HostError(Box<Inner>);
 
 struct Inner {
     setup: Option<BoxError>,
-    /// The host has run, whatever is wrong with its set-up: there is a report to show.
+    /// The host has run although its set-up had an error, so the report is shown.
     has_run: bool,
     failures: Vec<ServiceError>,
     report: Report,
@@ -36,34 +37,54 @@ impl HostError {
         HostError(Box::new(Inner { setup, has_run: false, failures, report }))
     }
 
-    /// The error of a host that has run although `setup` is wrong.
+    /// Creates the error of a host that has run although its set-up had the error `setup`.
     pub(crate) fn of_run(setup: Option<BoxError>, failures: Vec<ServiceError>, report: Report) -> Self {
         HostError(Box::new(Inner { setup, has_run: true, failures, report }))
     }
 
-    /// What went wrong in the services, the root cause first.
+    /// Returns the failures of the services, with the root cause first.
     ///
-    /// Empty when it was the set-up (a bad name, a service that was added after the start, no thread to be had, the signal handler taken: then
-    /// [`source`](Error::source) says it), and when the host was asked to stop while it was starting (then the
-    /// [`report`](Self::report) has the reason). A service whose thread is still alive is in it as
-    /// [`TimedOut`](crate::Cause::TimedOut). Failures of services that say `on_failure(Ignore)` are not: they are
-    /// in the report alone.
+    /// A service whose thread is still alive is included as [`TimedOut`](crate::Cause::TimedOut). A failure of a service with
+    /// [`OnFailure::Ignore`](crate::OnFailure::Ignore) is not included; it is only in the report.
+    ///
+    /// The slice is empty in two cases:
+    ///
+    /// - The set-up failed: for example, a name is invalid, a thread cannot be created, or the signal handler cannot be
+    ///   installed. [`source`](Error::source) then returns the error.
+    /// - A stop was requested during start-up. The [`report`](Self::report) then has the reason.
     pub fn failures(&self) -> &[ServiceError] {
         &self.0.failures
     }
 
-    /// 124 where threads had to be abandoned (as `timeout(1)` says it), else 1.
+    /// Returns exit code 124 if the thread of a service did not end, and 1 otherwise. `timeout(1)` uses 124 too.
+    ///
+    /// ```
+    /// use hosted::{Host, worker};
+    /// use std::process::ExitCode;
+    ///
+    /// fn main() -> ExitCode {
+    ///     let mut host = Host::new();
+    ///     host.add("importer", worker(|_| Ok(())));
+    ///     match host.run() {
+    ///         Ok(_) => ExitCode::SUCCESS,
+    ///         Err(error) => {
+    ///             eprintln!("{error}");
+    ///             error.exit_code()
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn exit_code(&self) -> ExitCode {
         let hung = self.0.report.services.iter().any(|service| matches!(service.outcome, Outcome::Hung(_)));
         ExitCode::from(if hung { 124 } else { 1 })
     }
 
-    /// What became of every service.
+    /// Returns how each service ended.
     pub fn report(&self) -> &Report {
         &self.0.report
     }
 
-    /// The report of a start that was ended by a stop request, which is nobody's failure.
+    /// Returns the report if the start was only interrupted by a stop request, which is not a failure.
     pub(crate) fn into_interrupted(self) -> Result<Report, HostError> {
         if self.0.setup.is_none() && self.0.failures.is_empty() { Ok(self.0.report) } else { Err(self) }
     }
@@ -79,7 +100,7 @@ impl fmt::Display for HostError {
         match (&self.0.setup, self.failures()) {
             (Some(_), []) if !has_run => return Ok(()),
             (Some(_), []) => {}
-            (None, []) => write!(f, "the host was stopped while it was starting")?,
+            (None, []) => write!(f, "stop requested during start-up")?,
             (_, failures) => {
                 for (n, failure) in failures.iter().enumerate() {
                     let lead = if n == 0 && self.0.setup.is_none() { "" } else { "\nalso: " };

@@ -1,4 +1,4 @@
-//! Everything a user reads: statuses, outcomes, errors, events and the report of a stop.
+//! Everything a user reads: statuses, outcomes, errors, events and the report of a shutdown.
 
 mod error;
 mod outcome;
@@ -9,7 +9,7 @@ mod host_error;
 mod event;
 
 pub use error::{BoxError, Cause, Phase, Result, ServiceError};
-pub(crate) use error::{chain, drop_error, is_stop_error};
+pub(crate) use error::{drop_error, error_chain_text, is_stop_error};
 pub use event::{Event, EventKind};
 pub use host_error::HostError;
 pub use outcome::{BlockedThread, Outcome};

@@ -1,6 +1,6 @@
-//! How a service ended: `Outcome`, and the thread of one that did not.
+//! `Outcome`: how a service ended. `BlockedThread`: the thread of a service that did not end.
 
-use super::error::ServiceError;
+use super::error::{Phase, ServiceError};
 use crate::diagnose::clause;
 use crate::util::text::{Escaped, HumanDuration};
 use std::fmt;
@@ -10,27 +10,27 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its `start` was never called.
+    /// The host never called `start`.
     NeverStarted,
-    /// It has not ended: only in the error of a second start of a host that runs.
+    /// The service has not ended. This occurs only in the error of a second start of a running host.
     Running,
-    /// It ended by itself, well.
+    /// The service returned `Ok` without a stop request.
     Completed,
-    /// It ended on request.
+    /// The service stopped on request.
     Stopped,
-    /// It had failed with this error and was waiting to be restarted, or was starting again, when the stop was requested.
+    /// The service had failed with this error, and was waiting for its restart or starting again when the stop was requested.
     ///
-    /// `run` was not called again, so the service may still hold work that it had accepted. By itself this is not a failure of
-    /// the host. With [`Restart::finish_on_stop`](crate::Restart::finish_on_stop) the service has one last run.
+    /// `run` was not called again, so the service may still hold work that it had accepted. The host does not count this as a
+    /// failure. With [`Restart::finish_on_stop`](crate::Restart::finish_on_stop) the service gets one last run.
     NotRestarted(ServiceError),
-    /// It failed for good. This is its first failure; the host's error has all of them.
+    /// The service failed and was not restarted. This is its first failure; the error of the host has all failures.
     Failed(ServiceError),
-    /// Its thread is still alive.
+    /// The thread of the service is still alive.
     Hung(BlockedThread),
 }
 
 impl Outcome {
-    /// The word for a table.
+    /// Returns the text for the table of a report.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Outcome::NeverStarted => "never started",
@@ -44,25 +44,27 @@ impl Outcome {
     }
 }
 
-/// A service whose thread did not end in time. Threads are never killed: it is still there.
+/// The thread of a service that did not end in time. The library never kills a thread, so the thread may still be alive.
+///
+/// `Display` prints all fields on one line.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BlockedThread {
-    /// What it is in.
-    pub phase: super::error::Phase,
-    /// How long ago it was asked to end.
+    /// The phase that the thread is in.
+    pub phase: Phase,
+    /// The time since the stop request.
     pub waited: Duration,
-    /// Its thread: the name, and on Linux the number by which `gdb`, `top -H` and `/proc` know it.
+    /// The name of the thread, and on Linux the thread ID as shown by `gdb`, `top -H` and `/proc`.
     pub thread: String,
-    /// What the thread is blocked in: on Linux the system call, its descriptors and what they are, and since when at
-    /// least; or that it is running.
+    /// What the thread is blocked in, on Linux: the system call, its descriptors, and for how long at least. A thread that is
+    /// not blocked is `running`. `None` if this is not known.
     pub blocked_in: Option<String>,
 }
 
 impl fmt::Display for BlockedThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BlockedThread { phase, waited, thread, .. } = self;
-        write!(f, "thread {} is still in its {phase} after {}", Escaped(thread), HumanDuration(*waited))?;
+        write!(f, "thread {} still in {} after {}", Escaped(thread), phase.place(), HumanDuration(*waited))?;
         match &self.blocked_in {
             Some(call) => write!(f, ", {}", Escaped(&clause(call))),
             None => Ok(()),

@@ -1,13 +1,13 @@
-//! What became of a host's services: `Report`, and `HostError` where that is not well.
+//! `Report`: how each service of a host ended.
 
 use super::outcome::{BlockedThread, Outcome};
 use super::status::StopReason;
 use crate::util::sync::Arc;
 use std::time::Duration;
 
-/// What became of each service.
+/// The result of a shutdown: how each service ended, and how long its stop took.
 ///
-/// `Display` draws the stop as a timeline, a bar a service, so that one look tells who took the time.
+/// `Display` prints the shutdown as a timeline with one bar per service.
 ///
 /// ```
 /// use hosted::{Host, worker};
@@ -27,33 +27,34 @@ pub struct Report {
     pub host: Option<Arc<str>>,
     /// Why the host stopped.
     pub reason: StopReason,
-    /// Every service, in order of registration; a group's children follow it.
+    /// The services in the order in which they were added. The children of a group follow the group.
     pub services: Vec<ServiceReport>,
-    /// How long the stop took.
+    /// The duration of the shutdown.
     pub took: Duration,
 }
 
-/// What became of one service.
+/// How one service ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServiceReport {
-    /// Its name; a group's children are `group/child`.
+    /// The name of the service. A child of a group is named `group/child`.
     pub name: Arc<str>,
-    /// How it ended.
+    /// How the service ended.
     pub outcome: Outcome,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u32,
-    /// How many errors it had: failed runs, and what it or its ticks and jobs reported.
+    /// The number of errors: failed runs, and errors that the service, its ticks or its jobs reported.
     pub errors: u64,
-    /// How long its first start took, from its thread's making to ready. Zero if it was never ready.
+    /// The duration of the first start, from the creation of the thread until the service was ready. Zero if the service was
+    /// never ready.
     pub start_took: Duration,
-    /// How long it took to end once asked to. Zero if it was not asked.
+    /// The time from the stop request until the service ended. Zero if its stop was not requested.
     pub stop_took: Duration,
-    /// Those it depends on were asked to stop before it had ended, because it took too long.
+    /// `true` if the service took too long to stop, and the stop of its dependencies was requested before it had ended.
     pub stop_timed_out: bool,
-    /// What its threads were blocked in when they were disconnected from it, as the last resort: with the feature
-    /// `disconnect`, of one that [may be](crate::ServiceOptions#method.disconnect_when_hung).
+    /// The threads of the service whose connections the host shut down, and what each was blocked in. Feature `disconnect`,
+    /// for a service with [`disconnect_when_hung`](crate::ServiceOptions#method.disconnect_when_hung).
     pub disconnected: Vec<BlockedThread>,
-    /// When it was asked, after the stop began.
+    /// The time from the beginning of the shutdown until the stop request of this service.
     pub(crate) asked_after: Option<Duration>,
 }

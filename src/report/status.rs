@@ -1,4 +1,4 @@
-//! The words for how a host and its services are, and for how they ended.
+//! The states of a host and of its services, and the reason why a host stopped.
 
 use crate::diagnose::{ProcSnapshot, ThreadProbe};
 use crate::util::sync::Arc;
@@ -6,46 +6,56 @@ use crate::util::text::Escaped;
 use std::fmt;
 use std::time::Instant;
 
-/// Where a host is in its one life.
+/// The state of a host. A host passes through these states once, in this order.
+///
+/// ```
+/// use hosted::{Host, HostState};
+///
+/// let mut host = Host::new();
+/// let handle = host.handle();
+/// assert_eq!(handle.state(), HostState::New);
+/// host.run().unwrap();
+/// assert_eq!(handle.state(), HostState::Stopped);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HostState {
-    /// Not started yet.
+    /// The host has not been started yet.
     New,
-    /// In [`Host::start`](crate::Host::start).
+    /// The host is in [`Host::start`](crate::Host::start).
     Starting,
     /// Every service has started, or has failed and is ignored.
     Started,
-    /// A stop was requested, or something happened that requests it.
+    /// A stop was requested, or a failure or completion stops the host.
     Stopping,
-    /// Stopped. Threads that did not end in time may be left; their services are [`ServiceState::Hung`].
+    /// The host has stopped. Services whose thread did not end in time are [`ServiceState::Hung`].
     Stopped,
 }
 
-/// What a service is doing.
+/// The state of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServiceState {
-    /// Not started yet: it waits for those it comes after.
+    /// The service has not been started yet: it waits for its dependencies.
     Waiting,
-    /// In its `start`.
+    /// The service is in its `start`.
     Starting,
-    /// In its `run`.
+    /// The service is in its `run`.
     Running,
-    /// Between two runs: cleaning up the old one, or waiting for the next.
+    /// The service is between two runs: it cleans up after the last run, or waits for the next one.
     Restarting,
-    /// Asked to stop, or cleaning up.
+    /// The stop of the service was requested, or the service is cleaning up.
     Stopping,
-    /// Ended by itself, well.
+    /// The service has returned `Ok` without a stop request.
     Completed,
-    /// Ended on request.
+    /// The service has stopped on request.
     Stopped,
-    /// Ended on request, after a failure and before a restart was ready.
+    /// The service has stopped on request, after a failure and before a restart was ready.
     NotRestarted,
-    /// Failed for good.
+    /// The service has failed, and will not be restarted.
     Failed,
-    /// Its thread did not end in time, and is alive. When the thread ends later, the state shows how the service ended, even
-    /// if the host is gone.
+    /// The thread of the service did not end in time, and is still alive. When the thread ends later, the state changes to
+    /// how the service ended, even if the host was dropped.
     Hung,
 }
 
@@ -66,60 +76,79 @@ impl fmt::Display for ServiceState {
     }
 }
 
-/// One service at one moment: a row of [`HostHandle::services`](crate::HostHandle::services).
+/// The status of one service at one moment. Returned by [`HostHandle::services`](crate::HostHandle::services).
+///
+/// ```
+/// use hosted::{Host, ServiceState, worker};
+/// use std::time::Duration;
+///
+/// let mut host = Host::new();
+/// host.add("poller", worker(|ctx| { ctx.wait(); Ok(()) }));
+/// host.start().unwrap();
+/// let status = &host.handle().services()[0];
+/// assert_eq!(&*status.name, "poller");
+/// assert_eq!(status.errors, 0);
+/// host.stop(Duration::from_secs(10)).unwrap();
+/// assert_eq!(host.handle().services()[0].state, ServiceState::Stopped);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServiceStatus {
-    /// Its name; a group's children are `group/child`.
+    /// The name of the service. A child of a group is named `group/child`.
     pub name: Arc<str>,
-    /// What it is doing.
+    /// The state of the service.
     pub state: ServiceState,
-    /// Since when, by the system's clock.
+    /// When the service entered this state, by the system clock.
     pub since: Instant,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u32,
-    /// How many errors it had: failed runs, and what it or its ticks and jobs reported.
+    /// The number of errors: failed runs, and errors that the service, its ticks or its jobs reported.
     pub errors: u64,
-    /// The latest of them, on one line, with what is_control_or_bidi a terminal escaped.
+    /// The latest error and its sources, as one line with control characters escaped.
     pub last_error: Option<String>,
-    /// What its thread is blocked in: on Linux, while it is starting, stopping or hung. At any other time
-    /// [`blocked_now`](Self::blocked_now) tells.
+    /// What the thread of the service is blocked in, on Linux, if the service is starting, stopping or hung. In other states
+    /// use [`blocked_now`](Self::blocked_now).
     pub blocked_in: Option<String>,
     pub(crate) thread: Option<ThreadProbe>,
 }
 
 impl ServiceStatus {
-    /// Returns what the service's thread is blocked in now, in any state. `None`: the service has no thread (any more), or
-    /// the system is not Linux, or `/proc` cannot be read.
+    /// Returns what the thread of the service is blocked in now, in any state.
     ///
-    /// `recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)`, `futex (a lock, condvar or channel)`, `running`. Waits of
-    /// this library are named: `waiting for the stop`, `waiting for a job`, `waiting for room in a queue`,
-    /// `sleeping, 3.10 s left`. A service that asks about itself is `running`. From
-    /// the second look at the same call on, since when at least; of a thread that did not sleep in between, how much it
-    /// used of a processor. A look reads a few files, and where a socket is named, the kernel's tables of sockets: that
-    /// is why a snapshot has it only of those that somebody waits for, and why this is not for a loop over a thousand.
+    /// Returns `None` if the service has no thread, if the system is not Linux, or if `/proc` cannot be read. Examples:
+    ///
+    /// - A system call: `recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)`.
+    /// - A lock, condvar or channel of other code: `futex (a lock, condvar or channel)`.
+    /// - A wait of this library: `waiting for the stop`, `waiting for a job`, `sleeping, 3.10 s left`.
+    /// - A thread that is not blocked: `running`. A service that calls this for itself is `running`.
+    ///
+    /// From the second call during the same wait on, the text has the minimum duration: `for at least 8.99 s`. If the thread
+    /// has run all the time, the text also has its CPU usage.
+    ///
+    /// A call reads several files. To describe a socket, it also reads the kernel's socket tables. So do not call it in a
+    /// loop over a thousand services.
     pub fn blocked_now(&self) -> Option<String> {
-        self.look(&ProcSnapshot::new())
+        self.blocked_in(&ProcSnapshot::new())
     }
 
-    pub(crate) fn look(&self, view: &ProcSnapshot) -> Option<String> {
-        self.thread.as_ref()?.blocked_in(view)
+    pub(crate) fn blocked_in(&self, snapshot: &ProcSnapshot) -> Option<String> {
+        self.thread.as_ref()?.blocked_in(snapshot)
     }
 }
 
-/// Why a host stopped. The first cause wins.
+/// The reason why a host stopped. If there are several reasons, this is the first one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// Somebody asked for it.
+    /// The program requested the stop.
     Requested,
-    /// Ctrl-c, SIGTERM or SIGHUP.
+    /// The process received ctrl-c, SIGTERM or SIGHUP.
     Signal,
-    /// This service failed for good, or could not be set up.
+    /// This service failed and was not restarted, or its thread could not be created.
     Failed(Arc<str>),
-    /// This service completed, and says `on_completion(StopHost)`.
+    /// This service completed, and has the option [`OnCompletion::StopHost`](crate::OnCompletion::StopHost).
     Completed(Arc<str>),
-    /// Every service has completed, or failed and is ignored.
+    /// Every service has completed, or has failed and is ignored.
     AllCompleted,
 }
 

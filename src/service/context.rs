@@ -6,7 +6,7 @@ use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
 use crate::registry::{DeadlineKind, HostHandle, Registry, ServiceId};
-use crate::report::{BoxError, EventKind, Result, chain, drop_error};
+use crate::report::{BoxError, EventKind, Result, drop_error, error_chain_text};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
 use crate::util::text::callback_thread_name;
@@ -184,7 +184,7 @@ impl Context {
         let error = error.into();
         match self.shared.id {
             Some(id) => self.registry().record_error(id, &*error),
-            None => self.emit(EventKind::Reported { error: chain(&*error) }),
+            None => self.emit(EventKind::Reported { error: error_chain_text(&*error) }),
         }
         drop_error(error);
     }

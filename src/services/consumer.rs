@@ -1,6 +1,6 @@
-//! The service that works a queue's jobs off.
+//! `Consumer`: the service that handles the jobs of a queue.
 
-use super::queue::{MemberId, Queue};
+use super::queue::{ConsumerId, Queue};
 use crate::report::Result;
 use crate::service::{Context, Service};
 use crate::stop::{RecvError, StopCallback, StopToken};
@@ -9,30 +9,47 @@ use crate::util::panic::catch_panic;
 use log::Level;
 
 impl<T: Send + 'static> Queue<T> {
-    /// A service that takes items out and calls `f` with each, one at a time. Several may share a queue.
+    /// Creates a service that takes items out of the queue and calls `f` with each, one at a time.
     ///
-    /// A job that fails or panics is logged, counted and told as an event, and the next one comes. On a stop, what
-    /// was accepted is still handled: the [`Context`] that a job is given is not stopped by the stop request, but a tenth of
-    /// the time (at least 100 ms, at most half) before [`stop_deadline`](Context::stop_deadline), so that a job can finish
-    /// within the deadline. From then on no further item is taken; what is left is for [`drain`](Self::drain). Dropping all other clones of the queue does not close it: the consumer waits
-    /// for the stop.
+    /// Several consumers may share one queue. A job that fails or panics is logged, counted and emitted as an event, and the
+    /// consumer continues with the next job.
     ///
-    /// When the queue is closed and empty, the consumer has [completed for good](Context::mark_complete): no
-    /// [`Restart`](crate::Restart) policy starts it again. A consumer that is never added to a host closes nothing.
+    /// After a stop request, the consumer still handles the accepted items:
+    ///
+    /// - A job receives its own [`Context`]. The stop request does not stop this context. It is stopped shortly before
+    ///   [`stop_deadline`](Context::stop_deadline), so that the job can finish within the deadline: by a tenth of the
+    ///   remaining time, but at least 100 ms and at most half of it.
+    /// - When that context is stopped, the consumer takes no further items. Use [`drain`](Self::drain) to get them.
+    ///
+    /// When the queue is closed and empty, the consumer [completes](Context::mark_complete), and no
+    /// [`Restart`](crate::Restart) policy starts it again. Dropping all other clones of the queue does not close it: the
+    /// consumer waits for the stop. A consumer that is never added to a host does not close the queue.
+    ///
+    /// ```
+    /// use hosted::{Host, Queue};
+    ///
+    /// let numbers = Queue::bounded(10);
+    /// let mut host = Host::new();
+    /// host.add("printer", numbers.consumer(|n: u32, _| { println!("{n}"); Ok(()) }));
+    /// numbers.push(7).unwrap();
+    /// numbers.close();
+    /// host.run().unwrap(); // returns after the number was printed
+    /// assert!(numbers.is_empty());
+    /// ```
     pub fn consumer<F>(&self, f: F) -> Consumer<T, F>
     where
         F: FnMut(T, &Context) -> Result + Send + 'static,
     {
-        Consumer { queue: self.clone(), id: self.new_member(), f }
+        Consumer { queue: self.clone(), id: self.new_consumer_id(), f }
     }
 }
 
-/// The service that [`Queue::consumer`] makes.
+/// The service that handles the jobs of a queue. Created by [`Queue::consumer`].
 #[must_use = "a service does nothing until a host runs it"]
 pub struct Consumer<T, F> {
     queue: Queue<T>,
-    /// Which of the queue's consumers this is.
-    id: MemberId,
+    /// Identifies this consumer in the queue.
+    id: ConsumerId,
     f: F,
 }
 
@@ -41,8 +58,9 @@ where
     T: Send + 'static,
     F: FnMut(T, &Context) -> Result + Send + 'static,
 {
-    /// Handles what comes until the service is asked to stop (true), or the queue is closed and empty (false).
-    fn until_asked(&mut self, ctx: &Context, job: &Context) -> bool {
+    /// Handles items until the stop of the service is requested, or the queue is closed and empty. Returns `true` for a stop
+    /// request.
+    fn run_until_stop(&mut self, ctx: &Context, job: &Context) -> bool {
         loop {
             match self.queue.take(ctx.stop_token()) {
                 Ok(item) => self.handle(item, ctx, job),
@@ -51,12 +69,13 @@ where
         }
     }
 
-    /// Handles what is left, until the time is up.
+    /// Handles the remaining items after a stop request, until the context of the jobs is stopped.
     ///
-    /// Until empty is enough. If this consumer has just closed the queue, nothing comes any more. If the queue is still
-    /// open, another consumer, or the next run of this one, takes what comes later.
-    fn finish(&mut self, ctx: &Context, job: &Context) {
-        self.queue.asked(self.id); // if the callback has not come to it yet
+    /// It is enough to stop at an empty queue. If this consumer has just closed the queue, no further items come. If the queue
+    /// is still open, another consumer, or the next run of this one, takes the items that come later.
+    fn drain(&mut self, ctx: &Context, job: &Context) {
+        // The callback of `close_on_stop` may not have run yet.
+        self.queue.mark_stop_requested(self.id);
         while !job.stop_requested() {
             let Some(item) = self.queue.try_take() else { break };
             self.handle(item, ctx, job);
@@ -64,7 +83,7 @@ where
     }
 
     fn handle(&mut self, item: T, ctx: &Context, job: &Context) {
-        log_line(Level::Trace, "hosted::queue", format_args!("service `{}` takes a job", ctx.name()));
+        log_line(Level::Trace, "hosted::queue", format_args!("service `{}`: job started", ctx.name()));
         match catch_panic(|| (self.f)(item, job)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => ctx.report_error(error),
@@ -72,23 +91,23 @@ where
         }
     }
 
-    /// Leaves the queue as soon as the service is asked to stop, also while a job is under way.
-    fn leave_when_asked(&self, ctx: &Context) -> StopCallback {
+    /// Closes the queue at the stop request, even while a job is in progress, unless another consumer keeps it open.
+    fn close_on_stop(&self, ctx: &Context) -> StopCallback {
         let (queue, id) = (self.queue.clone(), self.id);
-        ctx.on_stop(move || queue.asked(id))
+        ctx.on_stop(move || queue.mark_stop_requested(id))
     }
 
-    fn leave(&self, ctx: &Context) {
-        let items = self.queue.leave(self.id);
+    fn register(&self, ctx: &Context) {
+        let (retired, hosted) = ctx.retired();
+        self.queue.register(self.id, &retired, hosted);
+        self.queue.mark_running(self.id);
+    }
+
+    fn unregister(&self, ctx: &Context) {
+        let items = self.queue.unregister(self.id);
         if items > 0 {
             ctx.report_queue_not_drained(items);
         }
-    }
-
-    fn join(&self, ctx: &Context) {
-        let (retired, hosted) = ctx.retired();
-        self.queue.attach(self.id, &retired, hosted);
-        self.queue.begin(self.id);
     }
 }
 
@@ -98,41 +117,42 @@ where
     F: FnMut(T, &Context) -> Result + Send + 'static,
 {
     fn attach(&mut self, retired: &StopToken) {
-        self.queue.attach(self.id, retired, true);
+        self.queue.register(self.id, retired, true);
     }
 
     fn start(&mut self, ctx: &Context) -> Result {
-        // From here on, not from `run`: a stop may come before `run` does, and producers stop before this consumer then too.
-        self.join(ctx);
+        // The consumer counts as running from here on, and not only from `run` on. If a stop comes before `run`, producers
+        // still stop before this consumer.
+        self.register(ctx);
         Ok(())
     }
 
     fn run(&mut self, ctx: &Context) -> Result {
-        self.join(ctx); // where a test calls it without a start
+        self.register(ctx); // a test may call `run` without `start`
         let job = ctx.for_job();
-        let _leaves = self.leave_when_asked(ctx);
-        if self.until_asked(ctx, &job) {
-            self.finish(ctx, &job);
+        let _close_on_stop = self.close_on_stop(ctx);
+        if self.run_until_stop(ctx, &job) {
+            self.drain(ctx, &job);
         } else {
             ctx.mark_complete();
         }
-        self.leave(ctx);
+        self.unregister(ctx);
         Ok(())
     }
 
     fn stop(&mut self, ctx: &Context) -> Result {
-        self.leave(ctx); // where `run` did not come to it
+        self.unregister(ctx); // has no effect unless `run` panicked or was not called
         Ok(())
     }
 
     fn validate(&self) -> Result {
-        if self.queue.room() == 0 { Err("queue capacity must not be zero".into()) } else { Ok(()) }
+        if self.queue.capacity() == 0 { Err("queue capacity must not be zero".into()) } else { Ok(()) }
     }
 }
 
 impl<T, F> Drop for Consumer<T, F> {
     fn drop(&mut self) {
-        // Where it was added and never ran.
-        self.queue.leave_and_warn(self.id);
+        // Unregisters a consumer that was added to a host and never ran.
+        self.queue.unregister_and_warn(self.id);
     }
 }

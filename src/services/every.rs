@@ -1,4 +1,4 @@
-//! A service that calls a function at a fixed rate.
+//! `every`: a service that calls a function at a fixed rate.
 
 use crate::report::{BoxError, Result, is_stop_error};
 use crate::service::{Context, Service};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Creates a service that calls `f` every `period`, for polling, clean-up or heartbeats.
 ///
-/// - The rate is fixed: a slow tick does not shift the next ticks.
+/// - The rate is fixed: a slow tick does not shift the ticks after it.
 /// - Ticks never overlap. Ticks that pass while `f` is busy are counted, logged and skipped.
 /// - A tick that fails or panics is logged, counted and emitted as an event. The schedule goes on.
 /// - A tick that is in progress at the stop is finished. No tick follows it.
@@ -22,7 +22,7 @@ use std::time::Duration;
 ///
 /// let mut host = Host::new();
 /// host.add("clean-up", every(Duration::from_secs(3600), |_| {
-///     // remove what is old
+///     // remove old files
 ///     Ok(())
 /// }).immediately());
 /// # host.start().unwrap();
@@ -61,7 +61,7 @@ impl<F> Every<F> {
         self
     }
 
-    /// Makes a tick that fails or panics a failure of the service. Without this,
+    /// Makes the service fail if a tick fails or panics. Without this option, the service never fails, so
     /// [`restart`](crate::ServiceOptions::restart) has no effect.
     pub fn fail_fast(mut self) -> Self {
         self.fail_fast = true;
@@ -73,7 +73,7 @@ impl<F> Every<F>
 where
     F: FnMut(&Context) -> Result + Send + 'static,
 {
-    fn at_a_fixed_rate(&mut self, ctx: &Context) -> Result {
+    fn run_at_fixed_rate(&mut self, ctx: &Context) -> Result {
         let ticks = ctx.ticks(self.period);
         for tick in if self.immediately { ticks.immediately() } else { ticks } {
             if tick.missed > 0 {
@@ -84,7 +84,7 @@ where
         Ok(())
     }
 
-    fn with_a_fixed_delay(&mut self, ctx: &Context) -> Result {
+    fn run_with_fixed_delay(&mut self, ctx: &Context) -> Result {
         if !self.immediately {
             ctx.sleep(self.period)?;
         }
@@ -117,7 +117,7 @@ where
     F: FnMut(&Context) -> Result + Send + 'static,
 {
     fn run(&mut self, ctx: &Context) -> Result {
-        if self.fixed_delay { self.with_a_fixed_delay(ctx) } else { self.at_a_fixed_rate(ctx) }
+        if self.fixed_delay { self.run_with_fixed_delay(ctx) } else { self.run_at_fixed_rate(ctx) }
     }
 
     fn validate(&self) -> Result {

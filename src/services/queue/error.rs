@@ -1,23 +1,33 @@
-//! Why an item did not get into a queue.
+//! `PushError`: the reason why a queue did not accept an item.
 
 use crate::stop::StopMarker;
 use std::error::Error;
 use std::fmt;
 
-/// Why an item did not get into a [`Queue`](crate::Queue). The item comes back with it.
+/// The reason why a [`Queue`](crate::Queue) did not accept an item. The error contains the item.
+///
+/// ```
+/// use hosted::{PushError, Queue};
+///
+/// let orders = Queue::bounded(1);
+/// orders.push("tea").unwrap();
+/// assert_eq!(orders.try_push("cake"), Err(PushError::Full("cake")));
+/// orders.close();
+/// assert_eq!(orders.push("cake").unwrap_err().into_inner(), "cake");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushError<T> {
-    /// There is no room, and the time to wait for some is over.
+    /// The queue is full, and the time limit has passed.
     Full(T),
-    /// The queue is closed, for ever.
+    /// The queue is closed. It will never accept an item again.
     Closed(T),
-    /// A stop was requested. Like [`Stopped`](crate::Stopped), it ends a service cleanly.
+    /// A stop was requested. A service that returns this error stops cleanly, as with [`Stopped`](crate::Stopped).
     Stopped(T),
 }
 
 impl<T> PushError<T> {
-    /// The item.
+    /// Returns the item that was not accepted.
     pub fn into_inner(self) -> T {
         match self {
             PushError::Full(item) | PushError::Closed(item) | PushError::Stopped(item) => item,
@@ -40,9 +50,9 @@ impl<T> fmt::Display for PushError<T> {
         f.write_str(match self {
             PushError::Full(_) => "the queue is full",
             PushError::Closed(_) => {
-                "the queue is closed: its last consumer was asked to stop (a producer added after its consumer stops first)"
+                "the queue is closed because its last consumer is stopping; add producers after their consumers"
             }
-            PushError::Stopped(_) => "stopped while pushing into a queue",
+            PushError::Stopped(_) => "stop requested while waiting for room in the queue",
         })
     }
 }

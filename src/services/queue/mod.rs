@@ -1,11 +1,11 @@
-//! A bounded queue of jobs between services. Its protocol, with its invariants, is in `state.rs`.
+//! `Queue`: a bounded queue of jobs between services. `state` has its protocol and the invariants.
 
 mod error;
 mod sleepers;
 mod state;
 
 pub use error::PushError;
-pub(crate) use state::MemberId;
+pub(crate) use state::ConsumerId;
 
 use crate::diagnose::Waits;
 use crate::stop::{RecvError, StopToken};
@@ -14,22 +14,23 @@ use crate::util::sync::{Arc, Mutex};
 use crate::util::time::deadline;
 use log::Level;
 use sleepers::Sleeper;
-use state::{Aftermath, ServiceState, release};
+use state::{FollowUp, QueueState, release};
 use std::fmt;
 use std::time::{Duration, Instant};
 
 /// A bounded queue of jobs between services: services push jobs, and a [`consumer`](Self::consumer) handles them.
 ///
-/// Clones are the same queue. An item that the queue accepted is handled once, or is left for [`drain`](Self::drain).
+/// Clones share one queue. Each accepted item is handled once, or is left for [`drain`](Self::drain).
 ///
-/// The queue closes by itself once none of its consumers will run again:
+/// The queue closes on its own once none of its consumers will run again:
 ///
-/// - when the outermost host stops, and its last consumer that runs is asked to stop;
-/// - when the last consumer has completed or failed for good, or its host has ended without starting it.
+/// - The outermost host stops, and the stop of the last running consumer was requested.
+/// - The last consumer has completed, or has failed without a restart, or its host has stopped without starting it.
 ///
-/// A restart closes nothing, be it of a consumer or of the [`group`](crate::group) around it: the next run takes what was
-/// pushed meanwhile. At a stop, consumers finish what was accepted until their time is up. Add a producer *after* its
-/// consumer: then the producer stops first. .NET: a `BoundedChannel` with a queued `BackgroundService`.
+/// A restart of a consumer, or of the [`group`](crate::group) around it, does not close the queue. The next run handles the
+/// items that were pushed meanwhile. After a stop request, the consumers handle the accepted items until their stop deadline.
+/// Add a producer *after* its consumer, so that the producer stops first. .NET: a `BoundedChannel` with a queued
+/// `BackgroundService`.
 ///
 /// ```
 /// use hosted::{Host, Queue, worker};
@@ -45,7 +46,7 @@ use std::time::{Duration, Instant};
 ///     ctx.host().request_stop();
 ///     Ok(())
 /// }));
-/// host.run().unwrap(); // the mail has gone out
+/// host.run().unwrap(); // returns after the mail was handled
 /// ```
 #[doc(alias("Channel", "BlockingCollection", "IBackgroundTaskQueue"))]
 pub struct Queue<T> {
@@ -53,75 +54,99 @@ pub struct Queue<T> {
 }
 
 struct Shared<T> {
-    state: Mutex<ServiceState<T>>,
+    state: Mutex<QueueState<T>>,
 }
 
 impl<T> Queue<T> {
-    /// A queue with room for `n` items. The room is allocated at once.
+    /// Creates a queue with room for `n` items, and allocates the memory for them.
     ///
-    /// With no room at all, its consumer is an error of [`Host::start`](crate::Host::start).
+    /// If `n` is zero, [`Host::start`](crate::Host::start) of a host with a consumer of this queue returns an error.
     ///
     /// # Panics
     ///
-    /// For more items than memory can number. Where memory for `n` items is not to be had, the process ends.
+    /// Panics if the memory for `n` items exceeds `isize::MAX` bytes. If the memory cannot be allocated, the process aborts.
     pub fn bounded(n: usize) -> Self {
-        Queue { shared: Arc::new(Shared { state: Mutex::new(ServiceState::new(n)) }) }
+        Queue { shared: Arc::new(Shared { state: Mutex::new(QueueState::new(n)) }) }
     }
 
-    /// Puts `item` in, waiting for room for as long as it takes: only room or the closing ends the wait.
+    /// Pushes `item`, and blocks while the queue is full.
     ///
-    /// `push(item)?` in a service asks for `T: Send + Sync`, because the error carries the item. A job that pushes into its
-    /// own full queue waits for itself, until the stop closes it: [`try_push`](Self::try_push) does not.
+    /// In a service, prefer [`push_until`](Self::push_until): this function returns only when there is room or the queue is
+    /// closed. `push(item)?` needs `T: Send + Sync`, because the error contains the item.
+    ///
+    /// A job that pushes into its own full queue waits for itself, until a stop closes the queue. Use
+    /// [`try_push`](Self::try_push) there.
+    ///
+    /// ```
+    /// use hosted::{PushError, Queue};
+    ///
+    /// let orders = Queue::bounded(10);
+    /// orders.push("tea").unwrap();
+    /// orders.close();
+    /// assert_eq!(orders.push("cake"), Err(PushError::Closed("cake")));
+    /// assert_eq!(orders.drain(), ["tea"]);
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`PushError::Closed`] with the item.
+    /// Returns [`PushError::Closed`] with the item if the queue is closed.
     pub fn push(&self, item: T) -> Result<(), PushError<T>> {
         self.push_by(item, &StopToken::never(), None)
     }
 
-    /// Puts `item` in, waiting for room until `stop` is stopped.
+    /// Pushes `item`, and blocks while the queue is full, until `stop` is stopped.
     ///
     /// # Errors
     ///
-    /// [`PushError::Stopped`] or [`PushError::Closed`], with the item. Where it is both, `Stopped`.
+    /// Each error contains the item.
+    ///
+    /// - Returns [`PushError::Stopped`] if `stop` is stopped, even if the queue is closed too.
+    /// - Returns [`PushError::Closed`] if the queue is closed.
     pub fn push_until(&self, item: T, stop: &StopToken) -> Result<(), PushError<T>> {
         self.push_by(item, stop, None)
     }
 
-    /// Puts `item` in, waiting for room for at most `limit`.
+    /// Pushes `item`, and blocks while the queue is full, for at most `limit`. `Duration::MAX` is no limit.
     ///
     /// # Errors
     ///
-    /// [`PushError::Full`] or [`PushError::Closed`], with the item.
+    /// Each error contains the item.
+    ///
+    /// - Returns [`PushError::Full`] if the queue is full and `limit` has passed.
+    /// - Returns [`PushError::Closed`] if the queue is closed.
     pub fn push_timeout(&self, item: T, limit: Duration) -> Result<(), PushError<T>> {
         self.push_by(item, &StopToken::never(), deadline(limit))
     }
 
-    /// Puts `item` in if there is room.
+    /// Pushes `item` without blocking.
     ///
     /// # Errors
     ///
-    /// [`PushError::Full`] or [`PushError::Closed`], with the item.
+    /// Each error contains the item.
+    ///
+    /// - Returns [`PushError::Full`] if the queue is full.
+    /// - Returns [`PushError::Closed`] if the queue is closed.
     pub fn try_push(&self, item: T) -> Result<(), PushError<T>> {
         let mut state = self.shared.state.lock();
-        let pushed = state.admit(item, &StopToken::never());
+        let pushed = state.try_push(item, &StopToken::never());
         release(state);
         pushed
     }
 
-    /// Closes the queue, for ever: nothing more gets in; what is in is still handled, and then its consumers complete.
+    /// Closes the queue. This cannot be undone.
+    ///
+    /// Further pushes fail. The consumers still handle the items that are in the queue, and then complete.
     #[doc(alias = "CompleteAdding")]
     pub fn close(&self) {
-        self.finish(ServiceState::close);
+        self.finish(QueueState::close);
     }
 
-    /// How many items are in it.
+    /// Returns the number of items in the queue.
     pub fn len(&self) -> usize {
         self.shared.state.lock().len()
     }
 
-    /// Whether nothing is in it.
+    /// Returns `true` if the queue has no items.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -131,9 +156,10 @@ impl<T> Queue<T> {
         self.shared.state.lock().is_closed()
     }
 
-    /// Takes out everything that is in the queue: after a stop, what its consumers had no time for.
+    /// Removes and returns all items of the queue.
     ///
-    /// Of a closed queue that is all there will ever be.
+    /// Use it after a stop, for the items that the consumers had no time to handle. If the queue is closed, no further items
+    /// can come.
     pub fn drain(&self) -> Vec<T> {
         let mut state = self.shared.state.lock();
         let items = state.drain();
@@ -145,37 +171,41 @@ impl<T> Queue<T> {
         let mut sleeper = Sleeper::new(stop, until);
         loop {
             let mut state = self.shared.state.lock();
-            match state.admit(item, stop) {
-                Err(PushError::Full(back)) if !sleeper.is_late() => item = back,
-                done => {
-                    sleeper.get_up(&mut state.pushers);
+            match state.try_push(item, stop) {
+                Err(PushError::Full(returned)) if !sleeper.has_timed_out() => item = returned,
+                result => {
+                    sleeper.unregister(&mut state.pushers);
                     release(state);
-                    return done;
+                    return result;
                 }
             }
-            sleeper.lie_down(&mut state.pushers);
+            sleeper.register(&mut state.pushers);
             release(state);
             sleeper.sleep(Waits::Room);
         }
     }
 
-    /// Takes the next item out, and waits for one until `stop` is stopped, or the queue is closed and empty.
+    /// Takes the next item out, and blocks while the queue is empty.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `stop` is stopped, or if the queue is closed and empty.
     pub(crate) fn take(&self, stop: &StopToken) -> Result<T, RecvError> {
         let mut sleeper = Sleeper::new(stop, None);
         loop {
             let mut state = self.shared.state.lock();
-            if let Some(done) = state.serve(stop) {
-                sleeper.get_up(&mut state.takers);
+            if let Some(result) = state.try_take(stop) {
+                sleeper.unregister(&mut state.takers);
                 release(state);
-                return done;
+                return result;
             }
-            sleeper.lie_down(&mut state.takers);
+            sleeper.register(&mut state.takers);
             release(state);
             sleeper.sleep(Waits::Job);
         }
     }
 
-    /// Takes the next item out, if there is one.
+    /// Takes the next item out without blocking, even after a stop. Returns `None` if the queue is empty.
     pub(crate) fn try_take(&self) -> Option<T> {
         let mut state = self.shared.state.lock();
         let item = state.pop();
@@ -183,43 +213,47 @@ impl<T> Queue<T> {
         item
     }
 
-    /// How many items there may be at once.
-    pub(crate) fn room(&self) -> usize {
-        self.shared.state.lock().room()
+    /// Returns how many items the queue can hold.
+    pub(crate) fn capacity(&self) -> usize {
+        self.shared.state.lock().capacity()
     }
 
-    pub(crate) fn new_member(&self) -> MemberId {
-        self.shared.state.lock().new_member()
+    pub(crate) fn new_consumer_id(&self) -> ConsumerId {
+        self.shared.state.lock().new_consumer_id()
     }
 
-    /// The consumer `id` has started.
-    pub(crate) fn begin(&self, id: MemberId) {
-        self.shared.state.lock().begin(id);
+    /// Marks the consumer `id` as running.
+    pub(crate) fn mark_running(&self, id: ConsumerId) {
+        self.shared.state.lock().mark_running(id);
     }
 
-    /// The consumer `id` was asked to stop. With the last one that may run, the queue closes.
-    pub(crate) fn asked(&self, id: MemberId) {
-        self.finish_and_warn(|state| if state.mark_asked(id) { state.settle() } else { Aftermath::default() });
+    /// Records that the stop of the consumer `id` was requested. The queue closes if no other consumer keeps it open.
+    pub(crate) fn mark_stop_requested(&self, id: ConsumerId) {
+        self.finish_and_warn(|state| {
+            if state.mark_stop_requested(id) { state.close_if_abandoned() } else { FollowUp::default() }
+        });
     }
 
-    /// The consumer `id` takes nothing more. Returns how many items are left that no consumer will take.
-    pub(crate) fn leave(&self, id: MemberId) -> usize {
-        self.finish(|state| state.leave(id))
+    /// Unregisters the consumer `id`, which takes no further items in this run. Returns the number of items that no consumer
+    /// will take.
+    pub(crate) fn unregister(&self, id: ConsumerId) -> usize {
+        self.finish(|state| state.unregister(id))
     }
 
-    /// As [`leave`](Self::leave), where there is no context to report by.
-    pub(crate) fn leave_and_warn(&self, id: MemberId) {
-        self.finish_and_warn(|state| state.leave(id));
+    /// Unregisters the consumer `id`, and logs a warning if items are left that no consumer will take.
+    pub(crate) fn unregister_and_warn(&self, id: ConsumerId) {
+        self.finish_and_warn(|state| state.unregister(id));
     }
 
-    fn finish(&self, step: impl FnOnce(&mut ServiceState<T>) -> Aftermath) -> usize {
+    /// Makes a step under the lock, and does the rest of the work after its release.
+    fn finish(&self, step: impl FnOnce(&mut QueueState<T>) -> FollowUp) -> usize {
         let mut state = self.shared.state.lock();
-        let after = step(&mut state);
-        drop(state); // nothing was put in or taken out: nobody else is to be woken
-        after.finish()
+        let follow_up = step(&mut state);
+        drop(state); // the step moved no items, so it has nothing to wake beyond the follow-up
+        follow_up.finish()
     }
 
-    fn finish_and_warn(&self, step: impl FnOnce(&mut ServiceState<T>) -> Aftermath) {
+    fn finish_and_warn(&self, step: impl FnOnce(&mut QueueState<T>) -> FollowUp) {
         let items = self.finish(step);
         if items > 0 {
             let text = format_args!("a queue was closed with {items} items in it, and no consumer will take them");
@@ -229,22 +263,23 @@ impl<T> Queue<T> {
 }
 
 impl<T: Send + 'static> Queue<T> {
-    /// The consumer `id` will not be started again once `retired` is stopped. `hosted`: it is a service of a host.
-    pub(crate) fn attach(&self, id: MemberId, retired: &StopToken, hosted: bool) {
-        if !self.shared.state.lock().attach(id, retired, hosted) {
+    /// Registers the consumer `id`, which will not be started again once `retired` is stopped. `hosted` is `true` for a
+    /// service of a host.
+    pub(crate) fn register(&self, id: ConsumerId, retired: &StopToken, hosted: bool) {
+        if !self.shared.state.lock().register(id, retired, hosted) {
             return;
         }
-        // Weak: a host that goes on must not keep what is left in a queue that everybody else has dropped.
+        // The callback holds the queue weakly. A host that runs on must not keep the items of a queue that has been dropped.
         let shared = Arc::downgrade(&self.shared);
-        let retire = move || {
+        let close_if_abandoned = move || {
             if let Some(shared) = shared.upgrade() {
-                Queue { shared }.finish_and_warn(ServiceState::settle);
+                Queue { shared }.finish_and_warn(QueueState::close_if_abandoned);
             }
         };
-        // Without the lock: if the token is stopped already, the callback runs here.
-        let callback = retired.on_stop(retire);
-        let superfluous = self.shared.state.lock().keep(retired, callback);
-        superfluous.into_iter().for_each(|callback| _ = callback.unregister());
+        // Registered without the lock: if the token is stopped already, the callback runs here.
+        let callback = retired.on_stop(close_if_abandoned);
+        let unused = self.shared.state.lock().store_callback(retired, callback);
+        unused.into_iter().for_each(|callback| _ = callback.unregister());
     }
 }
 

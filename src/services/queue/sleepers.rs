@@ -1,4 +1,4 @@
-//! Threads that wait for a queue to change: consumers for an item, producers for room.
+//! The threads that wait for a queue to change: consumers that wait for an item, and producers that wait for room.
 
 use crate::diagnose::Waits;
 use crate::stop::{StopSource, StopToken};
@@ -8,9 +8,9 @@ use std::time::Instant;
 
 /// The threads that sleep on one side of a queue, in the order in which they came.
 ///
-/// Each of them waits on a one-shot stop source that is linked to the stop token of its caller. Whoever wakes it takes
-/// the source off the list and stops it. A stop of the caller's token reaches the source as well, before any callback of
-/// that token runs, so a callback that blocks cannot delay it.
+/// Each thread waits on its own stop source, which is linked to the stop token of its caller and is used only once. The thread
+/// that wakes a sleeper takes the source off the list and stops it. A stop of the caller's token reaches the source as well,
+/// before any callback of that token runs. So a callback that blocks cannot delay the sleeper.
 #[derive(Default)]
 pub(super) struct Sleepers {
     asleep: BTreeMap<u64, StopSource>,
@@ -24,30 +24,30 @@ impl Sleepers {
     }
 }
 
-/// One call that may sleep, possibly several times.
+/// The sleeps of one call of `push` or `take`, which may have to sleep several times.
 pub(super) struct Sleeper<'a> {
     stop: &'a StopToken,
     until: Option<Instant>,
-    /// The place on the list. It is kept from one sleep to the next, so that newcomers do not overtake the caller.
+    /// The position on the list. It is kept from one sleep to the next, so that later callers do not overtake this one.
     ticket: Option<u64>,
-    /// What the next sleep waits on.
-    alarm: StopToken,
+    /// The token that ends the next sleep.
+    wake_up: StopToken,
 }
 
 impl<'a> Sleeper<'a> {
     pub(super) fn new(stop: &'a StopToken, until: Option<Instant>) -> Self {
-        Sleeper { stop, until, ticket: None, alarm: StopToken::never() }
+        Sleeper { stop, until, ticket: None, wake_up: StopToken::never() }
     }
 
-    /// Returns `true` if there is no time left for a sleep.
-    pub(super) fn is_late(&self) -> bool {
+    /// Returns `true` if the time limit has passed.
+    pub(super) fn has_timed_out(&self) -> bool {
         self.until.is_some() && remaining(self.until).is_zero()
     }
 
-    /// Goes on the list. The caller holds the queue's lock, and has found nothing to do under the same lock.
-    pub(super) fn lie_down(&mut self, side: &mut Sleepers) {
+    /// Joins the list before a sleep. The caller holds the lock of the queue, and has found nothing to do under the same lock.
+    pub(super) fn register(&mut self, side: &mut Sleepers) {
         let source = StopSource::linked([self.stop]);
-        self.alarm = source.token();
+        self.wake_up = source.token();
         let ticket = *self.ticket.get_or_insert_with(|| {
             side.next_ticket += 1;
             side.next_ticket
@@ -55,14 +55,15 @@ impl<'a> Sleeper<'a> {
         side.asleep.insert(ticket, source);
     }
 
-    /// Sleeps until somebody wakes this thread, the stop is requested, or the time is over. No lock is held.
+    /// Sleeps until another thread wakes this one, the stop is requested, or the time limit passes. The caller must not hold
+    /// a lock.
     pub(super) fn sleep(&self, waits: Waits) {
-        // Whether it was the time or the alarm that ended the sleep shows when the caller looks at the queue again.
-        _ = self.alarm.wait_until(self.until, waits);
+        // The result is not used: the caller checks the queue, the stop and the time limit again after each sleep.
+        _ = self.wake_up.wait_until(self.until, waits);
     }
 
-    /// Leaves the list for good, whether or not this thread is still on it.
-    pub(super) fn get_up(&self, side: &mut Sleepers) {
+    /// Leaves the list at the end of the call, whether or not this thread is still on it.
+    pub(super) fn unregister(&self, side: &mut Sleepers) {
         if let Some(ticket) = self.ticket {
             side.asleep.remove(&ticket);
         }

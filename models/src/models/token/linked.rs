@@ -162,5 +162,5 @@ fn a_parent_keeps_nothing_of_a_child_that_another_parents_stop_let_go_last() {
 
 fn keeps_no_child(stop: &StopSource) -> bool {
     let token = stop.token();
-    token.node().unwrap().lists().slabs.lock().children.is_empty()
+    token.node().unwrap().listeners().registrations.lock().children.is_empty()
 }
