@@ -88,6 +88,9 @@ impl Model {
     fn go_to(&mut self, place: usize, next: Option<Phase>) {
         let service = &mut self.services[place];
         (service.phase, service.over) = (next, next.is_none());
+        if service.over && self.host == HostState::Stopped {
+            service.hung = None; // it shows how it ended, without another stop
+        }
         service.ready |= next == Some(Phase::Run);
         service.restarts += u32::from(next == Some(Phase::Start) && take(&mut service.again));
         self.told.push(next.map_or(Notice::Gone(place), |phase| Notice::Called(place, phase)));
