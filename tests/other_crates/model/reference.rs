@@ -89,6 +89,9 @@ impl Model {
     fn go_to(&mut self, place: usize, next: Option<Phase>) {
         let service = &mut self.services[place];
         (service.phase, service.over) = (next, next.is_none());
+        if service.over && self.host == HostState::Stopped {
+            service.hung = None; // it shows how it ended, without another stop
+        }
         service.ready |= next == Some(Phase::Run);
         service.failed_before = service.failed_before.filter(|_| next != Some(Phase::Run));
         service.restarts += u32::from(next == Some(Phase::Start) && take(&mut service.again));

@@ -6,11 +6,11 @@ use super::puppet::Puppet;
 use super::words::{Answer, Call, Command, Fate, Notice, Spec, Timeout, Verdict, name};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use hosted::testing::ManualClock;
-use hosted::{Host, HostHandle};
+use hosted::{Host, HostHandle, State};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the owner does to the host: `None` once it is dropped.
 type Act = Box<dyn FnOnce(&mut Option<Host>) -> Answer + Send>;
@@ -116,7 +116,18 @@ impl Stage {
         Ok(())
     }
 
+    /// A service that was hung shows how it ended when its thread is gone, a moment after its last notice. Nothing tells of that.
+    fn threads_are_gone(&self) {
+        let began = Instant::now();
+        let ended = |place| self.model.state_of(place).is_some_and(|state| state != State::Hung);
+        let still = || self.handle.services().iter().enumerate().any(|(at, row)| row.state == State::Hung && ended(at));
+        while still() && began.elapsed() < limit() {
+            thread::yield_now();
+        }
+    }
+
     fn compare(&self) -> Agreement {
+        self.threads_are_gone();
         let state = self.handle.state();
         same("state of the host", state, self.model.state().unwrap_or(state))?;
         same("stop requested", self.handle.stopping().stop_requested(), self.model.reason.is_some())?;
