@@ -6,7 +6,7 @@ use super::puppet::Puppet;
 use super::words::{Answer, Call, Command, Fate, Notice, Spec, Timeout, Verdict, name};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use hosted::testing::ManualClock;
-use hosted::{Host, HostHandle, State};
+use hosted::{Host, HostHandle, ServiceState};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -119,8 +119,8 @@ impl Stage {
     /// A service that was hung shows how it ended when its thread is gone, a moment after its last notice. Nothing tells of that.
     fn threads_are_gone(&self) {
         let began = Instant::now();
-        let ended = |place| self.model.state_of(place).is_some_and(|state| state != State::Hung);
-        let still = || self.handle.services().iter().enumerate().any(|(at, row)| row.state == State::Hung && ended(at));
+        let ended = |place| self.model.state_of(place).is_some_and(|state| state != ServiceState::Hung);
+        let still = || self.handle.services().iter().enumerate().any(|(at, row)| row.state == ServiceState::Hung && ended(at));
         while still() && began.elapsed() < limit() {
             thread::yield_now();
         }
