@@ -1,17 +1,22 @@
 //! Hosted services for blocking Rust.
 //!
-//! An application is a set of background services. A [`Host`] starts them in order, each on an OS thread of its own,
-//! keeps them running, and stops them gracefully, in reverse, within a deadline: on ctrl-c, on a failure, or when
-//! asked to. It is what .NET's Generic Host is, for programs without an async runtime.
+//! An application is a set of background services. A [`Host`] starts them in order, each on a dedicated OS thread, restarts
+//! them if configured, and stops them in reverse order within a deadline. The host stops on ctrl-c, after a failure, or when
+//! the program requests it. It is .NET's Generic Host for programs without an async runtime.
 //!
-//! Priorities, in this order: that a stop comes to an end and tells the truth about it; that nothing accepted is
-//! lost; that it is easy to use and to test; that it costs nothing over hand-written threads. No `unsafe`, no
-//! runtime, nothing polls.
+//! The library has these priorities, in this order:
+//!
+//! 1. A shutdown always ends, and reports truthfully how it ended.
+//! 2. No accepted work is lost.
+//! 3. The library is easy to use and to test.
+//! 4. It costs no more than hand-written threads.
+//!
+//! The library has no `unsafe` code and no runtime, and it does not poll.
 //!
 //! # 1. A service is a function on a thread
 //!
-//! [`worker`] makes a service of a function. It is given a [`Context`], whose waits all end at once, as an error, when
-//! the service is asked to stop: `?` is the way out.
+//! [`worker`] creates a service from a function. The function receives a [`Context`]. When the stop of the service is
+//! requested, every wait on the context returns an error at once, and `?` ends the function.
 //!
 //! ```
 //! use hosted::{Host, worker};
@@ -23,19 +28,20 @@
 //!     ctx.sleep(Duration::from_secs(5))?;
 //! }));
 //! host.start().unwrap();                                   // returns when every service is ready
-//! // … the application's own loop …
+//! // … the main loop of the application …
 //! let report = host.stop(Duration::from_secs(10)).unwrap(); // joins every thread
 //! println!("{report}");
 //! ```
 //!
-//! [`Host::run`] is start, wait and stop in one, until ctrl-c or SIGTERM. After [`Host::start`] alone, a request or a
-//! failure stops no service until the owner of the host calls `stop`; [`Host::wait`] tells when to. An owner that must not
-//! block, such as a GUI, moves the host to a thread that waits and stops: see [`HostHandle::request_stop`].
+//! [`Host::run`] starts the host, waits for ctrl-c or SIGTERM, and stops the host. If you call [`Host::start`] instead, the
+//! services run until you call [`Host::stop`], even after a stop request or a failure; [`Host::wait`] returns when it is time
+//! to stop. If the main thread must not block, as in a GUI, move the host to another thread that waits and stops: see
+//! [`HostHandle::request_stop`].
 //!
-//! # 2. Services start in order and stop in reverse
+//! # 2. Services start in order and stop in reverse order
 //!
-//! Each starts when those added before it are ready, or only those that it names. [`task`] is work that is done when
-//! it has started: a migration, a cache to warm.
+//! By default, a service starts when all services that were added before it are ready. With `after`, it waits only for the
+//! services that it names. [`task`] creates a service whose work is its start, such as a migration or the filling of a cache.
 //!
 //! ```
 //! use hosted::{Host, task, worker};
@@ -43,15 +49,15 @@
 //! let mut host = Host::new();
 //! host.add("migrate", task(|_| Ok(())));
 //! host.add("api", worker(|ctx| { ctx.wait(); Ok(()) })).after(["migrate"]);
-//! host.add("mail", worker(|ctx| { ctx.wait(); Ok(()) })).after(["migrate"]); // beside the api
+//! host.add("mail", worker(|ctx| { ctx.wait(); Ok(()) })).after(["migrate"]); // starts in parallel with the api
 //! # host.start().unwrap();
 //! # host.stop(std::time::Duration::from_secs(10)).unwrap();
 //! ```
 //!
-//! # 3. What ends badly ends the host, or is started again
+//! # 3. A failed service stops the host, is restarted, or is ignored
 //!
-//! An error and a panic are failures. A failure stops the host and is its error, with service, phase and cause, unless
-//! its options say otherwise.
+//! An error and a panic are failures. By default, a failure stops the host. The error of the host then has the service, the
+//! phase and the cause. The options of a service can change this.
 //!
 //! ```
 //! use hosted::{Host, OnFailure, Restart, worker};
@@ -66,8 +72,9 @@
 //!
 //! # 4. Ready-made services
 //!
-//! [`every`] calls a function at a fixed rate. A [`Queue`] takes jobs, and its [consumers](Queue::consumer) finish what
-//! was accepted when they are stopped. [`group`] is a host in a host: services that stand and fall together.
+//! - [`every`] calls a function at a fixed rate.
+//! - A [`Queue`] accepts jobs. When its [consumers](Queue::consumer) are stopped, they first handle the accepted jobs.
+//! - [`group`] is a host within a host: its services start, stop and restart together.
 //!
 //! ```
 //! use hosted::{Host, Queue, every};
@@ -86,8 +93,8 @@
 //!
 //! # 5. A service with state
 //!
-//! [`Service`] has a `start`, a `run` and a `stop`. They are called on one thread, in that order, and `stop` for every
-//! `start` that returned `Ok`.
+//! The trait [`Service`] has the methods `start`, `run` and `stop`. The host calls them in this order, on one thread. It calls
+//! `stop` once for every `start` that returned `Ok`.
 //!
 //! ```
 //! use hosted::{Context, Result, Service};
@@ -98,14 +105,14 @@
 //!
 //! impl Service for Feed {
 //!     fn start(&mut self, _: &Context) -> Result {
-//!         self.stream = Some(TcpStream::connect(&self.address)?); // ready when it returns
+//!         self.stream = Some(TcpStream::connect(&self.address)?); // the service is ready when `start` returns
 //!         Ok(())
 //!     }
 //!
 //!     fn run(&mut self, ctx: &Context) -> Result {
 //!         let Some(stream) = &self.stream else { return Ok(()) };
 //!         let waker = stream.try_clone()?;
-//!         let _guard = ctx.on_stop(move || _ = waker.shutdown(Shutdown::Both)); // wakes the read below
+//!         let _guard = ctx.on_stop(move || _ = waker.shutdown(Shutdown::Both)); // ends the read below
 //!         for line in BufReader::new(stream).lines() {
 //!             match line {
 //!                 Err(_) if ctx.stop_requested() => return Ok(()),
@@ -119,8 +126,8 @@
 //!
 //! # 6. Tests
 //!
-//! A service is a value with three methods: a test calls them, with [`Context::new`]. Time stands still on a
-//! [`ManualClock`](testing::ManualClock) until the test moves it: a day of ticks takes milliseconds.
+//! A service is a value with three methods, and a test can call them with a [`Context::new`]. A
+//! [`ManualClock`](testing::ManualClock) stands still until the test moves it, so a test of a day of ticks takes milliseconds.
 //!
 //! ```
 //! use hosted::testing::ManualClock;
@@ -141,19 +148,43 @@
 //! thread.join().unwrap().unwrap();
 //! ```
 //!
-//! # What it logs
+//! # Logging
 //!
-//! Through the crate `log`, under the targets `hosted::host`, `hosted::service`, `hosted::tick` and `hosted::queue`:
-//! ERROR for what failed for good or hangs, WARN for restarts and whatever is late or reported, INFO for the host's few
-//! own lines, DEBUG for each step of a service, TRACE for ticks and jobs. [`Host::events`] has the same as values.
+//! The library logs through the crate `log`, under the targets `hosted::host`, `hosted::service`, `hosted::tick` and
+//! `hosted::queue`:
+//!
+//! | level | log lines |
+//! |---|---|
+//! | ERROR | services that failed and are not restarted, hung services, panics of stop callbacks |
+//! | WARN | restarts, missed ticks, reported errors, and everything that takes too long |
+//! | INFO | the start and stop of the host, and services that completed |
+//! | DEBUG | each step of a service |
+//! | TRACE | each tick and each job |
+//!
+//! [`Host::events`] returns the same information as values.
 //!
 //! # Features
 //!
-//! None is on unless asked for; each has `rustix` as a dependency.
+//! No feature is enabled by default. Each feature adds the dependency `rustix`.
 //!
-//! - `io` (Unix): blocking calls that end at the stop: `accept`, `incoming`, `connect`, `interruptible`, `wait_readable`,
-//!   `wait_child` and `fd`, on [`StopToken`] and [`Context`].
-//! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, the last resort against a call that nothing else ends.
+//! - `io` (Unix): blocking calls that return at a stop, as methods of [`StopToken`] and [`Context`]: `accept`, `incoming`,
+//!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`.
+//! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, which closes the connection of a service that is still
+//!   blocked at its stop deadline.
+//!
+//! # Source layout
+//!
+//! Each folder of `src` uses only the folders before it:
+//!
+//! - `util`: locks and threads, time, panics, text, the log
+//! - `diagnose`: what a thread is blocked in
+//! - `stop`: stop sources, tokens and callbacks
+//! - `report`: states, outcomes, errors, events and the report
+//! - `clock` and `signal`: the clock that tests can move, and ctrl-c
+//! - `registry`: the state of all services of a host
+//! - `service`: the trait `Service` and its `Context`
+//! - `services` and `io`: ready-made services, and blocking calls that return at a stop
+//! - `host`: starts, supervises and stops the services
 
 #![forbid(unsafe_code)]
 
@@ -192,12 +223,13 @@ pub use services::{Consumer, Every, PushError, Queue, every};
 pub use signal::ctrl_c;
 pub use stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 
-/// What a test of services needs.
+/// Helpers for tests of services.
 pub mod testing {
     pub use crate::clock::ManualClock;
 }
 
-/// The pages whose programs `cargo test --doc` compiles and runs. The pages are not in the published package.
+/// The pages of the documentation whose programs `cargo test --doc` compiles and runs. The published package does not contain
+/// them.
 #[cfg(doctest)]
 mod pages {
     macro_rules! pages {

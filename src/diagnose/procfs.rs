@@ -275,22 +275,22 @@ mod tests {
     fn a_missing_file_of_proc_removes_only_its_own_part_of_the_description() {
         let root = proc("recvfrom", "0x4 0x7ffc");
         let path = |file: &str| root.path().join(file);
-        let says = |text: &str| assert_eq!(call(root.path()).as_deref(), Some(text));
-        says("recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)");
+        let expect = |text: &str| assert_eq!(call(root.path()).as_deref(), Some(text));
+        expect("recvfrom(fd 4 = tcp 127.0.0.1:44432 -> 127.0.0.1:42415)");
         fs::remove_dir_all(path("net")).unwrap();
-        says("recvfrom(fd 4 = socket)");
+        expect("recvfrom(fd 4 = socket)");
         fs::remove_dir_all(path("fd")).unwrap();
-        says("recvfrom(fd 4)");
+        expect("recvfrom(fd 4)");
         fs::write(path("task/7/syscall"), "garbage").unwrap();
-        says("wait_woken");
+        expect("wait_woken");
         fs::remove_file(path("task/7/syscall")).unwrap();
-        says("wait_woken");
+        expect("wait_woken");
         fs::write(path("task/7/wchan"), "0").unwrap();
-        says("sleeping");
+        expect("sleeping");
         fs::write(path("task/7/stat"), "7 (a) R 1").unwrap();
-        says("running");
+        expect("running");
         fs::write(path("task/7/stat"), "7 (a) D 1").unwrap();
-        says("uninterruptible sleep (D)");
+        expect("uninterruptible sleep (D)");
         fs::remove_dir_all(path("task/7")).unwrap();
         assert_eq!(call(root.path()), None);
     }
@@ -344,16 +344,16 @@ mod tests {
         let line = format!("{number} 0x10 0x1 0x0 0x0 0x0 0x0 0x7f 0x7f\n");
         fs::write(root.path().join("task/7/syscall"), line).unwrap();
         fs::write(root.path().join("mem"), [&[0; 16][..], &5_i32.to_ne_bytes(), &[0; 4]].concat()).unwrap();
-        let says = |function: &str, text: &str| {
+        let expect = |function: &str, text: &str| {
             fs::write(root.path().join("task/7/wchan"), function).unwrap();
             assert_eq!(call(root.path()).as_deref(), Some(text), "{function}");
         };
         let poll = if cfg!(target_arch = "x86_64") { "poll" } else { "ppoll" };
-        says("poll_schedule_timeout.constprop.0", &format!("{poll}(fd 5 = pipe)"));
-        says("futex_do_wait", "futex (a lock, condvar or channel)");
-        says("hrtimer_nanosleep", "nanosleep (a sleep)");
+        expect("poll_schedule_timeout.constprop.0", &format!("{poll}(fd 5 = pipe)"));
+        expect("futex_do_wait", "futex (a lock, condvar or channel)");
+        expect("hrtimer_nanosleep", "nanosleep (a sleep)");
         for unknown in ["0", "", "something_else"] {
-            says(unknown, "restart_syscall (a wait resumed after a signal)");
+            expect(unknown, "restart_syscall (a wait resumed after a signal)");
         }
     }
 

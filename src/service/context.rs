@@ -55,7 +55,7 @@ impl Context {
     /// A context without a host, for unit tests.
     ///
     /// Its [`host`](Self::host) has no services; `request_stop` on it sets its `stopping()`, so that a test can see
-    /// it. [`report`](Self::report) logs. [`wait_until_started`](Self::wait_until_started) returns at once.
+    /// it. [`report_error`](Self::report_error) logs. [`wait_until_started`](Self::wait_until_started) returns at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
         let shared = ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), id: None };
         Context { token, shared: Arc::new(shared) }

@@ -220,9 +220,9 @@ fn a_queue_closes_when_its_scope_is_retired_and_its_member_is_asked_and_not_befo
     explore(|| {
         time::stands_still();
         let (queue, retired, asked) = (Queue::<u32>::bounded(1), StopSource::new(), StopSource::new());
-        let id = queue.new_member();
-        queue.attach(id, &retired.token(), true);
-        queue.begin(id);
+        let id = queue.new_consumer_id();
+        queue.register(id, &retired.token(), true);
+        queue.mark_running(id);
         let (both, watched) = ([retired.token(), asked.token()], queue.clone());
         let watcher = spawn("watcher", move || {
             let closed = watched.is_closed();
@@ -231,7 +231,7 @@ fn a_queue_closes_when_its_scope_is_retired_and_its_member_is_asked_and_not_befo
         let asking = queue.clone();
         let asker = spawn("asker", move || {
             asked.request_stop();
-            asking.asked(id);
+            asking.mark_stop_requested(id);
         });
         retired.request_stop();
         asker.join().unwrap();
