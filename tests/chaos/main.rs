@@ -106,7 +106,7 @@ fn crowd() {
 }
 
 #[test]
-fn whatever_happens_every_law_holds_and_nothing_is_left_behind() {
+fn every_law_holds_for_random_faults_and_nothing_is_left_behind() {
     let (first, schedules) = (number("CHAOS_SEED").unwrap_or(0), number("CHAOS_SCHEDULES").unwrap_or(1_000));
     let step = if number("CHAOS_SAME").is_some() { 0 } else { 1 };
     let (outer, mut totals) = (StopSource::new(), Totals::default());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 // 49
 #[test]
-fn a_hung_service_is_named_with_the_number_of_its_thread() {
+fn a_hung_service_is_named_with_its_thread_id() {
     let (tell, told) = bounded(1);
     let (release, held) = bounded::<()>(0);
     let run = move |_: &Context| {
@@ -32,7 +32,7 @@ fn a_hung_service_is_named_with_the_number_of_its_thread() {
 
 // 49
 #[test]
-fn what_a_service_is_blocked_in_is_told_only_while_it_is_waited_for() {
+fn a_status_shows_the_blocking_call_only_while_the_host_waits_for_the_service() {
     let mut host = Host::new();
     host.add("idle", idle());
     let look = |host: &Host| host.handle().services().remove(0);
@@ -45,7 +45,7 @@ fn what_a_service_is_blocked_in_is_told_only_while_it_is_waited_for() {
 
 // 49
 #[test]
-fn what_a_service_is_blocked_in_is_told_at_any_time_of_its_life_to_who_asks() {
+fn blocked_in_shows_the_blocking_call_of_a_service_at_any_time() {
     let mut host = Host::new();
     host.add("idle", idle());
     host.add("done", worker(|_| Ok(())));

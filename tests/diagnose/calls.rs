@@ -60,7 +60,7 @@ fn hangs_in_just(text: &str, blocks: impl FnOnce() -> Result + Send + 'static, r
 
 // 49
 #[test]
-fn a_lock_or_channel_is_called_one_of_these() {
+fn a_futex_wait_is_shown_as_a_lock_condvar_or_channel() {
     let (release, held) = bounded::<()>(0);
     let blocks = move || {
         _ = held.recv();
@@ -107,7 +107,7 @@ fn a_udp_socket_is_named_with_its_address_and_once_connected_with_both() {
 
 // 49
 #[test]
-fn a_unix_socket_is_named_with_its_path_if_it_has_one_and_that_cannot_forge_a_line() {
+fn a_unix_socket_is_named_with_its_escaped_path() {
     let (mut near, far) = UnixStream::pair().unwrap();
     let said = format!("recvfrom(fd {} = unix socket)", near.as_raw_fd());
     hangs_in_just(&said, move || Ok(_ = near.read(&mut [0])?), || drop(far));
@@ -121,7 +121,7 @@ fn a_unix_socket_is_named_with_its_path_if_it_has_one_and_that_cannot_forge_a_li
 
 // 49
 #[test]
-fn a_pipe_is_called_one() {
+fn a_pipe_is_shown_as_a_pipe() {
     let (near, far) = rustix::pipe::pipe().unwrap();
     let (said, mut near) = (format!("read(fd {} = pipe)", near.as_raw_fd()), File::from(near));
     hangs_in_just(&said, move || Ok(_ = near.read(&mut [0])?), || drop(far));
@@ -153,7 +153,7 @@ fn a_poll_is_named_with_all_that_it_waits_for() {
 
 // 49
 #[test]
-fn of_a_large_poll_set_eight_are_named_and_the_others_counted() {
+fn eight_descriptors_of_a_large_poll_are_named_and_the_rest_counted() {
     let (near, mut far) = rustix::pipe::pipe().map(|(near, far)| (near, File::from(far))).unwrap();
     let set = vec![format!("fd {} = pipe", near.as_raw_fd()); 8].join(", ");
     let blocks = move || {
@@ -207,7 +207,7 @@ fn child() -> Child {
 
 // 49
 #[test]
-fn a_wait_for_a_child_is_called_that() {
+fn a_wait_for_a_child_process_is_named() {
     let mut child = child();
     let input = child.stdin.take();
     let said = |text: &str| ["wait4 (a child process)", "waitid (a child process)"].contains(&text);
@@ -216,7 +216,7 @@ fn a_wait_for_a_child_is_called_that() {
 
 // 49
 #[test]
-fn a_sleep_is_called_one() {
+fn a_sleep_is_shown_as_a_sleep() {
     let blocks = || {
         thread::sleep(Duration::from_secs(3_600));
         Ok(())
@@ -227,7 +227,7 @@ fn a_sleep_is_called_one() {
 
 // 49
 #[test]
-fn a_service_that_computes_is_called_running() {
+fn a_service_that_computes_is_shown_as_running() {
     let over = Arc::new(AtomicBool::new(false));
     let until = over.clone();
     let blocks = move || {

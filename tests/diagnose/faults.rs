@@ -59,7 +59,7 @@ mod strangers {
     const FREE: i32 = 700;
 
     #[test]
-    fn a_stranger_with_the_number_of_an_epoll_entry_is_neither_disconnected_nor_named() {
+    fn a_socket_that_reuses_the_number_of_an_epoll_entry_is_not_disconnected() {
         let ((ours, mut peer), (stranger, mut its_peer)) = (connected(), connected());
         let added = fcntl_dupfd_cloexec(&ours, FREE).unwrap();
         let (set, number) = (epoll::create(epoll::CreateFlags::CLOEXEC).unwrap(), added.as_raw_fd());
@@ -203,7 +203,7 @@ fn a_thread_whose_kernel_name_is_not_utf_8_is_disconnected() {
 }
 
 #[test]
-fn the_kernel_name_of_a_thread_for_stop_callbacks_is_cut_between_two_letters() {
+fn the_kernel_name_of_a_callback_thread_is_cut_between_two_letters() {
     let (tell, told) = bounded(2);
     let run = move |ctx: &Context| {
         let (once, called) = bounded(2);
@@ -373,7 +373,7 @@ fn a_service_that_waits_for_the_start_of_the_others_says_so() {
 }
 
 #[test]
-fn a_sleep_by_a_manual_clock_is_named_without_an_end_that_nobody_knows() {
+fn a_sleep_by_a_manual_clock_is_named_without_an_end_time() {
     let clock = ManualClock::new();
     let mut host = Host::with_clock(clock.clock());
     host.add("sleep", worker(|ctx| Ok(ctx.sleep(AN_HOUR)?))).after::<&str>([]);
@@ -385,7 +385,7 @@ fn a_sleep_by_a_manual_clock_is_named_without_an_end_that_nobody_knows() {
 }
 
 #[test]
-fn the_line_of_a_hung_service_names_its_wait_and_its_group_and_callback_theirs() {
+fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     let (release, held) = bounded::<()>(0);
     let (in_callback, in_child) = (held.clone(), held);
     let mut host = Host::new();
@@ -453,7 +453,7 @@ fn names_that_are_wide_on_a_terminal_leave_the_columns_of_a_report_aligned() {
 }
 
 #[test]
-fn a_stack_that_nobody_can_have_is_an_error_of_the_start() {
+fn a_stack_size_that_is_too_large_is_an_error_of_start() {
     for bytes in [usize::MAX, usize::MAX - 1, usize::MAX - 4_095, isize::MAX as usize, usize::MAX / 2] {
         let mut host = Host::new();
         host.add("giant", worker(|_| Ok(()))).stack_size(bytes);

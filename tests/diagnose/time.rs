@@ -38,7 +38,7 @@ fn hung(host: &mut Host) -> String {
 
 // 49
 #[test]
-fn since_when_a_call_lasts_is_said_from_the_second_look_on_and_never_more_than_it_is() {
+fn the_age_of_a_call_is_shown_from_the_second_sample_and_never_too_high() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
     host.add("deaf", worker(move |_: &Context| Ok(_ = held.recv())));
@@ -56,7 +56,7 @@ fn since_when_a_call_lasts_is_said_from_the_second_look_on_and_never_more_than_i
 
 // 49
 #[test]
-fn a_call_of_the_same_name_after_another_is_a_new_one() {
+fn a_second_call_of_the_same_kind_has_a_new_age() {
     let ((wake, woken), (tell, told)) = (bounded(0), bounded(1));
     let run = move |_: &Context| {
         while woken.recv().is_ok() {
@@ -81,7 +81,7 @@ fn a_call_of_the_same_name_after_another_is_a_new_one() {
 
 // 49
 #[test]
-fn a_run_that_follows_a_sleep_is_a_new_one() {
+fn computing_after_a_sleep_has_a_new_age() {
     let ((wake, woken), over) = (bounded::<()>(0), Arc::new(AtomicBool::new(false)));
     let until = over.clone();
     let run = move |_: &Context| {
@@ -108,7 +108,7 @@ fn a_run_that_follows_a_sleep_is_a_new_one() {
 
 // 49
 #[test]
-fn of_a_service_that_computes_it_is_said_how_much_of_a_processor_it_uses() {
+fn a_service_that_computes_is_shown_with_its_processor_use() {
     let over = Arc::new(AtomicBool::new(false));
     let until = over.clone();
     let run = move |_: &Context| {
@@ -135,7 +135,7 @@ fn of_a_service_that_computes_it_is_said_how_much_of_a_processor_it_uses() {
 
 // 49
 #[test]
-fn a_stop_that_takes_long_says_since_when_from_its_second_line_on() {
+fn the_second_progress_line_of_a_stop_shows_the_age_of_the_call() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
     host.add("deaf", worker(move |_: &Context| Ok(_ = held.recv())));

@@ -66,14 +66,14 @@ fn as_nobody(mode: u32) -> Option<[String; 2]> {
 
 // 49
 #[test]
-fn a_user_without_rights_is_told_the_call_and_both_addresses() {
+fn a_user_without_privileges_sees_the_call_and_both_addresses() {
     let Some([expected, said]) = as_nobody(0o755) else { return };
     assert!(said.starts_with("recvfrom(fd ") && said.contains(&expected), "{said}");
 }
 
 // 49
 #[test]
-fn where_the_call_cannot_be_read_what_the_kernel_waits_in_is_told() {
+fn if_the_call_cannot_be_read_the_kernel_function_is_shown() {
     // Nobody may look into a process whose program he may not read: not even that process itself.
     let Some([_, said]) = as_nobody(0o711) else { return };
     assert!(!said.is_empty() && !said.contains("fd "), "{said}");

@@ -27,7 +27,7 @@ fn add_deaf(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopTo
 
 // 87
 #[test]
-fn who_has_not_been_asked_to_stop_keeps_its_connection() {
+fn a_service_without_a_stop_request_keeps_its_connection() {
     let ((ours, peer), mut host) = (connected(), Host::new());
     let run = move |ctx: &Context| {
         let waker = ours.try_clone()?;
@@ -47,7 +47,7 @@ fn who_has_not_been_asked_to_stop_keeps_its_connection() {
 }
 
 #[test]
-fn everyone_is_asked_to_stop_also_when_looking_at_many_takes_all_of_the_time() {
+fn all_services_receive_their_stop_request_even_if_inspecting_takes_all_the_time() {
     let (mut host, mut peers) = (Host::new(), Vec::new());
     let (release, tokens) = add_deaf(&mut host, 8);
     for reader in 0..300 {
@@ -64,7 +64,7 @@ fn everyone_is_asked_to_stop_also_when_looking_at_many_takes_all_of_the_time() {
 }
 
 #[test]
-fn who_is_asked_as_the_last_resort_is_due_has_time_of_its_own() {
+fn a_service_that_receives_its_stop_request_late_has_time_before_it_is_disconnected() {
     let ((told, deadline), mut host) = (mpsc::channel(), Host::new());
     let run = move |ctx: &Context| {
         ctx.wait();
@@ -83,7 +83,7 @@ fn who_is_asked_as_the_last_resort_is_due_has_time_of_its_own() {
 }
 
 #[test]
-fn a_group_that_stops_by_itself_disconnects_in_the_time_that_its_host_leaves_it() {
+fn a_group_that_stops_on_its_own_disconnects_within_the_time_of_its_host() {
     let ((ours, peer), mut host) = (connected(), Host::new());
     let (fail, failing) = mpsc::channel::<()>();
     let (mut stream, mut failing) = (Some(ours), Some(failing));
@@ -108,7 +108,7 @@ fn a_group_that_stops_by_itself_disconnects_in_the_time_that_its_host_leaves_it(
 }
 
 #[test]
-fn who_has_a_time_of_its_own_is_disconnected_when_that_is_up_however_long_the_stop_may_take() {
+fn a_service_is_disconnected_at_its_own_stop_timeout() {
     let ((mut ours, peer), mut host) = (connected(), Host::new());
     add(&mut host, "reader", move || ours.read(&mut [0]));
     host.start().unwrap();
@@ -120,7 +120,7 @@ fn who_has_a_time_of_its_own_is_disconnected_when_that_is_up_however_long_the_st
 }
 
 #[test]
-fn a_second_stop_disconnects_whom_the_first_left_no_time() {
+fn a_second_stop_disconnects_a_service_that_the_first_had_no_time_for() {
     let ((mut ours, peer), mut host) = (connected(), Host::new());
     add(&mut host, "reader", move || ours.read(&mut [0]));
     host.start().unwrap();

@@ -33,7 +33,7 @@ fn readers() -> (Host, Vec<TcpStream>) {
 
 // 86
 #[test]
-fn two_hundred_peers_that_hang_up_or_write_meanwhile_disturb_nobody_and_nothing_stays_open() {
+fn disconnecting_races_200_peers_that_hang_up_or_write_and_leaves_nothing_open() {
     alone!();
     let before = descriptors();
     let (mut host, peers) = readers();

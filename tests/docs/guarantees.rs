@@ -75,7 +75,7 @@ fn find(files: &BTreeMap<String, String>, (file, test): (&str, &str)) -> Vec<usi
 }
 
 #[test]
-fn every_promise_has_a_test_that_has_its_number() {
+fn every_guarantee_has_a_test_with_its_number() {
     let (page, files) = (read("docs/guarantees.md"), files());
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
     let mut rows: Vec<_> = rows.filter_map(|(number, rest)| Some((number.parse::<usize>().ok()?, rest))).collect();
@@ -99,7 +99,7 @@ fn every_test_that_the_pages_name_exists() {
 }
 
 #[test]
-fn every_number_in_a_test_file_is_a_promise() {
+fn every_number_in_a_test_file_is_a_guarantee() {
     for (file, text) in files() {
         for line in text.lines() {
             let unknown = promises_of(line).into_iter().find(|number| !PROMISES.contains(number));

@@ -134,7 +134,7 @@ fn a_stop_ends_a_manual_sleep_and_takes_it_off_the_count() {
 
 // 12
 #[test]
-fn a_sleep_of_nothing_or_until_the_past_returns_at_once_and_says_whether_a_stop_was_asked_for() {
+fn a_sleep_of_zero_or_until_the_past_returns_at_once_and_reports_a_stop() {
     let time = ManualClock::new();
     for clock in [Clock::system(), time.clock()] {
         let stop = StopSource::new();
@@ -154,7 +154,7 @@ fn a_sleep_of_nothing_or_until_the_past_returns_at_once_and_says_whether_a_stop_
 
 // 12
 #[test]
-fn a_sleep_of_duration_max_is_for_ever_however_far_time_is_moved() {
+fn a_manual_sleep_of_duration_max_lasts_forever() {
     let time = ManualClock::new();
     let stop = StopSource::new();
     let for_ever = sleeper(&time, &stop, Duration::MAX);
@@ -171,7 +171,7 @@ fn a_sleep_of_duration_max_is_for_ever_however_far_time_is_moved() {
 }
 
 #[test]
-fn a_hosts_services_sleep_by_its_clock() {
+fn services_sleep_by_the_clock_of_their_host() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     let (woken, wakings) = unbounded();
@@ -195,7 +195,7 @@ fn a_hosts_services_sleep_by_its_clock() {
 }
 
 #[test]
-fn tokens_queues_and_the_deadline_of_a_stop_go_by_system_time_though_the_clock_stands_still() {
+fn tokens_queues_and_stop_deadlines_use_system_time_with_a_manual_clock() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     let (release, released) = unbounded::<()>();

@@ -21,7 +21,7 @@ fn fails_once_started(ctx: &Context) -> Result {
 
 // 52, 78
 #[test]
-fn a_shorter_deadline_is_halved_anew_among_the_children_that_do_not_hear() {
+fn a_shorter_deadline_is_divided_again_among_unresponsive_children() {
     const SHORTER: Duration = Duration::from_secs(8);
     let (release, held) = bounded::<()>(0);
     let mut release = Some(release);

@@ -67,7 +67,7 @@ fn cause(error: &ServiceError) -> &BoxError {
 
 // 46
 #[test]
-fn a_group_whose_child_fails_for_good_stops_the_others_and_fails_itself() {
+fn a_group_whose_child_fails_finally_stops_the_others_and_fails() {
     let ((fail, failing), (steps, taken)) = (unbounded(), unbounded());
     let mut host = Host::new();
     host.add(
@@ -99,7 +99,7 @@ fn a_group_whose_child_fails_for_good_stops_the_others_and_fails_itself() {
 
 // 46
 #[test]
-fn a_restarted_group_has_fresh_children_and_all_old_ones_are_gone_before_a_new_one_starts() {
+fn a_restarted_group_has_new_children_that_start_after_all_old_ones_are_gone() {
     let ((fail, failing), (steps, taken)) = (unbounded(), unbounded());
     let mut host = Host::new();
     let service = group(move |g| {
@@ -160,7 +160,7 @@ fn a_child_that_is_restarted_does_not_end_its_group_until_it_gives_up() {
 
 // 46
 #[test]
-fn what_goes_wrong_while_a_group_starts_fails_its_start() {
+fn a_failure_while_a_group_starts_fails_its_start() {
     type Fill = fn(&mut Host) -> Result;
     let fills: [(Fill, &str); 4] = [
         (|_| Err("no plan".into()), "no plan"),

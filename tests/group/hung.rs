@@ -59,7 +59,7 @@ fn states(host: &Host) -> Vec<(String, ServiceState)> {
 
 // 78
 #[test]
-fn a_group_with_a_hung_child_is_hung_and_names_it_and_everyone_else_still_stops() {
+fn a_group_with_a_hung_child_is_hung_and_names_it_and_all_others_stop() {
     let deaf = deaf();
     let mut host = Host::new();
     let events = host.events();
@@ -97,7 +97,7 @@ fn a_group_with_a_hung_child_is_hung_and_names_it_and_everyone_else_still_stops(
 
 // 53, 78
 #[test]
-fn a_second_stop_that_finds_the_child_still_hung_says_so_again() {
+fn a_second_stop_reports_a_child_that_is_still_hung() {
     let deaf = deaf();
     let mut host = Host::new();
     let mut run = Some(deaf.run());
@@ -119,7 +119,7 @@ fn a_second_stop_that_finds_the_child_still_hung_says_so_again() {
 
 // 78
 #[test]
-fn a_hung_grandchild_makes_hung_every_group_that_it_is_in() {
+fn a_hung_grandchild_makes_every_group_around_it_hung() {
     let deaf = deaf();
     let mut host = Host::new();
     let released = deaf.released.clone();
@@ -164,7 +164,7 @@ fn failing_beside_deaf(fail: Receiver<()>, released: Receiver<()>) -> impl Servi
 
 // 46, 78
 #[test]
-fn a_group_that_fails_in_mid_life_beside_a_hung_child_is_hung_stops_the_host_and_is_not_restarted() {
+fn a_group_that_fails_beside_a_hung_child_is_hung_and_stops_the_host() {
     let (deaf, (fail, failing)) = (deaf(), unbounded());
     let mut host = Host::new();
     let events = host.events();
@@ -206,7 +206,7 @@ fn deaf_start(starting: Sender<()>, released: Receiver<()>) -> impl Service {
 
 // 24, 53, 78
 #[test]
-fn a_group_asked_to_stop_while_a_child_is_deaf_in_its_start_is_hung_and_its_true_end_is_found() {
+fn a_group_stopped_while_the_start_of_a_child_hangs_is_hung_until_its_true_end() {
     let (deaf, (starting, starts)) = (deaf(), unbounded());
     let mut host = Host::new();
     host.stop_timeout(SOON);
@@ -228,7 +228,7 @@ fn a_group_asked_to_stop_while_a_child_is_deaf_in_its_start_is_hung_and_its_true
 
 // 23, 78
 #[test]
-fn a_group_that_misses_its_start_timeout_with_a_deaf_child_is_late_and_hung_and_so_is_the_child() {
+fn a_group_past_its_start_timeout_with_a_hung_child_is_late_and_hung() {
     let (deaf, (starting, _starts)) = (deaf(), unbounded());
     let mut host = Host::new();
     host.stop_timeout(SOON);
@@ -246,7 +246,7 @@ fn a_group_that_misses_its_start_timeout_with_a_deaf_child_is_late_and_hung_and_
 
 // 46, 78
 #[test]
-fn a_group_that_was_hung_in_mid_life_or_in_a_restart_is_not_restarted_when_its_child_ends_after_all() {
+fn a_group_that_was_hung_is_not_restarted_when_its_child_ends_later() {
     for life in [1, 2] {
         let (deaf, (fail, failing), (fill, fills)) = (deaf(), unbounded(), unbounded());
         let mut host = Host::new();

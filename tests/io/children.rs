@@ -43,7 +43,7 @@ fn is_there(child: &Child) -> bool {
 }
 
 #[test]
-fn a_child_in_its_grace_is_ended_when_the_deadline_moves_closer() {
+fn a_child_in_its_grace_period_is_killed_when_the_deadline_moves_closer() {
     let mut host = Host::new();
     let events = host.events();
     let fill = |inside: &mut Host| {
@@ -95,7 +95,7 @@ fn a_jobs_child_has_time_to_exit_on_its_own_before_the_deadline() {
 }
 
 #[test]
-fn a_suspended_child_hears_sigterm_alone_or_with_its_group() {
+fn a_suspended_child_receives_sigterm_alone_or_with_its_group() {
     for leads in [false, true] {
         let mut child = if leads { shell("trap 'exit 3' TERM; sleep 3600 & echo ready; wait") } else { sleeper() };
         let id = if leads { format!("-{}", child.id()) } else { child.id().to_string() };
@@ -112,7 +112,7 @@ fn a_suspended_child_hears_sigterm_alone_or_with_its_group() {
 }
 
 #[test]
-fn without_a_descriptor_a_child_is_waited_for_ended_and_reaped_all_the_same() {
+fn without_a_free_descriptor_a_child_is_still_terminated_and_reaped() {
     let program = child::Child::play("children without descriptors");
     for line in ["exits", "stop before", "stop during", "ignores TERM", "of a service", "afterwards"] {
         program.says(line);
@@ -166,7 +166,7 @@ fn without_descriptors() {
 }
 
 #[test]
-fn a_child_whose_status_the_kernel_discards_is_an_error_that_says_so_or_a_clean_end() {
+fn a_child_whose_exit_status_is_lost_is_an_error_or_at_a_stop_a_clean_end() {
     let program = child::Child::script("exec env --ignore-signal=CHLD \"$0\" \"$@\"", "children without SIGCHLD");
     for line in ["exits", "stop", "of a service", "of a service, on its own"] {
         program.says(line);
@@ -210,7 +210,7 @@ fn without_sigchld() {
 }
 
 #[test]
-fn a_childs_wait_goes_on_when_another_process_rings_the_stop() {
+fn wait_child_continues_if_another_process_signals_the_stop_descriptor() {
     let (source, mut child) = (StopSource::new(), sleeper());
     let token = source.token();
     let ring = token.fd().unwrap().try_clone_to_owned().unwrap();

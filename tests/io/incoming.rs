@@ -41,7 +41,7 @@ fn informed(lines: &Receiver<(Level, String)>, text: &str) {
 }
 
 #[test]
-fn incoming_waits_out_a_lack_of_descriptors_with_one_warning_until_it_is_over_or_the_stop() {
+fn incoming_waits_for_free_descriptors_with_one_warning_until_the_stop() {
     let program = Child::play("incoming of a token");
     for line in ["begins", "over", "begins again", "stopped"] {
         program.says(line);
@@ -179,7 +179,7 @@ fn an_error_of_the_listener_ends_neither_the_readmes_server_nor_its_stop() {
 }
 
 #[test]
-fn an_error_that_repeats_at_once_comes_with_pauses_that_the_stop_ends() {
+fn repeated_errors_of_incoming_are_delayed_and_the_stop_ends_the_delay() {
     let (listener, source) = (tcp(), StopSource::new());
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
     let token = source.token();

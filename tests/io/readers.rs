@@ -102,7 +102,7 @@ const KINDS: &[Kind] = &[
 ];
 
 #[test]
-fn every_reader_of_a_shared_stream_returns_at_the_stop_whoever_has_the_bytes() {
+fn every_reader_of_a_shared_stream_returns_at_the_stop() {
     for &(name, make) in KINDS {
         for _ in 0..ROUNDS {
             let source = StopSource::new();
@@ -128,7 +128,7 @@ fn every_reader_of_a_shared_stream_returns_at_the_stop_whoever_has_the_bytes() {
 type Thief = Box<dyn Fn() + Send>;
 
 #[test]
-fn a_reader_returns_at_the_stop_though_a_stranger_takes_bytes_of_its_socket_or_pipe() {
+fn a_reader_returns_at_the_stop_even_if_another_process_takes_its_bytes() {
     let socket = || -> (Box<dyn Write>, Box<dyn Read + Send>, Thief, StopSource) {
         let ((here, there), source) = (connected(), StopSource::new());
         let thief = there.try_clone().unwrap();
@@ -206,7 +206,7 @@ fn until(what: impl Fn() -> bool + Send + 'static) {
 }
 
 #[test]
-fn a_non_blocking_stream_of_any_type_waits_on_when_its_bytes_are_gone() {
+fn a_non_blocking_stream_waits_again_if_its_bytes_were_taken() {
     let (mut here, stream, robbed) = robbed(2, false);
     let source = StopSource::new();
     let stream = source.token().interruptible(stream);
@@ -228,7 +228,7 @@ fn a_non_blocking_stream_of_any_type_waits_on_when_its_bytes_are_gone() {
 }
 
 #[test]
-fn a_reader_caught_in_its_read_holds_up_no_other_reader_at_the_stop_or_timeout() {
+fn a_reader_blocked_in_its_read_delays_no_other_reader() {
     let (mut here, stream, robbed) = robbed(1, true);
     let source = StopSource::new();
     let stream: &'static _ = Box::leak(Box::new(stream));
@@ -250,7 +250,7 @@ fn a_reader_caught_in_its_read_holds_up_no_other_reader_at_the_stop_or_timeout()
 }
 
 #[test]
-fn a_stream_that_is_ready_and_always_refuses_is_left_at_the_stop() {
+fn a_read_of_a_stream_that_is_ready_but_always_would_block_ends_at_the_stop() {
     struct Refusing(UnixStream, Arc<AtomicUsize>);
     impl AsFd for Refusing {
         fn as_fd(&self) -> BorrowedFd<'_> {
@@ -274,7 +274,7 @@ fn a_stream_that_is_ready_and_always_refuses_is_left_at_the_stop() {
 }
 
 #[test]
-fn a_type_that_is_not_a_bare_descriptor_is_read_by_its_own_read() {
+fn a_type_that_is_not_a_plain_descriptor_is_read_by_its_own_read() {
     struct Shouting(UnixStream);
     impl AsFd for Shouting {
         fn as_fd(&self) -> BorrowedFd<'_> {

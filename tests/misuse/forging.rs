@@ -143,7 +143,7 @@ fn ticks_and_jobs_forge_no_line_in_the_log() {
 }
 
 #[test]
-fn those_that_are_waited_for_or_hung_forge_no_line() {
+fn slow_and_hung_services_forge_no_line() {
     in_time(|| {
         let (lines, mut host, gate) = (listen(), Host::new(), Gate::new());
         let (events, at_gate) = (host.events(), gate.clone());

@@ -124,7 +124,7 @@ fn a_stop_while_a_group_waits_for_its_restart_closes_its_queue_and_keeps_the_ite
 }
 
 #[test]
-fn jobs_for_which_a_restarting_group_has_no_time_are_left_to_its_next_run_without_an_event() {
+fn jobs_left_by_a_restarting_group_are_handled_by_its_next_run() {
     in_time(|| {
         let (queue, mut host) = (Queue::bounded(10), Host::new());
         let events = host.events();
@@ -236,7 +236,7 @@ impl<S: Service> Service for Fragile<S> {
 }
 
 #[test]
-fn a_consumer_that_fails_for_good_closes_its_queue_and_wakes_who_waits_for_room() {
+fn a_consumer_that_fails_finally_closes_its_queue_and_wakes_waiting_producers() {
     in_time(|| {
         let (queue, (fail, failing), mut host) = (Queue::bounded(1), bounded(1), Host::new());
         let fragile = Fragile(queue.consumer(|_: u32, _| Ok(())), failing);
@@ -520,7 +520,7 @@ fn items_left_by_several_consumers_are_reported_once_by_the_last_of_them() {
 }
 
 #[test]
-fn items_left_where_no_consumer_runs_are_logged_with_their_number() {
+fn items_left_in_a_queue_without_a_running_consumer_are_logged() {
     let log = record();
     let (queue, mut host) = (Queue::bounded(1_000), Host::new());
     host.add("never", queue.consumer(|_: u32, _| Ok(())));
@@ -532,7 +532,7 @@ fn items_left_where_no_consumer_runs_are_logged_with_their_number() {
 }
 
 #[test]
-fn a_stop_wakes_a_producer_though_another_callback_of_its_token_blocks() {
+fn a_stop_wakes_a_producer_even_if_another_callback_of_its_token_blocks() {
     in_time(|| {
         let (queue, stop, (release, held)) = (Queue::bounded(1), StopSource::new(), bounded::<()>(0));
         let token = stop.token();

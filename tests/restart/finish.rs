@@ -97,7 +97,7 @@ fn a_stop_during_a_backoff_is_reported_as_not_restarted_and_is_no_failure() {
 }
 
 #[test]
-fn run_ends_well_when_a_service_was_waiting_to_be_restarted() {
+fn run_returns_ok_if_a_service_was_waiting_to_be_restarted() {
     let mut host = Host::new();
     let (events, handle) = (host.events(), host.handle());
     host.add("flaky", worker(|_| Err("lost".into()))).restart(Restart::on_failure().backoff(always(FOREVER)));
@@ -164,7 +164,7 @@ fn a_first_start_that_waits_for_another_try_is_reported_as_not_restarted() {
 }
 
 #[test]
-fn finish_on_stop_gives_a_service_in_a_backoff_one_last_life() {
+fn finish_on_stop_gives_a_service_in_a_backoff_one_last_run() {
     let (orders, accepted) = bounded(10);
     let (stored, all) = unbounded();
     let mut host = Host::new();
@@ -259,7 +259,7 @@ fn a_service_that_has_no_time_left_to_finish_has_failed_and_is_not_hung() {
 }
 
 #[test]
-fn a_last_life_that_gives_up_by_stopped_is_reported_as_not_restarted() {
+fn a_last_run_that_ends_with_stopped_is_reported_as_not_restarted() {
     let (service, _calls) = told(|run, ctx| match run {
         1 => Err("lost".into()),
         _ => Ok(ctx.check()?),
@@ -285,7 +285,7 @@ fn a_last_life_that_gives_up_by_stopped_is_reported_as_not_restarted() {
 }
 
 #[test]
-fn a_group_that_finishes_on_stop_starts_its_services_afresh_and_stops_them() {
+fn a_group_that_finishes_on_stop_starts_new_services_and_stops_them() {
     let (orders, accepted) = bounded(10);
     let (stored, all) = unbounded();
     let mut first = true;

@@ -25,7 +25,7 @@ impl Drop for Fails {
 
 // 23, 41
 #[test]
-fn a_service_that_is_called_late_in_its_backoff_is_not_started_again() {
+fn a_service_that_misses_its_start_timeout_in_a_backoff_is_not_restarted() {
     let (time, (say, said), (then, what)) = (ManualClock::new(), unbounded(), unbounded());
     let mut host = Host::with_clock(time.clock());
     let restart = Restart::on_failure().also_first_start();

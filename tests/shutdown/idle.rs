@@ -7,7 +7,7 @@ use hosted::{Host, group};
 use std::time::Duration;
 
 #[test]
-fn a_stop_that_waits_for_a_deaf_service_uses_no_cpu_up_to_its_deadline() {
+fn a_stop_that_waits_for_an_unresponsive_service_uses_no_cpu() {
     alone!();
     const STOPS: u64 = 100;
     let (deaf, release) = unresponsive();
@@ -26,7 +26,7 @@ fn a_stop_that_waits_for_a_deaf_service_uses_no_cpu_up_to_its_deadline() {
 }
 
 #[test]
-fn a_group_that_waits_for_a_deaf_child_uses_no_cpu_up_to_its_deadline() {
+fn a_group_that_waits_for_an_unresponsive_child_uses_no_cpu() {
     alone!();
     let (deaf, release) = unresponsive();
     let mut deaf = Some(deaf);

@@ -24,7 +24,7 @@ fn last_is_stopped() -> bool {
 }
 
 #[test]
-fn who_has_ended_at_the_deadline_is_joined() {
+fn a_service_that_has_ended_at_the_deadline_is_joined() {
     // Blocks the thread that stops the host, in the line that `first` is stopping, until there is the line that `last` has stopped.
     let (ended, ends) = unbounded();
     on_line(move |line| match &*line.text {

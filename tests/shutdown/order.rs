@@ -47,7 +47,7 @@ fn outcomes(report: &Report) -> Vec<(&str, &Outcome)> {
 
 // 47
 #[test]
-fn a_stop_without_a_start_is_ok_and_touches_nobody() {
+fn a_stop_without_a_start_returns_ok_and_calls_no_service() {
     let (calls, called) = unbounded();
     let mut host = Host::new();
     host.add("idle", Witness { name: "idle", calls, at_stop: || Err("never".into()) });
@@ -77,7 +77,7 @@ fn a_host_that_was_stopped_before_its_start_does_not_start() {
 
 // 48
 #[test]
-fn an_error_or_a_panic_in_a_stop_keeps_no_other_from_being_stopped_and_all_are_in_the_result() {
+fn after_an_error_or_a_panic_in_a_stop_all_others_are_stopped_and_reported() {
     let (calls, called) = unbounded();
     let mut host = Host::new();
     let mut add = |name, at_stop: fn() -> Result| {
@@ -130,7 +130,7 @@ fn four_hung_services_cost_one_timeout() {
 
 // 51
 #[test]
-fn one_slow_service_holds_up_the_others_for_half_of_what_is_left_and_that_is_reported() {
+fn a_slow_service_delays_its_dependencies_by_half_of_the_remaining_time() {
     const TIMEOUT: Duration = Duration::from_secs(4);
     let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release)); // the slow one ends as soon as the stop has gone on past it
@@ -149,7 +149,7 @@ fn one_slow_service_holds_up_the_others_for_half_of_what_is_left_and_that_is_rep
 
 // 51
 #[test]
-fn however_many_are_deaf_everyone_is_asked_before_the_deadline_and_in_order() {
+fn all_services_receive_their_stop_request_in_order_if_many_are_unresponsive() {
     let names: Vec<String> = (0..40).map(|n| format!("deaf {n}")).collect(); // more than any halving has time for
     let mut host = Host::new();
     let mut releases = Vec::new();
@@ -176,7 +176,7 @@ fn however_many_are_deaf_everyone_is_asked_before_the_deadline_and_in_order() {
 
 // 52
 #[test]
-fn a_stop_timeout_of_its_own_moves_on_earlier_and_the_service_is_still_awaited() {
+fn a_services_own_stop_timeout_lets_its_dependencies_stop_earlier() {
     const OWN: Duration = Duration::from_millis(50);
     let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release));
@@ -194,7 +194,7 @@ fn a_stop_timeout_of_its_own_moves_on_earlier_and_the_service_is_still_awaited()
 
 // 52
 #[test]
-fn a_stop_timeout_beyond_the_hosts_gives_no_more_than_half_of_what_is_left() {
+fn a_stop_timeout_beyond_the_hosts_is_half_of_the_remaining_time() {
     const TIMEOUT: Duration = Duration::from_secs(2);
     let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release));
@@ -210,7 +210,7 @@ fn a_stop_timeout_beyond_the_hosts_gives_no_more_than_half_of_what_is_left() {
 
 // 56
 #[test]
-fn a_service_that_fails_while_being_stopped_is_reported_as_such_and_once() {
+fn a_service_that_fails_while_it_is_stopped_is_reported_as_failed_once() {
     let mut host = Host::new();
     host.add("db", idle());
     host.add(
@@ -234,7 +234,7 @@ fn a_service_that_fails_while_being_stopped_is_reported_as_such_and_once() {
 
 // 57
 #[test]
-fn with_no_time_everyone_is_asked_and_nobody_is_waited_for() {
+fn with_a_timeout_of_zero_all_services_receive_a_stop_request_without_a_wait() {
     let mut host = Host::new();
     let (tokens, theirs) = unbounded();
     let (release, held) = bounded::<()>(0);

@@ -48,7 +48,7 @@ fn a_thread_local_destructor_that_blocks_does_not_make_a_stop_miss_its_deadline(
 
 // 74
 #[test]
-fn those_it_depends_on_are_asked_though_a_thread_local_destructor_still_blocks() {
+fn dependencies_stop_even_if_a_thread_local_destructor_still_blocks() {
     let (service, release) = lingering();
     let mut held = Some(release);
     let first = worker(move |ctx| {
@@ -66,13 +66,13 @@ fn those_it_depends_on_are_asked_though_a_thread_local_destructor_still_blocks()
 
 // 74
 #[test]
-fn one_that_is_held_up_does_not_hold_up_twenty_others() {
+fn one_thread_that_cannot_be_joined_delays_no_other_of_twenty() {
     several_do_not_hold_up_twenty_others(1);
 }
 
 // 74
 #[test]
-fn five_that_are_held_up_do_not_hold_up_twenty_others() {
+fn five_threads_that_cannot_be_joined_delay_no_other_of_twenty() {
     several_do_not_hold_up_twenty_others(5);
 }
 
@@ -97,7 +97,7 @@ fn several_do_not_hold_up_twenty_others(several: usize) {
 
 // 74
 #[test]
-fn one_that_is_held_up_at_a_second_stop_does_not_hold_up_others_that_ended_since() {
+fn a_thread_that_cannot_be_joined_delays_no_others_at_a_second_stop() {
     let mut host = Host::new();
     let (lingering, lets_it_go) = lingering();
     let (release, held) = bounded::<()>(0);
@@ -126,7 +126,7 @@ fn one_that_is_held_up_at_a_second_stop_does_not_hold_up_others_that_ended_since
 
 // 74
 #[test]
-fn one_that_is_held_up_does_not_hold_up_those_that_ended_long_before_a_stop_without_time() {
+fn a_thread_that_cannot_be_joined_delays_no_others_at_a_stop_without_time() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
     let lingers = move |_: &Context| {
@@ -149,7 +149,7 @@ fn one_that_is_held_up_does_not_hold_up_those_that_ended_long_before_a_stop_with
 
 // 53, 74
 #[test]
-fn who_was_hung_is_so_until_its_thread_is_gone_though_it_has_ended() {
+fn a_hung_service_stays_hung_until_its_thread_has_exited() {
     let (in_run, in_destructor) = (bounded::<()>(0), bounded::<()>(0));
     let mut host = Host::new();
     let run = move |_: &Context| {
@@ -172,7 +172,7 @@ fn who_was_hung_is_so_until_its_thread_is_gone_though_it_has_ended() {
 }
 
 #[test]
-fn a_stop_is_over_with_the_last_thread_and_not_at_the_next_word() {
+fn a_stop_returns_with_the_last_thread_and_not_at_the_next_log_line() {
     // A word on who is waited for comes every second: so many stops that waited for one would take for ever.
     const STOPS: usize = 100;
     let (done, over) = bounded(1);

@@ -41,7 +41,7 @@ fn reapers_of_a_stop() -> usize {
 }
 
 #[test]
-fn where_no_thread_is_held_up_few_reapers_join_many() {
+fn a_few_reapers_join_many_threads_that_exit_at_once() {
     alone!();
     // More than one try: a reaper that this machine lets wait looks like one that is held up.
     let tries: Vec<usize> = (0..5).map(|_| reapers_of_a_stop()).collect();

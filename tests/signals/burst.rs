@@ -86,7 +86,7 @@ fn installing() {
 
 // 59, 60
 #[test]
-fn signals_without_a_pause_while_the_handler_is_installed_end_a_process_gracefully_or_with_130() {
+fn signals_while_the_handler_is_installed_end_gracefully_or_with_130() {
     let ends = KINDS.map(|(signal, _)| {
         // Ignored until then: else the first would do to the process what it does to any other.
         let ignored = format!(r#"trap '' {signal}; exec "$0" "$@""#);

@@ -39,7 +39,7 @@ fn play(program: &str) -> Option<Child> {
 
 // 59
 #[test]
-fn as_number_1_a_host_that_runs_ends_gracefully_at_a_signal() {
+fn as_pid_1_a_running_host_stops_gracefully_at_a_signal() {
     for signal in ["INT", "TERM", "HUP"] {
         let Some(child) = play("PID 1: graceful") else { return };
         is_graceful(child, signal);
@@ -48,7 +48,7 @@ fn as_number_1_a_host_that_runs_ends_gracefully_at_a_signal() {
 
 // 60
 #[test]
-fn as_number_1_a_second_signal_ends_the_process_with_130() {
+fn as_pid_1_a_second_signal_ends_the_process_with_130() {
     for signal in ["INT", "TERM", "HUP"] {
         let Some(child) = play("PID 1: deaf") else { return };
         child.signal(signal);
@@ -69,7 +69,7 @@ fn ends_with_its_input() {
 
 // 63
 #[test]
-fn as_number_1_a_host_that_only_started_is_ended_by_no_signal_but_kill() {
+fn as_pid_1_a_host_that_only_started_is_terminated_by_sigkill_alone() {
     let Some(mut child) = play("PID 1: only started") else { return };
     // While a thread makes another one it blocks all signals. One that finds the first thread at that is not ignored by
     // the kernel, and ends the process.
@@ -127,7 +127,7 @@ fn orphans() {
 }
 
 #[test]
-fn as_number_1_a_host_reaps_no_orphans() {
+fn as_pid_1_a_host_reaps_no_orphans() {
     let Some(child) = play("PID 1: orphans") else { return };
     child.signal("TERM");
     child.says("stop");

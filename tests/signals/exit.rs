@@ -78,7 +78,7 @@ fn hung_start() -> Host {
 
 // 62
 #[test]
-fn a_failed_service_ends_main_with_1_and_a_report_on_stderr_hung_threads_notwithstanding() {
+fn a_failed_service_ends_main_with_1_and_a_report_even_if_threads_are_hung() {
     let (code, said) = Child::play("failed and hung").ends();
     assert_eq!(code, 1, "{said}");
     let lines: Vec<&str> = said.lines().collect();
@@ -100,7 +100,7 @@ fn a_failed_start_ends_main_with_1_and_a_report_on_stderr() {
 
 // 62
 #[test]
-fn an_exit_code_is_124_where_threads_were_abandoned_and_1_where_none_was() {
+fn the_exit_code_is_124_if_threads_were_abandoned_and_1_otherwise() {
     for (program, code) in
         [("failed and hung, code", 124), ("hung start, code", 124), ("failed, code", 1), ("not started, code", 1)]
     {
@@ -150,7 +150,7 @@ fn start_stop_and_run_until_install_no_handler() {
 
 // 63
 #[test]
-fn a_host_that_only_started_leaves_a_signal_its_usual_effect() {
+fn a_host_that_only_started_does_not_change_the_effect_of_a_signal() {
     let child = Child::play("only started");
     child.signal("TERM");
     assert_eq!(child.ends(), (-15, String::new()));
@@ -171,7 +171,7 @@ fn handler_of_its_own() {
 
 // 63
 #[test]
-fn a_program_with_a_handler_of_its_own_keeps_it_and_has_run_until() {
+fn a_program_keeps_its_own_signal_handler_with_run_until() {
     let child = Child::play("handler of its own");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));

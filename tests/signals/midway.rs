@@ -70,7 +70,7 @@ fn stopping(why: Why, stays: bool) {
 
 // 59, 77
 #[test]
-fn a_first_signal_during_a_stop_for_another_reason_changes_neither_the_stop_nor_its_reason_nor_the_exit_code() {
+fn a_first_signal_during_a_stop_changes_neither_its_reason_nor_the_exit_code() {
     let child = Child::play("handle");
     child.signal("TERM");
     child.says("told");
@@ -89,7 +89,7 @@ fn a_first_signal_during_a_stop_for_another_reason_changes_neither_the_stop_nor_
 
 // 60
 #[test]
-fn a_second_signal_ends_the_process_with_130_whatever_the_stop_was_for() {
+fn a_second_signal_ends_the_process_with_130_for_any_stop_reason() {
     for program in ["handle, stays", "failure, stays", "rollback, stays"] {
         let child = Child::play(program);
         child.signal("TERM");
@@ -159,7 +159,7 @@ fn one_host_has_stopped() {
 
 // 63
 #[test]
-fn of_two_hosts_one_of_which_has_stopped_the_other_is_stopped_by_the_first_signal() {
+fn the_first_signal_stops_a_host_beside_one_that_has_stopped() {
     let child = Child::play("one host has stopped");
     child.signal("TERM");
     child.says("stop");
@@ -194,7 +194,7 @@ fn one_host_heard() {
 
 // 60, 63
 #[test]
-fn of_two_hosts_one_of_which_has_heard_the_signal_and_ended_the_other_one_ends_at_the_second_with_130() {
+fn the_second_signal_ends_a_host_beside_one_that_the_first_has_stopped() {
     let child = Child::play("one host heard");
     child.signal("TERM");
     child.says("the other: Signal");
@@ -230,7 +230,7 @@ fn deaf_in_group() {
 
 // 46, 59, 60
 #[test]
-fn a_signal_stops_the_services_of_a_group_in_reverse_and_a_second_one_ends_the_process_with_130() {
+fn a_signal_stops_a_group_in_reverse_and_a_second_one_ends_the_process() {
     let child = Child::play("group");
     child.signal("TERM");
     child.says("stop");

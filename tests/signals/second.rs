@@ -167,14 +167,14 @@ fn nothing_replaced() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_handler_of_the_programs_own_that_is_replaced_is_a_warning_with_its_signal() {
+fn replacing_an_existing_handler_is_a_warning_with_its_signal() {
     let child = Child::play("replaced handler");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));
 }
 
 #[test]
-fn without_a_handler_of_the_programs_own_nothing_is_warned_of() {
+fn without_an_existing_handler_there_is_no_warning() {
     let child = Child::play("nothing replaced");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));
@@ -230,7 +230,7 @@ fn with_little_room(program: &str) -> Child {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn without_a_thread_for_the_handler_signals_do_what_they_did_before() {
+fn without_a_thread_for_the_handler_signals_keep_their_effect() {
     let child = with_little_room("one thread");
     child.signal("INT");
     assert_eq!(child.ends_saying().0, -2, "killed by SIGINT, which nobody handles");
@@ -238,7 +238,7 @@ fn without_a_thread_for_the_handler_signals_do_what_they_did_before() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn with_just_enough_threads_for_the_handler_signals_are_heard() {
+fn with_just_enough_threads_for_the_handler_signals_are_handled() {
     let child = with_little_room("two threads");
     child.signal("INT");
     assert_eq!(child.ends_saying().0, 0);

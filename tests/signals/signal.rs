@@ -19,7 +19,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
 
 // 59
 #[test]
-fn a_signal_lets_run_return_ok_what_comes_after_it_run_and_main_choose_its_own_exit_code() {
+fn after_a_signal_run_returns_ok_and_main_decides_the_exit_code() {
     for signal in ["INT", "TERM", "HUP"] {
         is_graceful(Child::play("graceful"), signal);
     }
@@ -27,7 +27,7 @@ fn a_signal_lets_run_return_ok_what_comes_after_it_run_and_main_choose_its_own_e
 
 // 59
 #[test]
-fn a_background_job_of_a_script_starts_and_hears_signals_though_the_shell_ignores_ctrl_c_there() {
+fn a_background_job_of_a_script_handles_signals_even_if_the_shell_ignores_ctrl_c() {
     for signal in ["INT", "TERM"] {
         is_graceful(Child::script(r#""$0" "$@" & wait $!"#, "graceful"), signal);
     }
@@ -43,7 +43,7 @@ fn token() {
 
 // 59
 #[test]
-fn every_token_of_ctrl_c_is_stopped_by_a_signal_without_a_host_too() {
+fn a_signal_stops_every_token_of_ctrl_c_even_without_a_host() {
     let child = Child::play("token");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));
@@ -103,7 +103,7 @@ fn deaf_start() {
 
 // 60, 61
 #[test]
-fn a_second_signal_during_a_start_that_does_not_hear_ends_the_process_with_130() {
+fn a_second_signal_during_an_unresponsive_start_ends_the_process_with_130() {
     let child = Child::play("deaf start");
     child.signal("INT");
     child.says("asked");
@@ -164,7 +164,7 @@ fn one_after_the_other() {
 
 // 77
 #[test]
-fn a_signal_stops_who_was_not_told_yet_though_others_were_and_only_then_ends_the_process() {
+fn a_signal_stops_a_host_that_got_none_before_it_ends_the_process() {
     let child = Child::play("one after the other");
     child.signal("INT");
     child.says("the second runs");

@@ -21,7 +21,7 @@ fn between_two_that_block() {
 
 // 77
 #[test]
-fn a_callback_that_blocks_holds_up_no_other_token_of_the_signal() {
+fn a_callback_that_blocks_delays_no_other_token_of_ctrl_c() {
     let child = Child::play("between two that block");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));

@@ -39,7 +39,7 @@ fn each_service_starts_when_the_one_added_before_it_is_ready() {
 
 // 17
 #[test]
-fn services_stop_in_exact_reverse_each_when_the_one_after_it_has_ended() {
+fn services_stop_in_exact_reverse_order_one_after_another() {
     in_time(|| {
         let (mut host, gate) = (Host::new(), Gate::new());
         for name in ["a", "b", "c"] {
@@ -63,7 +63,7 @@ fn services_stop_in_exact_reverse_each_when_the_one_after_it_has_ended() {
 
 // 18
 #[test]
-fn a_service_with_after_waits_only_for_those_it_names() {
+fn a_service_with_after_waits_only_for_the_services_it_names() {
     in_time(|| {
         let (mut host, slow, named) = (Host::new(), Gate::new(), Gate::new());
         let (at_slow, at_named) = (slow.clone(), named.clone());
@@ -146,7 +146,7 @@ fn a_task_that_fails_or_panics_fails_the_start() {
 
 // 29
 #[test]
-fn a_body_that_blocks_from_its_first_line_blocks_nobodys_start() {
+fn a_run_that_blocks_from_its_first_line_delays_no_start() {
     in_time(|| {
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
         for name in ["a", "b", "c"] {

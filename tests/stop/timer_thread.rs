@@ -22,7 +22,7 @@ fn used() -> (StopSource, StopToken) {
 }
 
 #[test]
-fn the_timers_thread_is_started_by_the_first_timer_and_by_nothing_else() {
+fn only_the_first_timer_starts_the_timer_thread() {
     alone!();
     let before = threads();
     let (stopped, token) = used();

@@ -28,7 +28,7 @@ impl Drop for Nosy {
 
 // 37
 #[test]
-fn the_error_of_a_run_that_is_repeated_is_dropped_with_no_lock_held() {
+fn the_error_of_a_restarted_run_is_dropped_without_a_lock() {
     in_time(|| {
         let (mut host, (tell, dropped)) = (Host::new(), unbounded());
         let mut lives = 0;
@@ -48,7 +48,7 @@ fn the_error_of_a_run_that_is_repeated_is_dropped_with_no_lock_held() {
 
 // 37
 #[test]
-fn the_second_error_of_an_ignored_service_is_dropped_with_no_lock_held() {
+fn the_second_error_of_an_ignored_service_is_dropped_without_a_lock() {
     in_time(|| {
         let (mut host, (tell, dropped)) = (Host::new(), unbounded());
         let service = by_phase(move |phase, ctx| match phase {
@@ -64,7 +64,7 @@ fn the_second_error_of_an_ignored_service_is_dropped_with_no_lock_held() {
 
 // 37
 #[test]
-fn the_errors_of_a_groups_former_children_are_dropped_with_no_lock_held() {
+fn the_errors_of_a_groups_former_children_are_dropped_without_a_lock() {
     in_time(|| {
         let (time, (tell, dropped)) = (ManualClock::new(), unbounded());
         let mut host = Host::with_clock(time.clock());

@@ -25,7 +25,7 @@ impl Service for ReadyTooLate {
 }
 
 #[test]
-fn a_service_that_is_ready_when_it_has_been_asked_to_stop_is_shown_as_stopping() {
+fn a_service_that_becomes_ready_after_its_stop_request_is_shown_as_stopping() {
     let (starting, started) = bounded(1);
     let (seen, states) = bounded(1);
     let mut host = Host::new();
@@ -48,7 +48,7 @@ fn hung(events: &Receiver<hosted::Event>) -> Option<usize> {
 }
 
 #[test]
-fn a_host_that_has_stopped_says_how_many_are_hung() {
+fn the_stopped_event_of_a_host_has_the_number_of_hung_services() {
     let mut host = Host::new();
     host.add("done", task(|_| Ok(())));
     let releases = ["deaf", "deaf too"].map(|name| {
