@@ -58,6 +58,7 @@ mod strangers {
     /// No other test of this program has so many descriptors: above this number all are free.
     const FREE: i32 = 700;
 
+    // 104
     #[test]
     fn a_socket_that_reuses_the_number_of_an_epoll_entry_is_not_disconnected() {
         let ((ours, mut peer), (stranger, mut its_peer)) = (connected(), connected());
@@ -93,6 +94,7 @@ mod strangers {
     }
 }
 
+// 94
 #[test]
 fn a_service_that_ends_after_the_drop_of_its_host_shows_how_it_ended() {
     let (service, release) = unresponsive();
@@ -124,6 +126,7 @@ thread_local! {
     static HELD: RefCell<Option<BlocksInDrop>> = const { RefCell::new(None) };
 }
 
+// 94
 #[test]
 fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer() {
     let (in_run, in_destructor) = (bounded::<()>(0), bounded::<()>(0));
@@ -307,6 +310,7 @@ fn is(text: &str, what: &str, has_end: bool) -> bool {
     rest.is_some_and(|rest| rest.ends_with(" s left") == has_end && matches!(rest.as_bytes(), [] | [b' ' | b',', ..]))
 }
 
+// 105
 #[test]
 fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     let mut host = Host::new();

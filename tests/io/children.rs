@@ -42,6 +42,7 @@ fn is_there(child: &Child) -> bool {
     Path::new(&format!("/proc/{}", child.id())).exists()
 }
 
+// 102
 #[test]
 fn a_child_in_its_grace_period_is_killed_when_the_deadline_moves_closer() {
     let mut host = Host::new();
@@ -74,6 +75,7 @@ fn a_child_in_its_grace_period_is_killed_when_the_deadline_moves_closer() {
     assert!(matches!(parent.outcome, Outcome::Stopped), "{report}");
 }
 
+// 99
 #[test]
 fn a_jobs_child_has_time_to_exit_on_its_own_before_the_deadline() {
     let (queue, (told, tells)) = (Queue::bounded(1), channel());
@@ -111,6 +113,7 @@ fn a_suspended_child_receives_sigterm_alone_or_with_its_group() {
     }
 }
 
+// 103
 #[test]
 fn without_a_free_descriptor_a_child_is_still_terminated_and_reaped() {
     let program = child::Child::play("children without descriptors");

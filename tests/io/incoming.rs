@@ -40,6 +40,7 @@ fn informed(lines: &Receiver<(Level, String)>, text: &str) {
     assert!(level == Level::Info && line.starts_with(text), "{line}");
 }
 
+// 101
 #[test]
 fn incoming_waits_for_free_descriptors_with_one_warning_until_the_stop() {
     let program = Child::play("incoming of a token");
@@ -86,6 +87,7 @@ fn of_a_token() {
     leave(ExitCode::SUCCESS)
 }
 
+// 101
 #[test]
 fn a_service_without_descriptors_counts_one_error_and_serves_again_afterwards() {
     let program = Child::play("incoming of a service");

@@ -101,6 +101,7 @@ const KINDS: &[Kind] = &[
     }),
 ];
 
+// 100
 #[test]
 fn every_reader_of_a_shared_stream_returns_at_the_stop() {
     for &(name, make) in KINDS {
@@ -127,6 +128,7 @@ fn every_reader_of_a_shared_stream_returns_at_the_stop() {
 /// Takes what it can, without waiting, as another process may.
 type Thief = Box<dyn Fn() + Send>;
 
+// 100
 #[test]
 fn a_reader_returns_at_the_stop_even_if_another_process_takes_its_bytes() {
     let socket = || -> (Box<dyn Write>, Box<dyn Read + Send>, Thief, StopSource) {

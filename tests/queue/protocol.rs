@@ -66,6 +66,7 @@ fn pipeline(queue: &Queue<u32>) -> (impl Service + use<>, Sender<()>, Receiver<u
     (group, fail, told)
 }
 
+// 96
 #[test]
 fn a_group_that_restarts_leaves_its_queue_open_and_its_next_run_consumes_on() {
     in_time(|| {
@@ -199,6 +200,7 @@ fn nested(others: usize, fill: impl Fn(&mut Host) -> Result + Clone + Send + 'st
 type Large = [u8; 32 << 10];
 
 // The stop falls between two pushes, or into one, at random.
+// 97
 #[test]
 fn a_stop_with_ample_time_leaves_no_accepted_job_behind() {
     for round in 0..400 {
@@ -235,6 +237,7 @@ impl<S: Service> Service for Fragile<S> {
     }
 }
 
+// 96
 #[test]
 fn a_consumer_that_fails_finally_closes_its_queue_and_wakes_waiting_producers() {
     in_time(|| {
@@ -299,6 +302,7 @@ fn refused_at_the_end_of(queue: &Queue<u32>, end: impl FnOnce()) {
     assert_eq!(queue.drain(), [1]);
 }
 
+// 98
 #[test]
 fn a_queue_whose_consumer_never_started_closes_when_its_host_ends() {
     let host_with = |queue: &Queue<u32>| {
@@ -412,6 +416,7 @@ fn a_group_whose_services_are_complete_for_good_is_not_restarted() {
     });
 }
 
+// 91
 #[test]
 fn mark_complete_ends_the_restarts_of_a_service_only_if_its_run_returns_ok() {
     in_time(|| {
@@ -497,6 +502,7 @@ fn the_token_of_attach_is_stopped_when_its_service_has_failed_for_good() {
     });
 }
 
+// 97
 #[test]
 fn items_left_by_several_consumers_are_reported_once_by_the_last_of_them() {
     in_time(|| {

@@ -48,6 +48,7 @@ fn threads_for(services: usize) -> usize {
     threads.lock().unwrap().len()
 }
 
+// 93
 #[test]
 fn callbacks_that_do_not_block_share_a_few_threads() {
     // More than one try: callbacks that this machine lets wait look like callbacks that block.
@@ -55,6 +56,7 @@ fn callbacks_that_do_not_block_share_a_few_threads() {
     assert!(tries.len() < 10, "{tries:?}");
 }
 
+// 93
 #[test]
 fn callbacks_that_block_delay_no_others_and_use_at_most_512_threads() {
     const SERVICES: usize = 600;
@@ -80,6 +82,7 @@ fn callbacks_that_block_delay_no_others_and_use_at_most_512_threads() {
     assert!(most.load(Ordering::SeqCst) <= 512);
 }
 
+// 92
 #[test]
 fn all_services_due_to_stop_have_their_request_before_the_first_callback_runs() {
     let tokens = Arc::new(Mutex::new(Vec::<StopToken>::new()));
@@ -106,6 +109,7 @@ fn all_services_due_to_stop_have_their_request_before_the_first_callback_runs() 
     assert_eq!(told.try_iter().collect::<Vec<_>>(), vec![true; 200]);
 }
 
+// 93
 #[test]
 fn timers_whose_callbacks_block_share_the_pool_and_delay_no_other_timer() {
     const SOURCES: usize = 600;

@@ -99,6 +99,7 @@ fn last_line_of(program: &str, kill: impl Fn(&Child)) -> String {
     tries.find_map(|line| line).expect("a last line, in one of fifty tries")
 }
 
+// 95
 #[test]
 fn a_second_signal_logs_which_services_are_left_before_the_process_exits() {
     let line = last_line_of("deaf with a log", |child| {
@@ -109,6 +110,7 @@ fn a_second_signal_logs_which_services_are_left_before_the_process_exits() {
     assert!(line.contains("another ctrl-c or termination signal; still running: `deaf` (in its run"), "{line}");
 }
 
+// 95
 #[test]
 fn a_logger_that_blocks_cannot_keep_a_second_signal_from_ending_the_process() {
     let child = Child::play("deaf with a logger that blocks");

@@ -165,7 +165,7 @@ fn a_second_start_is_an_error_and_does_not_affect_the_running_host() {
     });
 }
 
-// 26
+// 26, 88
 #[test]
 fn a_service_added_after_the_start_is_an_error_of_the_next_start_and_never_runs() {
     in_time(|| {

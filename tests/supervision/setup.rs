@@ -11,6 +11,7 @@ fn waiting() -> impl hosted::Service {
     })
 }
 
+// 88
 #[test]
 fn a_service_added_after_the_start_is_an_error_of_every_stop() {
     let mut host = Host::new();
@@ -27,6 +28,7 @@ fn a_service_added_after_the_start_is_an_error_of_every_stop() {
     }
 }
 
+// 88
 #[test]
 fn a_service_added_after_the_start_is_an_error_of_run_beside_the_failures() {
     let mut host = Host::new();
