@@ -1,4 +1,4 @@
-//! Plays a schedule: makes the host, does with it what the schedule says, and brings everything to its end.
+//! Plays a schedule: builds the host, does what the schedule says, and brings everything to its end.
 
 use super::actor::add_all;
 use super::left;

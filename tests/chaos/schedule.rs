@@ -1,4 +1,4 @@
-//! A schedule: which services, and what goes wrong where. All of it follows from the seed.
+//! A schedule: which services exist, and what goes wrong where. All of it follows from the seed.
 
 use super::dice::Dice;
 use hosted::Restart;

@@ -1,4 +1,4 @@
-//! What the services of one schedule share: the journal, what they do, and what holds the deaf.
+//! What the services of one schedule share: the journal, their actions, and what blocks the unresponsive services.
 
 use super::schedule::Act;
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -1,5 +1,5 @@
-//! Promises 49 and 72, on Linux: a hung thread is named, and what a service is blocked in is told when somebody waits for
-//! it, or asks; threads have their services' names, and the stacks that were asked for.
+//! Guarantees 49 and 72, on Linux: a hung thread is named with the call that it is blocked in. Threads have the names
+//! of their services and the requested stack sizes.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::{LIMIT, idle};

@@ -1,4 +1,5 @@
-//! Promise 49, on Linux: the line about a hung service names its call, the descriptor, and what that is.
+//! Guarantee 49, on Linux: the line about a hung service names the system call, the descriptor, and what the descriptor
+//! is.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::LIMIT;

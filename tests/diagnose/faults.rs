@@ -1,4 +1,4 @@
-//! What a thread is blocked in, where numbers are reused, names are no text, and waits are the library's own.
+//! What a thread is blocked in, if numbers are reused, names are not UTF-8, or the wait is one of the library.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::child::{Child, Program, say};

@@ -1,4 +1,5 @@
-//! Promise 49, on Linux: the line about a hung service says since when at least, and how busy it is.
+//! Guarantee 49, on Linux: the line about a hung service shows how long the call has lasted at least, and the processor
+//! use.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::LIMIT;

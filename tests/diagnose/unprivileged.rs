@@ -1,4 +1,4 @@
-//! Promise 49, on Linux: a user without rights is told what a service is blocked in, and where less can be read, less.
+//! Guarantee 49, on Linux: a user without privileges sees what a service is blocked in, as far as the kernel allows.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::child::{ARGS, Child, Program, say};

@@ -1,4 +1,4 @@
-//! The last resort: who hangs on a socket is disconnected from it when its time is up, where its options say so.
+//! Forced disconnect: a service that opted in and hangs on a socket loses the connection when its time is up.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::LIMIT;

@@ -1,4 +1,5 @@
-//! The last resort among many services: who has not had its time keeps its connection, and nobody goes without being asked.
+//! Forced disconnect among many services: a service keeps its connection until its stop request and its time have
+//! passed.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::LIMIT;

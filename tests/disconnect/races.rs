@@ -1,4 +1,4 @@
-//! Disconnecting while peers hang up or write: who waits is freed by the one or the other, and nothing is left open.
+//! Forced disconnect while peers close their connections or write. No descriptor is left open.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::hanging::{STOP, add, report};

@@ -1,4 +1,4 @@
-//! The house: which file stands on which floor, that each imports only from below, and that no room is too large.
+//! The layers of `src`: each file belongs to a floor and imports only from lower floors; files and functions are small.
 
 use std::collections::BTreeMap;
 use std::fs;

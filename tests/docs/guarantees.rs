@@ -31,11 +31,11 @@ fn numbers(text: &str) -> Vec<usize> {
     text.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-/// The guarantees that a comment is about: `// 39, 41` above a test, or `//! Promises 39 and 41: …` at a file's head.
-fn promises_of(line: &str) -> Vec<usize> {
+/// The guarantees that a comment is about: `// 39, 41` above a test, or `//! Guarantees 39 and 41: …` at a file's head.
+fn guarantees_of(line: &str) -> Vec<usize> {
     let is_list = |text: &str| text.chars().all(|letter| letter.is_ascii_digit() || ", ".contains(letter));
     let text = match line.strip_prefix("//! ") {
-        Some(text) => text.split_once("romise").map(|(_, rest)| rest.trim_start_matches('s')),
+        Some(text) => text.split_once("uarantee").map(|(_, rest)| rest.trim_start_matches('s')),
         None => line.strip_prefix("//").filter(|text| is_list(text)),
     };
     let begins_with_one = |text: &&str| text.trim_start().starts_with(|letter: char| letter.is_ascii_digit());
@@ -49,7 +49,7 @@ fn tests(file: &str) -> Vec<(&str, Vec<usize>)> {
         let name = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
         if let Some(name) = name.filter(|_| above.contains(&"#[test]")) {
             let is_run = !above.iter().any(|line| line.starts_with("#[ignore"));
-            is_run.then(|| found.push((name, above.iter().flat_map(|line| promises_of(line)).collect())));
+            is_run.then(|| found.push((name, above.iter().flat_map(|line| guarantees_of(line)).collect())));
         }
         if line.starts_with("//") || line.starts_with("#[") { above.push(line) } else { above.clear() }
     }
@@ -108,7 +108,7 @@ fn every_number_in_a_test_file_is_a_guarantee() {
     let guarantees = 1..=guarantees(&read("docs/guarantees.md")).len();
     for (file, text) in files() {
         for line in text.lines().map(str::trim_start) {
-            let unknown = promises_of(line).into_iter().find(|number| !guarantees.contains(number));
+            let unknown = guarantees_of(line).into_iter().find(|number| !guarantees.contains(number));
             assert_eq!(unknown, None, "tests/{file}.rs: {line}");
         }
     }

@@ -1,5 +1,5 @@
-//! Time: promise 12 by a clock, and what `ManualClock` promises: it stands still until it is moved, and counts who
-//! sleeps by it.
+//! Guarantee 12 with a clock, and `ManualClock`: it stands still until it is moved, and counts the threads that sleep
+//! by it.
 
 use crate::support::{LIMIT, SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};

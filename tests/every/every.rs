@@ -1,4 +1,4 @@
-//! Promises 65 to 68: `every`, a service that calls a function at a fixed rate.
+//! Guarantees 65 to 68: `every`, a service that calls a function at a fixed rate.
 
 use crate::support::log::{Level, record};
 use crate::support::{LIMIT, SECOND, next};

@@ -1,5 +1,4 @@
-//! Promise 65, by the iterator of `Context::ticks`: phase, coalescing, the number of the missed, and its end at the
-//! stop.
+//! Guarantee 65, for the iterator of `Context::ticks`: phase, missed ticks, their number, and the end at the stop.
 
 use crate::support::{SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};

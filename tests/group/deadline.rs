@@ -1,4 +1,4 @@
-//! Promises 52 and 78 together: what becomes of a group's own stop when its host has less time for it.
+//! Guarantees 52 and 78 together: a group that stops on its own, when its host has less time for it.
 
 use crate::support::LIMIT;
 use crossbeam_channel::{Receiver, bounded};

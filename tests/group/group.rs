@@ -1,5 +1,5 @@
-//! Promise 46: a group is a host of its own, which stands and falls with its children. (78 is in `group_names.rs` and
-//! `group_hung.rs`, stopping one in `group_stop.rs`.)
+//! Guarantee 46: a group is a host with its own services, which fails with its children. (Guarantee 78: `names` and
+//! `hung`.)
 
 use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};

@@ -1,5 +1,5 @@
-//! Promise 78, the rest: a group with a hung child is hung, names it, and is never restarted; a second stop finds its
-//! true end.
+//! Guarantee 78: a group with a hung child is hung, names the child, and is not restarted. A second stop finds its true
+//! outcome.
 
 use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};

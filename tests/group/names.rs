@@ -1,5 +1,5 @@
-//! Promise 78, the names: a group's children are `group/child` everywhere. And what a group has of its host: clock and
-//! start.
+//! Guarantee 78: the children of a group are called `group/child` everywhere. A group uses the clock and the start of
+//! its host.
 
 use crate::support::{LIMIT, next};
 use crossbeam_channel::{Sender, unbounded};

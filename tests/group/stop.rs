@@ -1,4 +1,4 @@
-//! A group in a stop, and a stop that comes from within one.
+//! Groups during a stop, and stop requests that come from a child.
 
 use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};

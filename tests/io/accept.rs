@@ -1,4 +1,4 @@
-//! Promises of `accept` and `incoming`: connections until the stop, and a listener that survives it.
+//! `accept` and `incoming`: connections until the stop, and a listener that survives it.
 
 #![cfg(feature = "io")]
 

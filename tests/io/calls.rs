@@ -1,4 +1,4 @@
-//! The promise of every call of feature `io`: it ends at the stop, whenever that comes, and says that this was it.
+//! Every call of the feature `io` returns at the stop request, whenever that comes, with an error that says so.
 
 #![cfg(feature = "io")]
 

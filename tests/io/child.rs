@@ -1,4 +1,5 @@
-//! Promises of `wait_child`: a child is waited for until the stop, then ended with its group, and never left behind.
+//! `wait_child`: it waits for a child until the stop request, then terminates the child and its group, and always reaps
+//! it.
 
 #![cfg(all(feature = "io", target_os = "linux"))]
 

@@ -1,4 +1,4 @@
-//! F7, F8, F9, F10, F25: children whose end is not as simple as it should be.
+//! `wait_child` in difficult cases: moving deadlines, suspended children, no free descriptor, and a lost exit status.
 
 #![cfg(target_os = "linux")]
 

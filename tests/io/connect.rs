@@ -1,4 +1,4 @@
-//! Promises of `connect`: a stream as any other, or an error that says why there is none.
+//! `connect`: an ordinary stream, or an error with its cause.
 
 #![cfg(feature = "io")]
 

@@ -1,4 +1,4 @@
-//! A10: a process that forked and shares the stop's descriptor, or anybody else who rings it.
+//! A forked process that shares the descriptor of a stop, or another process that writes to it.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! Feature `io` in a real host: how its calls end a service, and what a restart finds.
+//! The feature `io` in a real host: how its calls end a service, and what a restarted service finds.
 
 #![cfg(feature = "io")]
 

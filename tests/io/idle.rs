@@ -1,4 +1,4 @@
-//! What feature `io` costs while nothing happens: nothing.
+//! The feature `io` uses no processor time while nothing happens.
 
 #![cfg(all(feature = "io", target_os = "linux"))] // elsewhere nothing tells what a thread has cost
 

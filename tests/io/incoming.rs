@@ -1,4 +1,4 @@
-//! F3: a listener whose clients cannot be accepted.
+//! `incoming` when connections cannot be accepted: no free descriptor, or a broken listener.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! Promises of `interruptible`: reads end at the stop, and all else is as it was.
+//! `interruptible`: reads end at the stop, and everything else works as before.
 
 #![cfg(feature = "io")]
 

@@ -1,4 +1,4 @@
-//! F1: several readers of one stream.
+//! Several readers of one stream.
 
 #![cfg(target_os = "linux")]
 

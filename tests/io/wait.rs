@@ -1,4 +1,4 @@
-//! Promises of the token's descriptor, and of waiting for somebody else's until the stop.
+//! The descriptor of a token, and `wait_readable`.
 
 #![cfg(feature = "io")]
 

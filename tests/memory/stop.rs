@@ -1,4 +1,4 @@
-//! Promises about memory, by an allocator that counts what each thread allocates and frees.
+//! What stop tokens allocate and keep.
 
 use crate::allocator::counted;
 use hosted::{StopSource, StopToken};

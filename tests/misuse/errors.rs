@@ -1,4 +1,4 @@
-//! Errors that are too long, or never end.
+//! Errors whose text or source chain is very long or endless.
 
 use crate::support::{LIMIT, in_time};
 use hosted::{BoxError, Cause, Context, Event, EventKind, Host, Queue, Report, Result, StopToken, Stopped, worker};

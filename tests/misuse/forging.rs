@@ -1,5 +1,5 @@
-//! What comes from outside, names and messages, cannot forge a log line or steer a terminal: its control characters are
-//! escaped wherever the library writes it.
+//! Names and messages from outside cannot forge a log line or control a terminal: the library escapes their control
+//! characters wherever it writes them.
 
 use crate::support::log::{Line, listen};
 use crate::support::{Gate, LIMIT, by_phase, idle_phase, in_time};

@@ -1,4 +1,4 @@
-//! Options and groups that make no sense: what a start says to them.
+//! Options and groups that make no sense, and how `start` reacts to them.
 
 use crate::support::{LIMIT, idle, in_time};
 use crossbeam_channel::unbounded;

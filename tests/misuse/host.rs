@@ -1,4 +1,4 @@
-//! A host that is handed to its own services, forgotten, nested by hand, or asked what it has been asked before.
+//! A host that is given to its own services, forgotten, nested by hand, or called twice.
 
 use crate::support::{LIMIT, idle, in_time};
 use crossbeam_channel::{Sender, bounded, unbounded};

@@ -1,4 +1,4 @@
-//! Loggers that panic, and loggers that call back into the host that they are told of.
+//! Loggers that panic, and loggers that call the host.
 
 use crate::support::log::on_line;
 use crate::support::{LIMIT, in_time};

@@ -1,4 +1,4 @@
-//! Queues that are too large, closed twice, pushed into by their own consumer, left by everybody, or shared by hosts.
+//! Queues that are too large, closed twice, shared by hosts, without producers, or filled by their own consumer.
 
 use crate::support::{LIMIT, asleep_in, in_time};
 use crossbeam_channel::{bounded, unbounded};

@@ -1,4 +1,4 @@
-//! What must not get out: memory in the line about a hung service, and examples on the network.
+//! What must not leak: memory in the line about a hung service, and examples that listen on the network.
 
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::unbounded;

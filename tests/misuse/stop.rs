@@ -1,4 +1,4 @@
-//! Tokens, sources and guards that nobody needs, forgets, or asks for again and again.
+//! Tokens, sources and guards that are unused, forgotten, or requested very often.
 
 use crate::support::in_time;
 use crossbeam_channel::{TryRecvError, unbounded};

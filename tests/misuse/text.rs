@@ -1,4 +1,4 @@
-//! Names and messages that are long, or made to deceive whoever reads them.
+//! Names and messages that are very long, or made to deceive the reader.
 
 use crate::support::log::{Recording, record};
 use crate::support::{LIMIT, in_time};

@@ -1,4 +1,4 @@
-//! Times that are nothing, more than a clock can say, or past; clocks that nobody moves or everybody does.
+//! Times that are zero, past, or longer than a clock can express; clocks that nobody or everybody moves.
 
 use crate::support::{LIMIT, asleep_in, idle, in_time};
 use crossbeam_channel::{bounded, unbounded};

@@ -1,4 +1,5 @@
-//! Promise 34: an error that means "stopped" is a clean end of the service that was asked to stop, and only of that.
+//! Guarantee 34: an error that means "stopped" is a clean end of the service that received the stop request, and of no
+//! other.
 
 use anyhow::Context as _;
 use crossbeam_channel::{RecvTimeoutError, bounded, never};

@@ -1,4 +1,4 @@
-//! Promises 69 and 70: what a queue's consumers do with its jobs, also when a stop is asked for and when time is up.
+//! Guarantees 69 and 70: what a consumer does with its jobs, at a stop request and at the stop deadline.
 
 use super::with_token::with_token;
 use crate::support::{LIMIT, MS, next};

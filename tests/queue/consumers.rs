@@ -1,5 +1,5 @@
-//! Promises 69 and 70 where several consumers share a queue: who closes it and when, and that nothing is lost or
-//! handled twice.
+//! Guarantees 69 and 70 with several consumers: which of them closes the queue, and that no job is lost or handled
+//! twice.
 
 use super::with_token::WithToken;
 use crate::support::{LIMIT, MS, next};

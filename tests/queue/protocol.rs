@@ -1,5 +1,5 @@
-//! When a queue closes and when it does not: restarts, groups, consumers that fail or never start, and stops that race with
-//! pushes. (What a queue accepts and refuses is in `queue.rs`; the jobs of its consumers are in `consumer.rs`.)
+//! When a queue closes: restarts, groups, consumers that fail or never start, and stops that race with pushes.
+//! (Pushing: `queue`. Jobs: `consumer`.)
 
 use crate::support::log::{Level, record};
 use crate::support::{LIMIT, MS, asleep_in, in_time, next};

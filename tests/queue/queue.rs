@@ -1,5 +1,4 @@
-//! Promises 69 and 71: what a `Queue` takes and refuses, and whom a full one makes wait. (Its consumers are in
-//! `consumer.rs`.)
+//! Guarantees 69 and 71: what a `Queue` accepts and refuses, and when a push waits. (Consumers: `consumer`.)
 
 use crate::support::{LIMIT, MS, next};
 use crossbeam_channel::{Receiver, unbounded};

@@ -1,4 +1,4 @@
-//! Promises 34, 71: a producer that is asked to stop while its queue closes, as in a stop that has no time left for an order.
+//! Guarantees 34 and 71: a producer that receives its stop request while its queue closes.
 
 use crate::support::LIMIT;
 use crossbeam_channel::bounded;

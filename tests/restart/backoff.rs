@@ -1,4 +1,4 @@
-//! Promise 43: how long a service that failed waits to be started again, by a clock that the test moves.
+//! Guarantee 43: the length of the backoff, with a clock that the test moves.
 
 use crate::support::{LIMIT, MS, SECOND};
 use crossbeam_channel::Receiver;

@@ -1,4 +1,4 @@
-//! A stop request while a service waits to be restarted: the report tells the truth, and a policy finishes the work.
+//! A stop request while a service waits to be restarted: what is reported, and the policy that finishes the work.
 
 use crate::support::{LIMIT, MS};
 use crossbeam_channel::{Receiver, bounded, unbounded};

@@ -1,4 +1,4 @@
-//! Promise 40: whether a first start that fails is retried.
+//! Guarantee 40: whether a first start that fails is tried again.
 
 use super::observed::{fails, no_backoff, observed, panics};
 use crate::support::{LIMIT, next};

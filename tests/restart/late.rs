@@ -1,4 +1,4 @@
-//! What the log is told of is done: a service that is called late is not started again while the line is written.
+//! A service that misses its start timeout is not started again, even while the log line about it is written.
 
 use crate::support::LIMIT;
 use crate::support::log::{Level, on_line};

@@ -1,4 +1,4 @@
-//! Promises 39, 41, 42, 44 and 45: restarts as a service lives through them. (40 is in `first_start.rs`.)
+//! Guarantees 39, 41, 42, 44 and 45: restarts as the service sees them. (40: `first_start`.)
 
 use super::observed::{fails, no_backoff, observed, panics};
 use crate::support::{LIMIT, SECOND, next, waits};

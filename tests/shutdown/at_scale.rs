@@ -1,5 +1,5 @@
-//! A stop with very many services, with no threads left, or with no time left: everybody receives its stop request, and what
-//! is reported is true.
+//! Shutdown with very many services, without free threads, or without time: all receive their stop request, and the
+//! report is true.
 
 use crate::support::log::{Level, on_line};
 use crate::support::{LIMIT, stop_timed_out, unresponsive};

@@ -1,5 +1,5 @@
-//! Promise 73: a stop callback that blocks holds up no other service and no deadline, and is named; one that panics is in
-//! the result.
+//! Guarantee 73: a stop callback that blocks delays no other service and no deadline, and is named. A panic is in the
+//! result.
 
 use crate::support::{LIMIT, hung, idle};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};

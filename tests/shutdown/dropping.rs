@@ -1,4 +1,4 @@
-//! Promises 55, 76: dropping a host stops it, in time and without a panic; a service's value is dropped on its thread.
+//! Guarantees 55 and 76: dropping a host stops it, in time and without a panic. A service is dropped on its own thread.
 
 use crate::support::log::{Level, on_line};
 use crate::support::{LIMIT, idle};

@@ -1,4 +1,4 @@
-//! Promises 31, 32 and 35: how services end, and what that means for the host.
+//! Guarantees 31, 32 and 35: how services end, and what that means for the host.
 
 use crate::support::log::{Level, listen};
 use crate::support::{LIMIT, failures, idle, idle_phase, in_phase, in_time};

@@ -1,4 +1,4 @@
-//! Promise 36, from outside: a handle asks for a stop, and neither holds its host up nor is held up by it.
+//! Guarantee 36, from outside: a handle requests a stop, and neither delays its host nor is delayed by it.
 
 use crate::support::{LIMIT, idle};
 use crossbeam_channel::bounded;

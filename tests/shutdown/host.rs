@@ -1,4 +1,4 @@
-//! Promises 25, 26, 27, 30 and 36: a host from its start to its stop. How services end is in `host_ends.rs`.
+//! Guarantees 25, 26, 27, 30 and 36: a host from its start to its stop. (How services end: `ends`.)
 
 use crate::support::{LIMIT, by_phase, failures, idle, idle_phase, in_phase, in_time};
 use crossbeam_channel::{Sender, bounded, unbounded};

@@ -1,4 +1,4 @@
-//! Promises 49, 53: a hung service is named, and stays on the books until its true end.
+//! Guarantees 49 and 53: a hung service is named, and is tracked until its true end.
 
 use crate::support::{LIMIT, hung, idle};
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -1,4 +1,4 @@
-//! What a stop costs that waits: no processor time. Nothing polls, also when there is hardly any time left.
+//! A stop that waits uses no processor time, even if little time is left.
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells what a thread has cost
 

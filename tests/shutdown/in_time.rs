@@ -1,4 +1,4 @@
-//! Promises 49, 52 and 55: the time that a stop is given is the time that it takes, whoever gave it.
+//! Guarantees 49, 52 and 55: a stop takes no longer than its timeout, wherever the timeout comes from.
 
 use crate::support::{LIMIT, unresponsive};
 use crossbeam_channel::{Sender, bounded};

@@ -1,4 +1,4 @@
-//! The last moment of a stop: who has ended by the deadline, and has not been joined by then, is not called hung.
+//! A service that has exited at the deadline and is not joined yet is not reported as hung.
 
 use crate::support::log::on_line;
 use crate::support::{LIMIT, idle, next};

@@ -1,4 +1,5 @@
-//! Promises 47, 48, 50, 51, 52, 56, 57: a stop is in reverse, within its time, and asks everyone. (49, 53: `stopping_hung`)
+//! Guarantees 47, 48, 50, 51, 52, 56 and 57: a shutdown runs in reverse order, within its time, and reaches every
+//! service. (49 and 53: `hung`.)
 
 use crate::support::{LIMIT, failures, idle, stop_timed_out, unresponsive};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};

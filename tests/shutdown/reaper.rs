@@ -1,4 +1,4 @@
-//! Promise 74: a thread-local destructor that blocks makes no stop miss its deadline, and holds up nobody.
+//! Guarantee 74: a thread-local destructor that blocks makes no stop miss its deadline, and delays no other service.
 
 use crate::support::{BlocksInDrop, LIMIT, idle};
 use crossbeam_channel::{Sender, bounded};

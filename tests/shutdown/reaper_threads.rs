@@ -1,4 +1,4 @@
-//! How many threads the joining takes, in a process where nothing else joins.
+//! How many threads join the threads of services.
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
 

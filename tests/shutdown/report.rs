@@ -1,4 +1,5 @@
-//! Promise 58: the report has every service, in order, with durations, and its picture shows who took the time.
+//! Guarantee 58: the report has every service in order, with durations, and its timeline shows which service took how
+//! long.
 
 use crate::support::{LIMIT, idle, unresponsive};
 use crossbeam_channel::{Receiver, bounded, unbounded};

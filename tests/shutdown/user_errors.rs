@@ -1,4 +1,4 @@
-//! Promises 31, 48, 56, where an error has foreign code in it: its `Display` and its `Drop` may do anything.
+//! Guarantees 31, 48 and 56, if an error has user code in its `Display` and its `Drop`.
 
 use crate::support::LIMIT;
 use crossbeam_channel::{Sender, bounded};

@@ -1,4 +1,4 @@
-//! Promise 54, the rest: each second it is said whom a host waits for, by name, and not by hundreds of names.
+//! Guarantee 54: log lines name the services that the host waits for, at most ten of them.
 
 use crate::support::LIMIT;
 use crossbeam_channel::bounded;

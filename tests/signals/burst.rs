@@ -1,4 +1,4 @@
-//! Promises 59, 60, 64, 77: many signals, signals of several kinds at once, to one thread, and during the exit.
+//! Guarantees 59, 60, 64 and 77: many signals, several kinds at once, to one thread, and during the exit.
 #![cfg(target_os = "linux")]
 
 use crate::support::LIMIT;

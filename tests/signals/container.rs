@@ -1,4 +1,4 @@
-//! Promises 59, 60, 63: the process is number 1 of its PID namespace, as in a container.
+//! Guarantees 59, 60 and 63: the process is PID 1 of its namespace, as in a container.
 #![cfg(target_os = "linux")]
 
 use crate::support::LIMIT;

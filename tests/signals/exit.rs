@@ -1,4 +1,5 @@
-//! Promises 62, 63, 64: how a process ends, and that only `run` and `ctrl_c` touch its signals. (59, 60, 61, 77: `signal`)
+//! Guarantees 62, 63 and 64: how a process exits, and that only `run` and `ctrl_c` install signal handlers. (59, 60,
+//! 61, 77: `signal`.)
 #![cfg(unix)]
 
 use crate::support::child::programs::for_ever;

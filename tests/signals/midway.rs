@@ -1,4 +1,4 @@
-//! Promises 59, 60, 61, 44, 77: a signal in the middle of something: a stop, a rollback, a backoff; two hosts, a group.
+//! Guarantees 59, 60, 61, 44 and 77: a signal during a stop, a rollback or a backoff; with two hosts, and with a group.
 #![cfg(unix)]
 
 use crate::support::child::programs::{Server, for_ever, stay};

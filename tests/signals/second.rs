@@ -1,4 +1,4 @@
-//! Signals: what is logged before a second one ends the process, and handlers that fail or replace another.
+//! What is logged before a second signal ends the process, and handlers that fail or replace another.
 
 use crate::support::child::programs::{deaf, for_ever};
 use crate::support::child::{Child, Program, leave, say};

@@ -1,4 +1,4 @@
-//! Promises 59, 60, 62, 63: signals and exit codes as a shell has them: `nohup`, `setsid`, `timeout`, jobs, pipelines.
+//! Guarantees 59, 60, 62 and 63: signals and exit codes in a shell: `nohup`, `setsid`, `timeout`, jobs, pipelines.
 #![cfg(target_os = "linux")]
 
 use crate::support::child::programs::{ends_gracefully, is_graceful};

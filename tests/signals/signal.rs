@@ -1,4 +1,4 @@
-//! Promises 59, 60, 61, 77: what a first and a second signal do to a whole process. (62, 63, 64: `exit`)
+//! Guarantees 59, 60, 61 and 77: what a first and a second signal do to a process. (62, 63, 64: `exit`.)
 #![cfg(unix)]
 
 use crate::support::child::programs::{for_ever, is_graceful, stay};

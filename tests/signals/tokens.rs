@@ -1,4 +1,4 @@
-//! Promise 77, the rest: what somebody does when a signal has come holds up nobody else who is told of it.
+//! Guarantee 77: a callback on one token of `ctrl_c` delays no other token.
 #![cfg(unix)]
 
 use crate::support::child::{Child, Program, leave, say};

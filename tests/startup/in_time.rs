@@ -1,4 +1,5 @@
-//! The other side of promise 23: whoever is ready in time is left alone, and whose time it is decides what a late one costs.
+//! Guarantee 23, the other side: a service that is ready in time is not affected, and the source of a timeout decides
+//! its effect.
 
 use crate::support::{LIMIT, idle};
 use crossbeam_channel::{Sender, bounded};

@@ -1,4 +1,4 @@
-//! Promises 23 and 24: start timeouts, and a stop that is asked for during the start.
+//! Guarantees 23 and 24: start timeouts, and a stop request during start-up.
 
 use super::diary::Diary;
 use crate::support::{LIMIT, by_phase, idle, idle_phase, in_phase, in_time};

@@ -1,5 +1,5 @@
-//! Promises 17, 18, 28 and 29: the order of the start. What goes wrong is in `starting_rollback.rs` and
-//! `starting_late.rs`; random graphs and bad input are in `plan.rs`.
+//! Guarantees 17, 18, 28 and 29: the order of the start. (Failures: `rollback` and `late`. Random graphs and invalid
+//! input: `plan`.)
 
 use crate::support::{Gate, LIMIT, by_phase, idle, in_phase, in_time, states};
 use crossbeam_channel::bounded;

@@ -1,4 +1,5 @@
-//! Promises 18, 19, 26 and 75: who comes after whom, and bad input, which is refused before any thread exists.
+//! Guarantees 18, 19, 26 and 75: the order of dependencies, and invalid input, which is refused before any thread
+//! exists.
 
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::{Sender, unbounded};

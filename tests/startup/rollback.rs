@@ -1,4 +1,4 @@
-//! Promises 20, 21 and 22: a start that fails is rolled back.
+//! Guarantees 20, 21 and 22: a failed start is rolled back.
 
 use super::diary::Diary;
 use crate::support::{LIMIT, idle, idle_phase, in_phase, in_time};

@@ -1,4 +1,4 @@
-//! Promise 26: waiting until the whole host has started. That a host runs once is in `host.rs` and `plan.rs`.
+//! Guarantee 26: waiting until the whole host has started. (A host runs once: `plan`.)
 
 use crate::support::{LIMIT, idle, idle_phase, in_phase, in_time};
 use crossbeam_channel::unbounded;

@@ -1,5 +1,5 @@
-//! Promises of stop callbacks: when, where and how often they run. What goes wrong inside one is reported from it: a
-//! failed assertion would be caught.
+//! Stop callbacks: when, where and how often they run. A failed assertion inside a callback would be caught, so
+//! callbacks report to the test.
 
 use crate::support::log::record;
 use crate::support::{Sleeper, asleep_in, counting, in_time, race};

@@ -1,4 +1,4 @@
-//! Promises of the guards of stop callbacks: dropping one, or unregistering, while nothing or everything happens.
+//! The guards of stop callbacks: dropping and unregistering, at any moment.
 
 use crate::support::{LIMIT, Sleeper, asleep_in, counting, in_time, race};
 use hosted::{StopCallback, StopSource, StopToken};

@@ -1,6 +1,5 @@
-//! Promises of `on_stop_repeating`: called again and again from the stop on, and never after the guard has gone.
-//!
-//! That the calls come at ever longer intervals is proved beside them, in `src/stop/repeat.rs`, where no clock runs.
+//! `on_stop_repeating`: calls from the stop until the guard is dropped. (The growing intervals are tested in
+//! `src/stop/repeating.rs`.)
 
 use crate::support::log::record;
 use crate::support::{LIMIT, asleep_in, in_time};

@@ -1,4 +1,4 @@
-//! The threads of `on_stop_repeating`: none before the stop, none after the drop. A process of its own, to count in.
+//! The threads of `on_stop_repeating`: none before the stop, none after the drop.
 
 #![cfg(target_os = "linux")]
 

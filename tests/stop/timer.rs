@@ -1,5 +1,5 @@
-//! Promises of `request_stop_after`. That a timer does *not* fire is seen by one that is due later and has fired: one
-//! thread fires them all, in order of their times.
+//! `request_stop_after`. One thread fires all timers in order of their times, so a later timer that has fired shows
+//! that an earlier one did not.
 
 use crate::support::{LIMIT, RACES, asleep_in, in_time, race};
 use hosted::{StopSource, StopToken};

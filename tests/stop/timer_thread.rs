@@ -1,4 +1,4 @@
-//! A promise about the thread behind `request_stop_after`, in a process where nothing else has a timer.
+//! The thread behind `request_stop_after`.
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
 

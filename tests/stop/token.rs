@@ -1,4 +1,4 @@
-//! Promises of sources and tokens: who is stopped by whom, and what a stop says of itself.
+//! Sources and tokens: which source stops which, and what a stop reports.
 
 use crate::support::{LIMIT, asleep_in, in_time, on_a_small_stack, race, times};
 use hosted::{RecvError, StopCallback, StopSource, StopToken, Stopped};

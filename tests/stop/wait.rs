@@ -1,4 +1,4 @@
-//! Promises of the waits on a token: what ends them, what they say then, and what they cost.
+//! The waits on a token: what ends them, what they return, and what they cost.
 
 use crate::support::{LIMIT, Sleeper, alone, asleep_in, assert_at_rest, in_time, race, task_named};
 use crossbeam_channel::{TryRecvError, bounded, never, select, unbounded};

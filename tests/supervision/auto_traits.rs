@@ -1,4 +1,4 @@
-//! What may cross threads: `Host`, the handles and tokens that go everywhere, and every error.
+//! Which types may cross threads: `Host`, the handles and tokens, and every error.
 
 use hosted::testing::ManualClock;
 use hosted::{

@@ -1,4 +1,4 @@
-//! What errors say: of a service (who, in which phase, why), of a host (the report for a person), of waits.
+//! The texts of errors: of a service (name, phase, cause), of a host (the report), and of waits.
 
 use crate::support::{LIMIT, by_phase, idle, idle_phase, in_time};
 use crossbeam_channel::bounded;

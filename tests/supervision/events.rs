@@ -1,4 +1,4 @@
-//! Promise 38: events.
+//! Guarantee 38: events.
 
 use crate::support::log::listen;
 use crate::support::{LIMIT, by_phase, idle, idle_phase, in_time};

@@ -1,4 +1,4 @@
-//! What reading and breaking found, each as a promise that it is not found again.
+//! Faults that reviews found, each with the guarantee that it does not come back.
 
 use crate::support::LIMIT;
 use crossbeam_channel::{bounded, unbounded};

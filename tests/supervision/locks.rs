@@ -1,4 +1,4 @@
-//! Promise 37, the rest: under a board's lock no foreign code runs, such as the drop of a service's error.
+//! Guarantee 37: the registry holds no lock while user code runs, such as the drop of a service's error.
 
 use crate::support::{LIMIT, by_phase, idle_phase, in_time};
 use crossbeam_channel::{Sender, unbounded};

@@ -1,4 +1,5 @@
-//! Promises 33, 48, 54, as log lines: who is waited for, and what went wrong. (Levels and targets: `logging_levels`)
+//! Guarantees 33, 48 and 54, as log lines: failures, and the services that the host waits for. (Levels:
+//! `logging_levels`.)
 
 use crate::support::log::{Level, Line, listen};
 use crate::support::{BlocksInDrop, LIMIT, idle};

@@ -1,4 +1,4 @@
-//! The levels and targets of log lines, which are stable: a part of promises 33, 48, 49 and 51.
+//! The levels and targets of log lines, which are stable: part of guarantees 33, 48, 49 and 51.
 
 use crate::support::log::{Level, Line, listen};
 use crate::support::{LIMIT, alone, idle};

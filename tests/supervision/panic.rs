@@ -1,4 +1,4 @@
-//! Promise 33: a panic in a service.
+//! Guarantee 33: a panic in a service.
 
 use crate::support::log::{Level, listen, on_line};
 use crate::support::{Gate, LIMIT, by_phase, failures, in_phase, in_time};

@@ -1,4 +1,4 @@
-//! Mistakes in the set-up of a host are errors, whoever looks at which result.
+//! Mistakes in the set-up of a host are errors of every result.
 
 use crate::support::LIMIT;
 use hosted::{Host, Outcome, worker};

@@ -1,5 +1,4 @@
-//! Promise 37: snapshots. Events are in `board_events.rs`, what must not happen under the board's lock in
-//! `board_locks.rs`.
+//! Guarantee 37: snapshots. (Events: `events`. User code under a lock: `locks`.)
 
 use crate::support::{Gate, LIMIT, by_phase, idle, idle_phase, in_time, states};
 use crossbeam_channel::{TryRecvError, bounded, unbounded};

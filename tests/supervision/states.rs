@@ -1,4 +1,5 @@
-//! What a board says of services in unusual orders: ready when the stop has begun, hung in numbers.
+//! What the host reports in unusual orders: a service that is ready after the stop has begun, and the number of hung
+//! services.
 
 use crate::support::{LIMIT, unresponsive};
 use crossbeam_channel::{Receiver, Sender, bounded};

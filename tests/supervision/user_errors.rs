@@ -1,5 +1,5 @@
-//! Promises 33 and 37 for a service's error: its `Display` and its `Drop` are foreign code. They are never called with
-//! a lock held, and when they panic the failure is a failure all the same.
+//! Guarantees 33 and 37: the `Display` and `Drop` of a service's error are user code. They run without a lock, and a
+//! panic in them does not hide the failure.
 
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::unbounded;
