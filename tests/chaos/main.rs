@@ -1,6 +1,6 @@
 //! Random services, random faults, and laws that hold whatever happens.
 //!
-//! A schedule is a graph of services, what each does whenever it is called (errors, panics, deafness, stops, hosts in
+//! A schedule is a graph of services, what each does whenever it is called (errors, panics, unresponsive services, stops, hosts in
 //! hosts), and what the owner of the host does with it. It follows from a seed; which thread comes first does not, so
 //! the same seed may take different ways. A thousand schedules are played by `cargo test`; more by
 //!

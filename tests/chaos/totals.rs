@@ -56,7 +56,7 @@ fn of_step(note: &Note) -> Option<&'static str> {
         Step::Run => "runs",
         Step::Stop => "stops",
         Step::Failed(_) => "failures",
-        Step::Deaf => "deaf for ever",
+        Step::Unresponsive => "stuck for ever",
         _ => return None,
     })
 }

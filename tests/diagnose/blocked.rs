@@ -19,13 +19,13 @@ fn a_hung_service_is_named_with_its_thread_id() {
         Ok(())
     };
     let mut host = Host::new();
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     let thread = told.recv_timeout(LIMIT).unwrap();
     let tid = thread.file_name().and_then(|name| name.to_str()).unwrap();
     let error = host.stop(Duration::ZERO).unwrap_err();
     let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
-    assert_eq!(hung.thread, format!("deaf (tid {tid})"));
+    assert_eq!(hung.thread, format!("stuck (tid {tid})"));
     drop(release);
     host.stop(LIMIT).unwrap();
 }

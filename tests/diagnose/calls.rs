@@ -25,7 +25,7 @@ fn call(text: &str) -> &str {
 /// A host whose one service blocks in `blocks`, and is said to be hung in `said`.
 fn hung_in(said: impl Fn(&str) -> bool, blocks: impl FnOnce() -> Result + Send + 'static) -> Host {
     let (mut host, mut blocks) = (Host::new(), Some(blocks));
-    host.add("deaf", worker(move |_: &Context| blocks.take().expect("it is not restarted")()));
+    host.add("stuck", worker(move |_: &Context| blocks.take().expect("it is not restarted")()));
     host.start().unwrap();
     host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
     let began = Instant::now();

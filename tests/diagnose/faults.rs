@@ -99,7 +99,7 @@ mod strangers {
 fn a_service_that_ends_after_the_drop_of_its_host_shows_how_it_ended() {
     let (service, release) = unresponsive();
     let mut host = Host::new();
-    host.add("deaf", service);
+    host.add("stuck", service);
     host.add(
         "failed",
         worker(|ctx| {
@@ -135,7 +135,7 @@ fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer()
         HELD.set(Some(BlocksInDrop(in_destructor.1.clone())));
         Ok(_ = in_run.1.recv())
     };
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     let events = host.events();
     host.stop(Duration::ZERO).unwrap_err();
@@ -143,7 +143,7 @@ fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer()
     drop(in_run.0);
     let stopped = |kind: &EventKind| matches!(kind, EventKind::Stopped);
     while !stopped(&events.recv_timeout(LIMIT).unwrap().kind) {}
-    until_blocked(&handle, "deaf", |text| text.starts_with("futex"));
+    until_blocked(&handle, "stuck", |text| text.starts_with("futex"));
     assert_eq!(handle.services()[0].state, ServiceState::Hung);
     drop(in_destructor.0);
     let state = || handle.services()[0].state;
@@ -160,7 +160,7 @@ fn many_services_that_end_after_the_stop_all_show_how_they_ended() {
     let mut host = Host::new();
     for n in 0..SERVICES {
         let held = held.clone();
-        host.add(format!("deaf {n}"), worker(move |_| Ok(_ = held.recv()))).after::<&str>([]);
+        host.add(format!("stuck {n}"), worker(move |_| Ok(_ = held.recv()))).after::<&str>([]);
     }
     host.start().unwrap();
     let error = host.stop(Duration::ZERO).unwrap_err();
@@ -408,7 +408,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     host.add("guarded", worker(guarded)).after::<&str>([]);
     let crew = group(move |crew| {
         let held = in_child.clone();
-        crew.add("deaf", worker(move |_| Ok(_ = held.recv())));
+        crew.add("stuck", worker(move |_| Ok(_ = held.recv())));
         Ok(())
     });
     host.add("crew", crew).after::<&str>([]);

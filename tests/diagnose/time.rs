@@ -42,7 +42,7 @@ fn hung(host: &mut Host) -> String {
 fn the_age_of_a_call_is_shown_from_the_second_sample_and_never_too_high() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
-    host.add("deaf", worker(move |_: &Context| Ok(_ = held.recv())));
+    host.add("stuck", worker(move |_: &Context| Ok(_ = held.recv())));
     let began = Instant::now();
     host.start().unwrap();
     let (text, time) = look_until_it_has_lasted(&host);
@@ -66,7 +66,7 @@ fn a_second_call_of_the_same_kind_has_a_new_age() {
         Ok(())
     };
     let mut host = Host::new();
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     for _ in 0..2 {
         look_until_it_has_lasted(&host);
@@ -93,7 +93,7 @@ fn computing_after_a_sleep_has_a_new_age() {
         Ok(())
     };
     let mut host = Host::new();
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     look_until_it_has_lasted(&host);
     let began = Instant::now();
@@ -119,7 +119,7 @@ fn a_service_that_computes_is_shown_with_its_processor_use() {
         Ok(())
     };
     let mut host = Host::new();
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     let began = Instant::now();
     host.start().unwrap();
     look_until_it_has_lasted(&host);
@@ -139,7 +139,7 @@ fn a_service_that_computes_is_shown_with_its_processor_use() {
 fn the_second_progress_line_of_a_stop_shows_the_age_of_the_call() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
-    host.add("deaf", worker(move |_: &Context| Ok(_ = held.recv())));
+    host.add("stuck", worker(move |_: &Context| Ok(_ = held.recv())));
     host.start().unwrap();
     let ((tell, told), events) = (unbounded(), host.events());
     thread::spawn(move || tell.send(host.stop(LIMIT)));
@@ -148,8 +148,8 @@ fn the_second_progress_line_of_a_stop_shows_the_age_of_the_call() {
             return services;
         }
     };
-    assert_eq!(line(), "`deaf` (in its run, blocked in futex (a lock, condvar or channel))");
-    while !line().starts_with("`deaf` (in its run, blocked in futex (a lock, condvar or channel) for at least ") {}
+    assert_eq!(line(), "`stuck` (in its run, blocked in futex (a lock, condvar or channel))");
+    while !line().starts_with("`stuck` (in its run, blocked in futex (a lock, condvar or channel) for at least ") {}
     drop(release);
     told.recv_timeout(LIMIT).unwrap().unwrap();
 }

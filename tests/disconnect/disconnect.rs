@@ -103,12 +103,12 @@ fn a_listening_socket_is_never_shut_down() {
 // 87
 #[test]
 fn services_that_did_not_opt_in_or_stop_in_time_keep_their_connections() {
-    let ((deaf, mut deaf_peer), (prompt, prompt_peer)) = (connected(), connected());
+    let ((unresponsive, mut unresponsive_peer), (prompt, prompt_peer)) = (connected(), connected());
     let held = prompt.try_clone().unwrap();
     let mut host = Host::new();
     let events = host.events();
-    let read = move |_: &Context| Ok((&deaf).read_exact(&mut [0])?);
-    host.add("deaf", worker(read)).after::<&str>([]);
+    let read = move |_: &Context| Ok((&unresponsive).read_exact(&mut [0])?);
+    host.add("stuck", worker(read)).after::<&str>([]);
     let wait = move |ctx: &Context| {
         ctx.wait();
         prompt.set_nodelay(true)?;
@@ -117,10 +117,10 @@ fn services_that_did_not_opt_in_or_stop_in_time_keep_their_connections() {
     host.add("prompt", worker(wait)).after::<&str>([]).disconnect_when_hung();
     host.start().unwrap();
     let error = host.stop(Duration::from_millis(500)).unwrap_err();
-    let [deaf, prompt] = &error.report().services[..] else { panic!("{error}") };
-    assert!(matches!(deaf.outcome, Outcome::Hung(_)) && matches!(prompt.outcome, Outcome::Stopped), "{error}");
-    assert!(!hung_up(&deaf_peer) && !hung_up(&prompt_peer));
-    deaf_peer.write_all(b"x").unwrap();
+    let [unresponsive, prompt] = &error.report().services[..] else { panic!("{error}") };
+    assert!(matches!(unresponsive.outcome, Outcome::Hung(_)) && matches!(prompt.outcome, Outcome::Stopped), "{error}");
+    assert!(!hung_up(&unresponsive_peer) && !hung_up(&prompt_peer));
+    unresponsive_peer.write_all(b"x").unwrap();
     host.stop(LIMIT).unwrap();
     assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::Disconnected(_))));
     drop(held);
@@ -208,7 +208,7 @@ fn a_service_that_reconnects_is_disconnected_again() {
 fn a_service_that_waits_for_no_socket_stays_hung() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
-    add(&mut host, "deaf", move || Ok(held.recv()));
+    add(&mut host, "stuck", move || Ok(held.recv()));
     host.start().unwrap();
     let error = host.stop(Duration::from_millis(500)).unwrap_err();
     let row = &error.report().services[0];

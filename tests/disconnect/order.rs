@@ -11,8 +11,8 @@ use std::io::Read;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Adds deaf services, each of which comes after the one before it: the last is asked first. With what they say of their tokens.
-fn add_deaf(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopToken>) {
+/// Adds unresponsive services, each of which comes after the one before it: the last is asked first. With what they say of their tokens.
+fn add_unresponsive(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopToken>) {
     let ((release, held), (tell, tokens)) = (bounded::<()>(0), mpsc::channel());
     for place in 0..count {
         let (held, tell) = (held.clone(), tell.clone());
@@ -21,7 +21,7 @@ fn add_deaf(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopTo
             _ = held.recv();
             Ok(())
         };
-        host.add(format!("deaf {place}"), worker(run));
+        host.add(format!("stuck {place}"), worker(run));
     }
     (release, tokens)
 }
@@ -38,7 +38,7 @@ fn a_service_without_a_stop_request_keeps_its_connection() {
     };
     host.add("database", worker(run)).disconnect_when_hung();
     // Asked one by one, each in half of the time that is left: the database with a sixteenth of it.
-    let (release, _tokens) = add_deaf(&mut host, 4);
+    let (release, _tokens) = add_unresponsive(&mut host, 4);
     host.start().unwrap();
     let stopped = host.stop(STOP);
     assert!(report(&stopped).services[0].disconnected.is_empty(), "{stopped:?}");
@@ -50,7 +50,7 @@ fn a_service_without_a_stop_request_keeps_its_connection() {
 #[test]
 fn all_services_receive_their_stop_request_even_if_inspecting_takes_all_the_time() {
     let (mut host, mut peers) = (Host::new(), Vec::new());
-    let (release, tokens) = add_deaf(&mut host, 8);
+    let (release, tokens) = add_unresponsive(&mut host, 8);
     for reader in 0..300 {
         let (mut ours, peer) = connected();
         peers.push(peer);
@@ -72,10 +72,10 @@ fn a_service_that_receives_its_stop_request_late_has_time_before_it_is_disconnec
         Ok(told.send(ctx.stop_deadline())?)
     };
     host.add("database", worker(run)).disconnect_when_hung();
-    let (release, _tokens) = add_deaf(&mut host, 1);
+    let (release, _tokens) = add_unresponsive(&mut host, 1);
     host.start().unwrap();
     let before = Instant::now();
-    // Half of it is both the hold of the deaf one and what the last resort leaves.
+    // Half of it is both the hold of the unresponsive one and what the last resort leaves.
     host.stop(Duration::from_millis(200)).unwrap_err();
     let deadline = deadline.recv_timeout(LIMIT).unwrap().unwrap();
     assert!(deadline >= before + Duration::from_millis(150), "{:?}", deadline - before);

@@ -201,7 +201,7 @@ fn tokens_queues_and_stop_deadlines_use_system_time_with_a_manual_clock() {
     let (release, released) = unbounded::<()>();
     let (told, tells) = unbounded();
     host.add(
-        "deaf",
+        "stuck",
         worker(move |ctx| {
             let queue = Queue::bounded(1);
             queue.push(())?;
@@ -216,7 +216,7 @@ fn tokens_queues_and_stop_deadlines_use_system_time_with_a_manual_clock() {
     let began = Instant::now();
     let error = host.stop(limit).unwrap_err();
     assert!(began.elapsed() >= limit);
-    assert_eq!(error.failures()[0].service(), "deaf");
+    assert_eq!(error.failures()[0].service(), "stuck");
     drop(release);
     host.stop(LIMIT).unwrap();
     assert_eq!(asleep(&time), 0);

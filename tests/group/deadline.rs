@@ -6,7 +6,7 @@ use hosted::{Context, EventKind, Host, OnFailure, Outcome, Result, Service, grou
 use std::time::Duration;
 
 /// A service that does not hear: it runs until nobody holds the other end.
-fn deaf(held: &Receiver<()>) -> impl Service {
+fn unresponsive(held: &Receiver<()>) -> impl Service {
     let held = held.clone();
     worker(move |_| {
         _ = held.recv();
@@ -35,15 +35,15 @@ fn a_shorter_deadline_is_divided_again_among_unresponsive_children() {
             Ok(())
         };
         inside.add("first", worker(lets_go));
-        inside.add("deaf", deaf(&held));
-        inside.add("deaf too", deaf(&held));
+        inside.add("stuck", unresponsive(&held));
+        inside.add("stuck too", unresponsive(&held));
         inside.add("fails", worker(fails_once_started));
         Ok(())
     };
     host.add("group", group(fill)).on_failure(OnFailure::Ignore);
     host.start().unwrap();
     let asked = |event: &hosted::Event| {
-        matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/deaf too")
+        matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/stuck too")
     };
     let until = |found: &dyn Fn(&hosted::Event) -> bool| while !found(&events.recv_timeout(LIMIT).unwrap()) {};
     until(&asked); // with half of the 25 seconds that a group has which was not asked
@@ -56,7 +56,7 @@ fn a_shorter_deadline_is_divided_again_among_unresponsive_children() {
         })
         .collect();
     let [(first, half), (second, quarter)] = &overtaken[..] else { panic!("{overtaken:?}") };
-    assert_eq!((&**first, &**second), ("group/deaf too", "group/deaf"));
+    assert_eq!((&**first, &**second), ("group/stuck too", "group/stuck"));
     // Nearly half and a quarter of it; without any halving the second would have none.
     assert!(half.min(quarter) >= &(SHORTER / 20), "{overtaken:?}");
     assert!(report.services[1..4].iter().all(|child| matches!(child.outcome, Outcome::Stopped)), "{report}");

@@ -127,7 +127,7 @@ fn without_descriptors() {
     say("ready");
     let mut short_lived = Command::new("sh").args(["-c", "sleep 0.2; exit 3"]).spawn().unwrap();
     let (mut before, mut during, mut theirs) = (sleeper(), sleeper(), sleeper());
-    let mut deaf = shell("trap '' TERM; echo ready; sleep 3600 & wait; sleep 3600");
+    let mut unresponsive = shell("trap '' TERM; echo ready; sleep 3600 & wait; sleep 3600");
     let taken = every_descriptor();
 
     let status = StopSource::new().token().wait_child(&mut short_lived, Duration::MAX).unwrap();
@@ -147,8 +147,8 @@ fn without_descriptors() {
     assert_eq!(waiting.join().unwrap(), (TERM, false));
     say("stop during");
 
-    assert_eq!(stopped().wait_child(&mut deaf, Duration::from_millis(20)).unwrap().signal(), KILL);
-    assert!(!is_there(&deaf));
+    assert_eq!(stopped().wait_child(&mut unresponsive, Duration::from_millis(20)).unwrap().signal(), KILL);
+    assert!(!is_there(&unresponsive));
     say("ignores TERM");
 
     let mut host = Host::new();

@@ -8,7 +8,7 @@
 //! Modelled: `add`, `start`, `wait`, `stop`, `drop`, `request_stop`, in any order and again; edges, `on_failure`,
 //! `on_completion`, restarts after failures; errors, panics, `Stopped` with and without having been asked; rolling back;
 //! stops that wait for nobody, and later ones that find the true end. Not modelled: time (timeouts of starts and of
-//! single services, the time a deaf service holds up others, backoffs), stop callbacks, groups, queues, signals, a drop
+//! single services, the time a unresponsive service holds up others, backoffs), stop callbacks, groups, queues, signals, a drop
 //! that fails. They have tests of their own.
 //!
 //! `PROPTEST_CASES=20000 cargo test --test model` runs more. A case that fails is shortened and printed, as services and

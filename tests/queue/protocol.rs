@@ -2,7 +2,7 @@
 //! (Pushing: `queue`. Jobs: `consumer`.)
 
 use crate::support::log::{Level, record};
-use crate::support::{LIMIT, MS, asleep_in, in_time, next};
+use crate::support::{LIMIT, MS, asleep_in, idle, in_time, next};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{
     Context, Event, EventKind, Host, OnFailure, Outcome, PushError, Queue, Restart, Result, Service, StopReason,
@@ -20,13 +20,6 @@ fn wait_until_closed<T>(queue: &Queue<T>) {
         thread::sleep(MS);
     }
     panic!("the queue never closes");
-}
-
-fn waits() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
 }
 
 /// Fails each time something comes.
@@ -244,7 +237,7 @@ fn a_consumer_that_fails_finally_closes_its_queue_and_wakes_waiting_producers() 
         let (queue, (fail, failing), mut host) = (Queue::bounded(1), bounded(1), Host::new());
         let fragile = Fragile(queue.consumer(|_: u32, _| Ok(())), failing);
         host.add("fragile", fragile).on_failure(OnFailure::Ignore);
-        host.add("main", waits());
+        host.add("main", idle());
         host.start().unwrap();
         queue.push(1).unwrap();
         let pushed = queue.clone();
@@ -281,7 +274,7 @@ fn a_group_that_gives_up_closes_the_queue_of_its_consumer() {
         let (queue, mut host) = (Queue::bounded(10), Host::new());
         let (pipeline, fail, _told) = pipeline(&queue);
         host.add("pipeline", pipeline).restart(at_once().give_up_after(2)).on_failure(OnFailure::Ignore);
-        host.add("main", waits());
+        host.add("main", idle());
         host.start().unwrap();
         for _ in 0..3 {
             assert!(!queue.is_closed(), "it may be restarted");
@@ -331,7 +324,7 @@ fn a_queue_whose_consumer_never_started_closes_when_its_host_ends() {
 
         let queue = Queue::bounded(1);
         let mut host = host_with(&queue);
-        host.add("never", waits()); // a name that is taken
+        host.add("never", idle()); // a name that is taken
         refused_at_the_end_of(&queue, || {
             host.start().unwrap_err();
             drop(host);
@@ -401,7 +394,7 @@ fn a_group_whose_services_are_complete_for_good_is_not_restarted() {
             queue.close();
             let fill = move |host: &mut Host| {
                 if one_stops_all {
-                    host.add("server", waits());
+                    host.add("server", idle());
                 }
                 let options = host.add("consumer", queue.consumer(|_, _| Ok(())));
                 if one_stops_all {
@@ -492,7 +485,7 @@ fn the_token_of_attach_is_stopped_when_its_service_has_failed_for_good() {
         let (service, tokens, fail) = probe();
         let mut host = Host::new();
         host.add("service", service()).on_failure(OnFailure::Ignore);
-        host.add("main", waits());
+        host.add("main", idle());
         host.start().unwrap();
         let token = next(&tokens);
         assert!(!token.stop_requested());

@@ -2,7 +2,7 @@
 //! report is true.
 
 use crate::support::log::{Level, on_line};
-use crate::support::{LIMIT, stop_timed_out, unresponsive};
+use crate::support::{LIMIT, idle, stop_timed_out, unresponsive};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use hosted::{Context, EventKind, Host, Outcome, Service, StopCallback, StopSource, StopToken, group, task, worker};
 use std::collections::HashSet;
@@ -157,7 +157,7 @@ fn a_slow_service_that_depends_only_on_a_completed_task_has_not_timed_out() {
 fn a_slow_service_times_out_even_if_a_completed_task_is_before_its_dependency() {
     let ((slow, release), mut host) = (unresponsive(), Host::new());
     let events = host.events();
-    host.add("database", worker(|ctx| Ok(ctx.wait())));
+    host.add("database", idle());
     host.add("migration", task(|_| Ok(())));
     host.add("slow", slow);
     host.start().unwrap();
@@ -243,7 +243,7 @@ fn after_a_freeze_beyond_the_deadline_services_have_a_moment_to_stop() {
     // More than one try: a last moment is a quarter of a second, and this machine may need longer.
     let is_stopped = || {
         let ((slow, release), mut host) = (unresponsive(), Host::new());
-        host.add("database", worker(|ctx| Ok(ctx.wait())));
+        host.add("database", idle());
         host.add("freezes", slow);
         host.start().unwrap();
         let error = host.stop(SHORT).unwrap_err();
@@ -353,7 +353,8 @@ pub(crate) mod starved {
         let mut host = Host::new();
         let job = move |(): (), ctx: &Context| {
             tell.send(()).unwrap();
-            Ok(ctx.wait()) // until its time is up
+            ctx.wait(); // until the stop deadline
+            Ok(())
         };
         host.add("consumer", queue.consumer(job)).stop_timeout(Duration::from_millis(10));
         host.start().unwrap();

@@ -71,11 +71,11 @@ fn dropping_a_running_host_takes_no_longer_than_its_stop_timeout() {
         Ok(())
     };
     let mut host = Host::new();
-    host.stop_timeout(SHORT).add("deaf", worker(run));
+    host.stop_timeout(SHORT).add("stuck", worker(run));
     host.start().unwrap();
     let handle = host.handle();
     let began = Instant::now();
-    drop(host); // returns, although nobody has released the deaf one
+    drop(host); // returns, although nobody has released the unresponsive one
     assert!(began.elapsed() >= SHORT);
     assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopped, ServiceState::Hung));
     drop(release);

@@ -32,7 +32,7 @@ fn a_service_past_its_own_stop_timeout_is_awaited_until_the_deadline() {
 fn stop_in_vain() -> Duration {
     let (service, release) = unresponsive();
     let mut host = Host::new();
-    host.add("deaf", service);
+    host.add("stuck", service);
     host.start().unwrap();
     let began = Instant::now();
     let error = host.stop(TIMEOUT).unwrap_err();

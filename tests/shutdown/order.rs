@@ -151,7 +151,7 @@ fn a_slow_service_delays_its_dependencies_by_half_of_the_remaining_time() {
 // 51
 #[test]
 fn all_services_receive_their_stop_request_in_order_if_many_are_unresponsive() {
-    let names: Vec<String> = (0..40).map(|n| format!("deaf {n}")).collect(); // more than any halving has time for
+    let names: Vec<String> = (0..40).map(|n| format!("stuck {n}")).collect(); // more than any halving has time for
     let mut host = Host::new();
     let mut releases = Vec::new();
     for name in &names {
@@ -167,7 +167,7 @@ fn all_services_receive_their_stop_request_in_order_if_many_are_unresponsive() {
     let in_reverse: Vec<String> = names.iter().rev().map(|name| format!("service `{name}` is stopping")).collect();
     assert_eq!(asked, in_reverse.iter().collect::<Vec<_>>());
     let place = |part: &str| lines.iter().position(|line| line.contains(part));
-    assert!(place("service `deaf 0` is stopping") < place("is hung"), "{lines:#?}");
+    assert!(place("service `stuck 0` is stopping") < place("is hung"), "{lines:#?}");
     assert_eq!(stop_timed_out(error.report()), names[1..], "the first depends on nobody");
     let told = lines.iter().filter(|line| line.contains("those it depends on are asked now")).count();
     assert_eq!(told, names.len() - 1, "{lines:#?}");

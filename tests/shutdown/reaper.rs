@@ -102,7 +102,7 @@ fn a_thread_that_cannot_be_joined_delays_no_others_at_a_second_stop() {
     let (lingering, lets_it_go) = lingering();
     let (release, held) = bounded::<()>(0);
     let (tell, told) = bounded(2);
-    for name in ["deaf", "deaf too"] {
+    for name in ["stuck", "stuck too"] {
         let (held, tell) = (held.clone(), tell.clone());
         let run = move |_: &Context| {
             _ = held.recv();
@@ -113,7 +113,7 @@ fn a_thread_that_cannot_be_joined_delays_no_others_at_a_second_stop() {
     host.add("lingering", lingering).after::<&str>([]);
     host.start().unwrap();
     let first = host.stop(Duration::from_millis(200)).unwrap_err();
-    assert_eq!(hung(first.report()), ["deaf", "deaf too", "lingering"]);
+    assert_eq!(hung(first.report()), ["stuck", "stuck too", "lingering"]);
     drop(release);
     for _ in 0..2 {
         told.recv_timeout(LIMIT).unwrap();
@@ -157,11 +157,11 @@ fn a_hung_service_stays_hung_until_its_thread_has_exited() {
         _ = in_run.1.recv();
         Ok(())
     };
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     let events = host.events();
     let error = host.stop(Duration::ZERO).unwrap_err();
-    assert_eq!(hung(error.report()), ["deaf"], "{error}");
+    assert_eq!(hung(error.report()), ["stuck"], "{error}");
     drop(in_run.0);
     let stopped = |event: &Event| matches!(event.kind, EventKind::Stopped);
     assert!(events.iter().any(|event| stopped(&event)), "it ends");

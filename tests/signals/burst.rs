@@ -70,7 +70,7 @@ fn a_burst_of_200_signals_ends_a_process_gracefully_or_with_130() {
 #[test]
 fn a_burst_of_200_signals_during_the_stop_ends_the_process_with_130() {
     for (signal, _) in KINDS {
-        let child = Child::play("deaf");
+        let child = Child::play("stuck");
         child.signal(signal);
         child.says("asked");
         child.suffers(&at_once(signal));

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use crate::support::LIMIT;
-use crate::support::child::programs::{Server, deaf, graceful, is_graceful};
+use crate::support::child::programs::{Server, graceful, is_graceful, unresponsive};
 use crate::support::child::{Child, Program, leave, say};
 use hosted::Host;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ const WAYS: [&str; 2] = ["unshare --pid --fork", "unshare --user --map-root-user
 
 pub(crate) const PROGRAMS: &[Program] = &[
     ("PID 1: graceful", || as_number_1(graceful)),
-    ("PID 1: deaf", || as_number_1(deaf)),
+    ("PID 1: stuck", || as_number_1(unresponsive)),
     ("PID 1: only started", || as_number_1(ends_with_its_input)),
     ("PID 1: orphans", || as_number_1(orphans)),
 ];
@@ -50,7 +50,7 @@ fn as_pid_1_a_running_host_stops_gracefully_at_a_signal() {
 #[test]
 fn as_pid_1_a_second_signal_ends_the_process_with_130() {
     for signal in ["INT", "TERM", "HUP"] {
-        let Some(child) = play("PID 1: deaf") else { return };
+        let Some(child) = play("PID 1: stuck") else { return };
         child.signal(signal);
         child.says("asked");
         child.signal(signal);

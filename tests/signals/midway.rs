@@ -22,7 +22,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     ("one host has stopped", one_host_has_stopped),
     ("one host heard", one_host_heard),
     ("group", in_group),
-    ("deaf group", deaf_in_group),
+    ("stuck group", unresponsive_in_group),
 ];
 
 /// Why a host stops.
@@ -188,7 +188,7 @@ fn one_host_heard() {
         for_ever()
     };
     let mut host = Host::new();
-    host.stop_timeout(AN_HOUR).add("deaf", worker(run));
+    host.stop_timeout(AN_HOUR).add("stuck", worker(run));
     leave(host.run().map(drop))
 }
 
@@ -218,10 +218,10 @@ fn in_group() {
     leave(host.run().map(|report| say(&format!("{:?}", report.reason))))
 }
 
-fn deaf_in_group() {
+fn unresponsive_in_group() {
     let mut host = Host::new();
     let fill = |host: &mut Host| {
-        host.add("deaf", worker(stay));
+        host.add("stuck", worker(stay));
         Ok(())
     };
     host.stop_timeout(AN_HOUR).add("group", group(fill));
@@ -237,7 +237,7 @@ fn a_signal_stops_a_group_in_reverse_and_a_second_one_ends_the_process() {
     child.says("the first");
     child.says("Signal");
     assert_eq!(child.ends(), (0, String::new()));
-    let child = Child::play("deaf group");
+    let child = Child::play("stuck group");
     child.signal("TERM");
     child.says("asked");
     child.signal("TERM");

@@ -1,14 +1,14 @@
 //! What is logged before a second signal ends the process, and handlers that fail or replace another.
 
-use crate::support::child::programs::{deaf, for_ever};
+use crate::support::child::programs::{for_ever, unresponsive};
 use crate::support::child::{Child, Program, leave, say};
 use hosted::ctrl_c;
 use std::sync::Mutex;
 use std::thread;
 
 pub(crate) const PROGRAMS: &[Program] = &[
-    ("deaf with a log", deaf_with_a_log),
-    ("deaf with a logger that blocks", deaf_with_a_logger_that_blocks),
+    ("stuck with a log", unresponsive_with_a_log),
+    ("stuck with a logger that blocks", unresponsive_with_a_logger_that_blocks),
     ("no host", no_host),
     ("replaced handler", own_handler),
     ("nothing replaced", nothing_replaced),
@@ -71,14 +71,14 @@ fn log_warnings(logger: &'static dyn log::Log) {
     log::set_max_level(log::LevelFilter::Warn);
 }
 
-fn deaf_with_a_log() {
+fn unresponsive_with_a_log() {
     log_warnings(&Says);
-    deaf();
+    unresponsive();
 }
 
-fn deaf_with_a_logger_that_blocks() {
+fn unresponsive_with_a_logger_that_blocks() {
     log_warnings(&Blocks);
-    deaf();
+    unresponsive();
 }
 
 /// The line before the exit, among those that the child has said.
@@ -102,18 +102,18 @@ fn last_line_of(program: &str, kill: impl Fn(&Child)) -> String {
 // 95
 #[test]
 fn a_second_signal_logs_which_services_are_left_before_the_process_exits() {
-    let line = last_line_of("deaf with a log", |child| {
+    let line = last_line_of("stuck with a log", |child| {
         child.signal("INT");
         child.says("asked");
         child.signal("INT");
     });
-    assert!(line.contains("another ctrl-c or termination signal; still running: `deaf` (in its run"), "{line}");
+    assert!(line.contains("another ctrl-c or termination signal; still running: `stuck` (in its run"), "{line}");
 }
 
 // 95
 #[test]
 fn a_logger_that_blocks_cannot_keep_a_second_signal_from_ending_the_process() {
-    let child = Child::play("deaf with a logger that blocks");
+    let child = Child::play("stuck with a logger that blocks");
     child.signal("INT");
     child.says("asked");
     child.signal("INT");

@@ -49,7 +49,7 @@ fn in_a_background_job_of_a_script_ctrl_c_is_ignored_by_a_host_that_only_started
 fn the_shell_sees_the_exit_code_of_main_or_130_or_128_plus_the_signal() {
     for signal in ["INT", "TERM", "HUP"] {
         is_graceful(Child::script(SHELL, "graceful"), signal);
-        let child = Child::script(SHELL, "deaf");
+        let child = Child::script(SHELL, "stuck");
         child.signal(signal);
         child.says("asked");
         child.signal(signal);
@@ -109,7 +109,7 @@ fn ctrl_c_in_a_terminal_stops_a_host_and_pressed_again_ends_the_process_with_130
     let mut child = Child::script(TERMINAL, "graceful");
     child.reads(CTRL_C);
     ends_gracefully(child, "ctrl-c");
-    let mut child = Child::script(TERMINAL, "deaf");
+    let mut child = Child::script(TERMINAL, "stuck");
     child.reads(CTRL_C);
     child.says("asked");
     child.reads(CTRL_C);

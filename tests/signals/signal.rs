@@ -9,7 +9,7 @@ use std::sync::{Arc, Barrier};
 pub(crate) const PROGRAMS: &[Program] = &[
     ("token", token),
     ("starting", starting),
-    ("deaf start", deaf_start),
+    ("stuck start", unresponsive_start),
     ("two hosts", two_hosts),
     ("one after the other", one_after_the_other),
     ("nothing left", nothing_left),
@@ -53,7 +53,7 @@ fn a_signal_stops_every_token_of_ctrl_c_even_without_a_host() {
 #[test]
 fn a_second_signal_during_the_stop_ends_the_process_at_once_with_130() {
     for (first, second) in [("INT", "INT"), ("TERM", "TERM"), ("HUP", "HUP"), ("TERM", "INT"), ("INT", "TERM")] {
-        let child = Child::play("deaf");
+        let child = Child::play("stuck");
         child.signal(first);
         child.says("asked");
         child.signal(second);
@@ -95,16 +95,16 @@ fn a_signal_during_the_start_is_rolled_back_cleanly_and_ends_with_0() {
     }
 }
 
-fn deaf_start() {
+fn unresponsive_start() {
     let mut host = Host::new();
-    host.stop_timeout(AN_HOUR).add("deaf", task(stay));
+    host.stop_timeout(AN_HOUR).add("stuck", task(stay));
     leave(host.run().map(drop))
 }
 
 // 60, 61
 #[test]
 fn a_second_signal_during_an_unresponsive_start_ends_the_process_with_130() {
-    let child = Child::play("deaf start");
+    let child = Child::play("stuck start");
     child.signal("INT");
     child.says("asked");
     child.signal("INT");
@@ -210,11 +210,11 @@ fn blocked_stopping() {
         say("called");
         for_ever()
     });
-    let deaf = |_: &Context| {
+    let unresponsive = |_: &Context| {
         say("ready");
         for_ever()
     };
-    host.stop_timeout(AN_HOUR).add("deaf", worker(deaf));
+    host.stop_timeout(AN_HOUR).add("stuck", worker(unresponsive));
     leave(host.run().map(drop))
 }
 

@@ -106,11 +106,11 @@ fn a_late_service_is_hung_only_if_it_is_alive_at_the_deadline() {
     in_time(|| {
         let (mut host, limit, (release, blocked)) = (Host::new(), Duration::from_millis(20), bounded::<()>(0));
         host.stop_timeout(Duration::from_millis(100));
-        let deaf = move |_: &Context| {
+        let unresponsive = move |_: &Context| {
             _ = blocked.recv(); // until the sender is gone
             Ok(())
         };
-        host.add("late", in_phase(Phase::Start, deaf)).start_timeout(limit);
+        host.add("late", in_phase(Phase::Start, unresponsive)).start_timeout(limit);
         let error = host.start().unwrap_err();
         assert_timed_out(&error, "late", limit);
         let hung = |error: &HostError| matches!(error.report().services[0].outcome, Outcome::Hung(_));

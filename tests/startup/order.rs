@@ -151,11 +151,11 @@ fn a_run_that_blocks_from_its_first_line_delays_no_start() {
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
         for name in ["a", "b", "c"] {
             let blocked = blocked.clone();
-            let deaf = move |_: &Context| {
+            let unresponsive = move |_: &Context| {
                 _ = blocked.recv(); // until the sender is gone
                 Ok(())
             };
-            host.add(name, worker(deaf));
+            host.add(name, worker(unresponsive));
         }
         host.start().unwrap();
         assert_eq!(states(&host.handle()), [ServiceState::Running; 3]);

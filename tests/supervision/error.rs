@@ -63,11 +63,11 @@ fn a_time_out_names_the_service_the_phase_and_the_time() {
         let error = host.start().unwrap_err();
         assert_eq!(error.failures()[0].to_string(), "service `a` had not started after 20.0ms");
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
-        let deaf = move |_: &Context| {
+        let unresponsive = move |_: &Context| {
             _ = blocked.recv(); // until the sender is gone
             Ok(())
         };
-        host.add("a", worker(deaf));
+        host.add("a", worker(unresponsive));
         host.start().unwrap();
         let error = host.stop(Duration::ZERO).unwrap_err();
         let text = error.failures()[0].to_string();
@@ -153,11 +153,11 @@ fn exit_codes_tell_failures_from_abandoned_threads() {
         let code = |error: &HostError| format!("{:?}", error.exit_code());
         assert_eq!(code(&error_of(worker(|_| Err("no".into())))), format!("{:?}", ExitCode::from(1)));
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
-        let deaf = move |_: &Context| {
+        let unresponsive = move |_: &Context| {
             _ = blocked.recv(); // until the sender is gone
             Ok(())
         };
-        host.add("deaf", worker(deaf));
+        host.add("stuck", worker(unresponsive));
         host.start().unwrap();
         assert_eq!(code(&host.stop(Duration::ZERO).unwrap_err()), format!("{:?}", ExitCode::from(124)));
         drop(release);

@@ -143,22 +143,22 @@ fn an_exceeded_stop_timeout_is_a_warning_and_a_hung_service_an_error() {
     alone!();
     let lines = lines_of(|| {
         let (release, held) = bounded::<()>(0);
-        let deaf = move |_: &Context| {
+        let unresponsive = move |_: &Context| {
             _ = held.recv();
             Ok(())
         };
         let mut host = Host::new();
         host.add("first", idle());
-        host.add("deaf", worker(deaf)).stop_timeout(Duration::from_millis(1));
+        host.add("stuck", worker(unresponsive)).stop_timeout(Duration::from_millis(1));
         host.start().unwrap();
         host.stop(Duration::from_secs(1)).unwrap_err();
         drop(release);
         host.stop(LIMIT).unwrap();
     });
     let overtaken = of(&lines, "service", "those it depends on are asked now");
-    assert!(overtaken[0].starts_with("WARN service `deaf` has not ended "), "{overtaken:?}");
+    assert!(overtaken[0].starts_with("WARN service `stuck` has not ended "), "{overtaken:?}");
     let hung = of(&lines, "service", "is hung");
-    assert!(hung.len() == 1 && hung[0].starts_with("ERROR service `deaf` is hung: thread deaf "), "{hung:?}");
+    assert!(hung.len() == 1 && hung[0].starts_with("ERROR service `stuck` is hung: thread stuck "), "{hung:?}");
     assert!(hung[0].contains(" is still in its run after "), "{hung:?}");
     let left = of(&lines, "host", "leaving 1 hung behind");
     assert!(left.len() == 1 && left[0].starts_with("INFO stopped in "), "{lines:#?}");

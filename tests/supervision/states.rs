@@ -52,7 +52,7 @@ fn hung(events: &Receiver<hosted::Event>) -> Option<usize> {
 fn the_stopped_event_of_a_host_has_the_number_of_hung_services() {
     let mut host = Host::new();
     host.add("done", task(|_| Ok(())));
-    let releases = ["deaf", "deaf too"].map(|name| {
+    let releases = ["stuck", "stuck too"].map(|name| {
         let (service, release) = unresponsive();
         host.add(name, service);
         release

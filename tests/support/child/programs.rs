@@ -4,7 +4,8 @@ use super::{Child, Program, leave, say};
 use hosted::{Context, Host, Result, Service, worker};
 use std::process::ExitCode;
 
-pub(crate) const SHARED: &[Program] = &[("graceful", graceful), ("deaf", deaf), ("only started", only_started)];
+pub(crate) const SHARED: &[Program] =
+    &[("graceful", graceful), ("stuck", unresponsive), ("only started", only_started)];
 
 /// Says what is done to it.
 pub(crate) struct Server;
@@ -58,10 +59,10 @@ pub(crate) fn ends_gracefully(child: Child, signal: &str) {
     assert_eq!(child.ends(), (7, String::new()), "{signal}");
 }
 
-/// A host that runs, and is deaf to the request.
-pub(crate) fn deaf() {
+/// A host that runs, and is unresponsive to the request.
+pub(crate) fn unresponsive() {
     let mut host = Host::new();
-    host.stop_timeout(super::AN_HOUR).add("deaf", worker(stay));
+    host.stop_timeout(super::AN_HOUR).add("stuck", worker(stay));
     leave(host.run().map(drop))
 }
 
