@@ -52,7 +52,7 @@ fn blocked_in_shows_the_blocking_call_of_a_service_at_any_time() {
     let look = |host: &Host| host.handle().services().iter().map(ServiceStatus::blocked_now).collect::<Vec<_>>();
     assert_eq!(look(&host), [None, None]);
     host.start().unwrap();
-    // There is no event for "its thread has come to the wait": the kernel is asked until it says so.
+    // There is no event for "its thread has reached the wait", so this polls the kernel.
     let began = Instant::now();
     while !look(&host)[0].as_ref().is_some_and(|text| text.starts_with("waiting for the stop")) {
         assert!(began.elapsed() < LIMIT, "that is never said");

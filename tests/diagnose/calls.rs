@@ -30,7 +30,7 @@ fn hung_in(said: impl Fn(&str) -> bool, blocks: impl FnOnce() -> Result + Send +
     host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
     let began = Instant::now();
     loop {
-        // There is no event for "it has come to the call": the kernel is asked until it says so.
+        // There is no event for "it has reached the call", so this polls the kernel.
         let text = host.handle().services().remove(0).blocked_in;
         if text.as_deref().is_some_and(|text| said(call(text))) {
             break;

@@ -15,7 +15,7 @@ const NOBODY: &str = "--reuid=65534 --regid=65534 --clear-groups --inh-caps=-all
 
 pub(crate) const PROGRAMS: &[Program] = &[("reader", reader)];
 
-/// Says what its hung service is blocked in, and what that should be called by who can read everything.
+/// Says what its hung service is blocked in, and what a privileged reader would see.
 fn reader() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -11,7 +11,7 @@ use std::io::Read;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Adds unresponsive services, each of which comes after the one before it: the last is asked first. With what they say of their tokens.
+/// Adds unresponsive services, each after the one before: the last receives its stop request first. Returns their tokens too.
 fn add_unresponsive(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopToken>) {
     let ((release, held), (tell, tokens)) = (bounded::<()>(0), mpsc::channel());
     for place in 0..count {

@@ -85,7 +85,7 @@ fn waiting_for_sleepers_waits_until_that_many_sleep() {
         let sleepers: Vec<_> = (0..5).map(|_| sleeper(&time, &stop, SECOND)).collect();
         time.wait_for_sleepers(5);
         assert_eq!(asleep(&time), 5);
-        time.advance(SECOND); // one that had not lain down yet would now sleep for ever
+        time.advance(SECOND); // a sleeper that came later would now sleep forever
         sleepers.iter().for_each(|sleeper| assert_eq!(next(sleeper), Ok(())));
         time.wait_for_sleepers(0);
     }
@@ -157,7 +157,7 @@ fn a_sleep_of_zero_or_until_the_past_returns_at_once_and_reports_a_stop() {
 fn a_manual_sleep_of_duration_max_lasts_forever() {
     let time = ManualClock::new();
     let stop = StopSource::new();
-    let for_ever = sleeper(&time, &stop, Duration::MAX);
+    let forever = sleeper(&time, &stop, Duration::MAX);
     let long = sleeper(&time, &stop, YEAR * 250);
     time.wait_for_sleepers(2);
     time.advance(YEAR * 200);
@@ -166,7 +166,7 @@ fn a_manual_sleep_of_duration_max_lasts_forever() {
     assert_eq!(next(&long), Ok(()));
     assert_eq!(asleep(&time), 1);
     stop.request_stop();
-    assert_eq!(next(&for_ever), Err(Stopped));
+    assert_eq!(next(&forever), Err(Stopped));
     assert_eq!(asleep(&time), 0);
 }
 

@@ -200,7 +200,7 @@ fn a_tick_that_runs_at_the_stop_is_finished_and_no_other_comes() {
             let (told, tells) = unbounded();
             let tick = move |ctx: &Context| {
                 told.send("began")?;
-                ctx.wait(); // until the service is asked to stop
+                ctx.wait(); // for the stop request
                 time.advance(PERIOD * 3);
                 told.send("ended")?;
                 how(ctx)

@@ -5,7 +5,7 @@ use crossbeam_channel::{Receiver, bounded};
 use hosted::{Context, EventKind, Host, OnFailure, Outcome, Result, Service, group, worker};
 use std::time::Duration;
 
-/// A service that does not hear: it runs until nobody holds the other end.
+/// A service that ignores its stop request: it runs until the sender is dropped.
 fn unresponsive(held: &Receiver<()>) -> impl Service {
     let held = held.clone();
     worker(move |_| {
@@ -46,7 +46,7 @@ fn a_shorter_deadline_is_divided_again_among_unresponsive_children() {
         matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/stuck too")
     };
     let until = |found: &dyn Fn(&hosted::Event) -> bool| while !found(&events.recv_timeout(LIMIT).unwrap()) {};
-    until(&asked); // with half of the 25 seconds that a group has which was not asked
+    until(&asked); // within half of the 25 seconds of a group without a stop request
     let report = host.stop(SHORTER).unwrap();
     let overtaken: Vec<_> = events
         .try_iter()

@@ -49,7 +49,7 @@ impl<F> Drop for Told<F> {
     }
 }
 
-/// A child that fails each time it is told to.
+/// A child that fails at each order.
 fn fails_when(told: &Receiver<()>) -> impl FnMut(&Context) -> Result + Send + use<> {
     let told = told.clone();
     move |ctx| {

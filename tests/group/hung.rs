@@ -37,7 +37,7 @@ fn outcome<'r>(report: &'r Report, name: &str) -> &'r Outcome {
     &report.services.iter().find(|service| &*service.name == name).expect("no such service").outcome
 }
 
-/// These and no others are hung, with this phase, and everyone who is hung is a failure that has timed out.
+/// Exactly these services are hung, in this phase, and each of them is a failure that has timed out.
 fn assert_hung(error: &HostError, names: &[&str], phase: Phase) {
     for service in &error.report().services {
         let hung = names.contains(&&*service.name);
@@ -145,7 +145,7 @@ fn a_hung_grandchild_makes_every_group_around_it_hung() {
     assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
 }
 
-/// A group with a child that fails when it is told to and one that is unresponsive, which is given up after a moment.
+/// A group with a child that fails at an order, and an unresponsive child with a short stop timeout.
 fn failing_beside_unresponsive(fail: Receiver<()>, released: Receiver<()>) -> impl Service {
     group(move |g| {
         g.stop_timeout(Duration::from_millis(50));

@@ -18,7 +18,7 @@ impl Service for Told {
     }
 }
 
-/// Which services are told to be `Stopping`, in this order.
+/// The services with a `Stopping` event, in order.
 fn asked(events: &Receiver<hosted::Event>) -> Vec<String> {
     let asked = events.try_iter().filter(|event| matches!(event.kind, EventKind::Stopping));
     asked.filter_map(|event| event.service).map(|service| service.to_string()).collect()

@@ -93,7 +93,7 @@ fn every_call_returns_at_once_after_the_stop() {
 fn every_call_returns_at_a_stop_while_it_waits() {
     let source = StopSource::new();
     let linked = StopSource::linked([&StopSource::new().token(), &source.token()]);
-    silent(); // made here, so that whoever waits for it is not taken for one that waits for the stop
+    silent(); // made here, so that a wait for it is not taken for a wait for the stop
     let wait = |token: StopToken| CALLS.iter().map(move |&(_, call)| (call, token.clone()));
     let waits = wait(source.token()).chain(wait(linked.token()));
     let sleepers: Vec<_> = waits.map(|(call, token)| asleep_in(move || is_stopped(&call(&token)))).collect();

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What a service does until it is asked to stop, and a name for it.
+/// What a service does until its stop request, with a name.
 type Way = (&'static str, fn(&Context) -> Result);
 
 const WAYS: &[Way] = &[

@@ -270,7 +270,7 @@ fn a_read_of_a_stream_that_is_ready_but_always_would_block_ends_at_the_stop() {
     here.write_all(b"x").unwrap();
     let mut stream = source.token().interruptible(Refusing(there, refused.clone()));
     let reader = asleep_in(move || is_stopped(&stream.read(&mut [0]).unwrap_err()));
-    until(move || refused.load(Ordering::SeqCst) > 30); // it is asked again, with pauses
+    until(move || refused.load(Ordering::SeqCst) > 30); // it is tried again, with pauses
     source.request_stop();
     assert!(reader.result());
 }

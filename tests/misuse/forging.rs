@@ -155,7 +155,7 @@ fn slow_and_hung_services_forge_no_line() {
         host.add("first", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
         let slow =
             by_phase(move |phase, ctx| if phase == Phase::Run { idle_phase(phase, ctx) } else { at_gate.pass(ctx) });
-        host.add(evil("slow"), slow).stop_timeout(Duration::ZERO); // so that it is overtaken
+        host.add(evil("slow"), slow).stop_timeout(Duration::ZERO); // so that it exceeds its stop timeout
         let starter = thread::spawn(move || host.start().map(|()| host));
         wait_for(|kind| matches!(kind, EventKind::StillStarting { .. }));
         gate.let_one_through();

@@ -127,7 +127,7 @@ fn services_of_a_forgotten_host_keep_running_and_receive_no_stop_request() {
         handle.request_stop();
         assert!(handle.stopping().stop_requested());
         assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopping, ServiceState::Running));
-        tell.send(()).unwrap(); // it still waits, and was not asked
+        tell.send(()).unwrap(); // it still waits, and has received no stop request
         assert!(events.iter().any(|event| matches!(event.kind, EventKind::Completed)));
     });
 }

@@ -133,7 +133,7 @@ fn a_consumers_own_stop_timeout_is_its_stop_deadline() {
     .stop_timeout(MS * 50);
     host.start().unwrap();
     next(&tells);
-    host.stop(Duration::MAX).unwrap(); // would wait for ever
+    host.stop(Duration::MAX).unwrap(); // would wait forever
     assert_eq!(queue.drain(), [2]);
 }
 

@@ -60,7 +60,7 @@ fn a_queue_closes_at_the_stop_request_of_its_last_consumer() {
     host.add("first", queue.consumer(job));
     host.start().unwrap();
     let stopping = spawn(move || host.stop(LIMIT));
-    next(&reached); // so "first" was asked, and has ended
+    next(&reached); // so "first" has received its stop request, and has exited
     queue.push(1).expect("it is open");
     assert_eq!(next(&tells), (1, "last".to_owned()));
     open.send(()).unwrap();

@@ -216,7 +216,7 @@ fn a_stop_with_ample_time_leaves_no_accepted_job_behind() {
     }
 }
 
-/// A service that fails when it is told to, with a consumer in it.
+/// A service that contains a consumer, and fails at an order.
 struct Fragile<S>(S, Receiver<()>);
 
 impl<S: Service> Service for Fragile<S> {
@@ -435,7 +435,7 @@ fn mark_complete_ends_the_restarts_of_a_service_only_if_its_run_returns_ok() {
     });
 }
 
-/// Hands out the token of `attach`, and fails each time it is told to.
+/// Sends the token of `attach` to the test, and fails at each order.
 struct Probe(Sender<StopToken>, Receiver<()>);
 
 impl Service for Probe {

@@ -43,7 +43,7 @@ fn also_first_start_retries_the_first_start_while_its_dependents_wait() {
 // 40
 #[test]
 fn a_first_start_is_retried_within_its_start_timeout_and_no_longer() {
-    let time = ManualClock::new(); // it is not moved: the one backoff would last for ever
+    let time = ManualClock::new(); // it is not moved: the backoff would last forever
     let mut host = Host::with_clock(time.clock());
     let (service, steps) = observed(|_, _, _| fails());
     let limit = Duration::from_millis(50);

@@ -151,7 +151,7 @@ fn a_run_as_long_as_stable_after_resets_the_restart_count() {
 // 44
 #[test]
 fn a_stop_request_ends_a_backoff_at_once_and_the_service_is_not_called_again() {
-    let time = ManualClock::new(); // it is not moved: the backoff would last for ever
+    let time = ManualClock::new(); // it is not moved: the backoff would last forever
     let mut host = Host::with_clock(time.clock());
     let (service, steps) = observed(|step, _, _| if step == "run" { fails() } else { Ok(()) });
     host.add("it", service).restart(Restart::on_failure());

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A service that waits until it is asked to stop, with a callback that it leaves on the shelf.
+/// A service that waits for its stop request, with a callback whose guard it leaves on the shelf.
 fn with_callback(shelf: &Sender<StopCallback>, callback: impl FnOnce() + Send + 'static) -> impl Service {
     let (shelf, mut callback) = (shelf.clone(), Some(callback));
     worker(move |ctx| {

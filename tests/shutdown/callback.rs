@@ -11,7 +11,7 @@ const SHORT: Duration = Duration::from_secs(1);
 /// Where a service leaves a guard that is to outlive its run.
 type Shelf = Sender<StopCallback>;
 
-/// A service that hears at once, and whose stop callback, left on the shelf, is `callback`.
+/// A service that stops at once, with a stop callback whose guard it leaves on the shelf.
 fn with_callback(shelf: &Shelf, callback: impl Fn() + Clone + Send + 'static) -> impl Service {
     let shelf = shelf.clone();
     worker(move |ctx| {

@@ -31,7 +31,7 @@ fn sticky() -> (impl Service, Sender<()>) {
     (OnDrop(move || _ = held.recv()), release)
 }
 
-/// Tells its name when it is asked to stop, and ends with `result`.
+/// Sends its name at its stop request, and returns `result`.
 fn telling(name: &'static str, tell: &Sender<&'static str>, result: fn() -> Result) -> impl Service {
     let tell = tell.clone();
     worker(move |ctx| {

@@ -50,7 +50,7 @@ fn a_stop_returns_within_its_timeout_plus_250_ms() {
     assert!((0..20).any(|_| stop_in_vain() < TIMEOUT * 3 / 2));
 }
 
-/// Tells how much time it is given when it is asked to stop.
+/// Sends the time until its stop deadline, at its stop request.
 struct Asked(Sender<Duration>);
 
 impl Service for Asked {

@@ -13,7 +13,7 @@ fn last_is_stopped() -> bool {
         host.add(name, idle());
     }
     host.start().unwrap();
-    // Without any time `first` is asked at once, and the stop is over then; whether that one hears is its own affair.
+    // With a timeout of zero, `first` receives its stop request at once, and the stop returns. Its outcome does not matter.
     let stopped = |report: &Report| matches!(report.services[1].outcome, Outcome::Stopped);
     let last_is_stopped = match host.stop(Duration::ZERO) {
         Ok(report) => stopped(&report),

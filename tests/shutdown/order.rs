@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{Cause, Context, Host, HostState, Outcome, Phase, Report, Result, Service, StopReason, worker};
 use std::time::{Duration, Instant};
 
-/// A service that runs until it is asked to stop, tells when that was, and lets go of `held` then.
+/// A service that runs until its stop request, sends the time of the request, and then drops `held`.
 fn polite(mut held: Option<Sender<()>>) -> (impl Service, Receiver<Instant>) {
     let (tell, told) = unbounded();
     let run = move |ctx: &Context| {
@@ -18,7 +18,7 @@ fn polite(mut held: Option<Sender<()>>) -> (impl Service, Receiver<Instant>) {
     (worker(run), told)
 }
 
-/// Tells of each call, and stops as it is told to.
+/// Reports each call, and its `stop` returns what the test wants.
 struct Witness {
     name: &'static str,
     calls: Sender<(&'static str, &'static str)>,

@@ -173,7 +173,7 @@ fn a_hung_service_stays_hung_until_its_thread_has_exited() {
 
 #[test]
 fn a_stop_returns_with_the_last_thread_and_not_at_the_next_log_line() {
-    // A word on who is waited for comes every second: so many stops that waited for one would take for ever.
+    // A progress line comes every second. If a stop returned only at the next line, so many stops would take too long.
     const STOPS: usize = 100;
     let (done, over) = bounded(1);
     std::thread::spawn(move || {

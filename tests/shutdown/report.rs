@@ -120,7 +120,7 @@ fn a_report_of_a_failed_start_has_every_service_too() {
     assert!(cache.start_took.is_zero() && web.start_took.is_zero(), "neither was ever ready");
     assert!(web.stop_took.is_zero(), "it was not asked to stop: {report}");
     assert!(schema.start_took > Duration::ZERO && schema.stop_took.is_zero(), "it had ended before the stop");
-    // Whoever failed may, or may not, have ended when it would be asked.
+    // The failed service may have exited before its stop request, or not.
     let picture = shape(&error.to_string()).replace("failed         [--] T  errors", "failed         errors");
     assert_eq!(picture, FAILED_START);
 }

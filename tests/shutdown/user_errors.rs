@@ -41,7 +41,7 @@ impl fmt::Display for Shy {
 
 impl std::error::Error for Shy {}
 
-/// What `f` gives, unless it takes for ever.
+/// What `f` returns, unless it hangs.
 fn within_the_limit<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     let (tell, told) = bounded(1);
     std::thread::spawn(move || tell.send(f()));

@@ -49,7 +49,7 @@ fn ten_of_many_services_that_the_host_waits_for_are_named_and_the_rest_counted()
     }
 }
 
-/// How long a host has waited when it says for whom the first time, and the second.
+/// How long a host has waited at its first and at its second line that names services.
 fn first_two_words() -> [Duration; 2] {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();

@@ -47,7 +47,7 @@ fn ends_by_many(child: Child, during: &str) -> i32 {
     code
 }
 
-/// For who reads it with `--nocapture`.
+/// For a reader who uses `--nocapture`.
 fn tell(what: &str, codes: &[i32]) {
     let second = codes.iter().filter(|code| **code == 130).count();
     eprintln!("{what}: of {} processes {second} ended with 130, the others gracefully", codes.len());
@@ -111,7 +111,7 @@ fn signals_of_different_kinds_that_come_together_are_one() {
     assert!(ends.contains(&7), "{ends:?}");
 }
 
-/// The service's own thread gets the signal, and asks for it again when it has been told.
+/// The service's own thread receives the signal, and raises it again after the stop request.
 fn to_a_thread(signal: c_int) {
     let mut host = Host::new();
     let run = move |ctx: &Context| {
@@ -120,7 +120,7 @@ fn to_a_thread(signal: c_int) {
         ctx.wait();
         say("asked");
         raise(signal);
-        crate::support::child::programs::for_ever()
+        crate::support::child::programs::forever()
     };
     host.stop_timeout(crate::support::child::AN_HOUR).add("raises", worker(run));
     leave(host.run().map(drop))

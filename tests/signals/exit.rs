@@ -2,7 +2,7 @@
 //! 61, 77: `signal`.)
 #![cfg(unix)]
 
-use crate::support::child::programs::for_ever;
+use crate::support::child::programs::forever;
 use crate::support::child::{Child, Program, leave, say};
 use crate::support::idle;
 use hosted::{Context, Host, Outcome, Phase, Result, Service, StopSource, StopToken, ctrl_c, task, worker};
@@ -58,7 +58,7 @@ fn failed() -> Host {
 /// The same, with one whose thread never ends.
 fn failed_and_hung() -> Host {
     let mut host = failed();
-    host.stop_timeout(SHORT).add("stuck", worker(|_| for_ever()));
+    host.stop_timeout(SHORT).add("stuck", worker(|_| forever()));
     host
 }
 
@@ -66,14 +66,14 @@ fn not_started() -> Host {
     say("ready");
     let mut host = Host::new();
     host.add("schema", task(|_| Err("no such table".into())));
-    host.add("web", worker(|_| for_ever()));
+    host.add("web", worker(|_| forever()));
     host
 }
 
 fn hung_start() -> Host {
     say("ready");
     let mut host = Host::new();
-    host.stop_timeout(SHORT).add("schema", task(|_| for_ever())).start_timeout(SHORT);
+    host.stop_timeout(SHORT).add("schema", task(|_| forever())).start_timeout(SHORT);
     host
 }
 

@@ -1,7 +1,7 @@
 //! Guarantees 59, 60, 61, 44 and 77: a signal during a stop, a rollback or a backoff; with two hosts, and with a group.
 #![cfg(unix)]
 
-use crate::support::child::programs::{Server, for_ever, stay};
+use crate::support::child::programs::{Server, forever, stay};
 use crate::support::child::{AN_HOUR, Child, Program, leave, say};
 use hosted::testing::ManualClock;
 use hosted::{
@@ -33,7 +33,7 @@ enum Why {
     FailedStart,
 }
 
-/// Its stop goes on until a signal has come, or for ever.
+/// Its `stop` lasts until a signal has come, or forever.
 struct Slow {
     signal: StopToken,
     stays: bool,
@@ -44,7 +44,7 @@ impl Service for Slow {
         say("ready");
         self.signal.wait();
         say("told");
-        if self.stays { for_ever() } else { Ok(()) }
+        if self.stays { forever() } else { Ok(()) }
     }
 }
 
@@ -125,7 +125,7 @@ fn backoff_of_the_first_start() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     std::thread::spawn(move || {
-        time.wait_for_sleepers(1); // and is not moved: the backoff would last for ever
+        time.wait_for_sleepers(1); // and is not moved: the backoff would last forever
         say("ready");
     });
     host.add("flaky", task(|_| Err("no such table".into()))).restart(Restart::on_failure().also_first_start());
@@ -185,7 +185,7 @@ fn one_host_heard() {
         say("ready");
         ctx.wait();
         say(&format!("the other: {:?}", ended.recv()?));
-        for_ever()
+        forever()
     };
     let mut host = Host::new();
     host.stop_timeout(AN_HOUR).add("stuck", worker(run));

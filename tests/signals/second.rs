@@ -1,6 +1,6 @@
 //! What is logged before a second signal ends the process, and handlers that fail or replace another.
 
-use crate::support::child::programs::{for_ever, unresponsive};
+use crate::support::child::programs::{forever, unresponsive};
 use crate::support::child::{Child, Program, leave, say};
 use hosted::ctrl_c;
 use std::sync::Mutex;
@@ -49,7 +49,7 @@ impl log::Log for Keeps {
     fn flush(&self) {}
 }
 
-/// Blocks for ever in the line that comes before the exit.
+/// Blocks forever in the line before the exit.
 struct Blocks;
 
 impl log::Log for Blocks {
@@ -59,7 +59,7 @@ impl log::Log for Blocks {
 
     fn log(&self, line: &log::Record<'_>) {
         if line.args().to_string().starts_with("exiting at once") {
-            for_ever();
+            forever();
         }
     }
 
@@ -124,7 +124,7 @@ fn no_host() {
     log_warnings(&Says);
     drop(ctrl_c().unwrap());
     say("ready");
-    for_ever()
+    forever()
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn with_threads(threads: usize) {
             token.wait();
             leave(())
         }
-        Err(_) => for_ever(),
+        Err(_) => forever(),
     }
 }
 

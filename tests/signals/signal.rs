@@ -1,7 +1,7 @@
 //! Guarantees 59, 60, 61 and 77: what a first and a second signal do to a process. (62, 63, 64: `exit`.)
 #![cfg(unix)]
 
-use crate::support::child::programs::{for_ever, is_graceful, stay};
+use crate::support::child::programs::{forever, is_graceful, stay};
 use crate::support::child::{AN_HOUR, Child, Program, leave, say};
 use hosted::{Context, Host, StopReason, ctrl_c, task, worker};
 use std::sync::{Arc, Barrier};
@@ -156,7 +156,7 @@ fn one_after_the_other() {
         };
         second.add("second", worker(run));
         say(&format!("the second: {:?}", second.run()?.reason));
-        for_ever()
+        forever()
     };
     host.stop_timeout(AN_HOUR).add("first", worker(run));
     leave(host.run().map(drop))
@@ -180,7 +180,7 @@ fn nothing_left() {
     host.run().unwrap();
     drop(ctrl_c().unwrap());
     say("ready");
-    for_ever()
+    forever()
 }
 
 // 77
@@ -197,10 +197,10 @@ fn blocked_callback() {
     let token = ctrl_c().unwrap();
     let _guard = token.on_stop(|| {
         say("called");
-        for_ever()
+        forever()
     });
     say("ready");
-    for_ever()
+    forever()
 }
 
 fn blocked_stopping() {
@@ -208,11 +208,11 @@ fn blocked_stopping() {
     host.add("server", task(|_| Ok(())));
     let _guard = host.handle().stopping().on_stop(|| {
         say("called");
-        for_ever()
+        forever()
     });
     let unresponsive = |_: &Context| {
         say("ready");
-        for_ever()
+        forever()
     };
     host.stop_timeout(AN_HOUR).add("stuck", worker(unresponsive));
     leave(host.run().map(drop))

@@ -7,7 +7,7 @@ use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, S
 use std::thread;
 use std::time::Duration;
 
-/// A service whose start does not hear: it blocks until the sender is dropped.
+/// A service whose `start` ignores its stop request: it blocks until the sender is dropped.
 fn stuck_in_start() -> (impl Service, Sender<()>) {
     let (release, held) = bounded::<()>(0);
     let start = move |_: &Context| -> Result {

@@ -77,7 +77,7 @@ fn a_step_is_announced_before_it_is_taken() {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let events = host.events();
         let service = by_phase(move |phase, ctx| {
-            idle_phase(phase, ctx)?; // in its run: until it has been asked
+            idle_phase(phase, ctx)?; // in `run`: until the stop request
             Ok(tell.send((phase, story(&events, Some("a"))))?)
         });
         host.add("a", service);
@@ -112,7 +112,7 @@ fn a_service_in_its_stop_has_one_stopping_event_if_a_stop_is_requested() {
     });
 }
 
-/// A host with one service that reports as often as it is told to, and answers when it has.
+/// A host with one service that reports as many errors as it receives orders for, and then answers.
 fn reporter(name: impl Into<Arc<str>>) -> (Host, Sender<u32>, Receiver<u32>) {
     let ((order, orders), (answer, answers)) = (bounded(0), bounded(0));
     let mut host = Host::new();

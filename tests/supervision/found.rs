@@ -13,12 +13,12 @@ fn a_service_that_becomes_ready_during_the_stop_ends_before_its_dependencies() {
     impl Service for Late {
         fn start(&mut self, ctx: &Context) -> Result {
             ctx.host().request_stop();
-            ctx.wait(); // until it is asked: by then the stop has begun
+            ctx.wait(); // for the stop request: by then the stop has begun
             Ok(())
         }
 
         fn stop(&mut self, _: &Context) -> Result {
-            std::thread::sleep(Duration::from_millis(20)); // so that whoever does not wait for it is asked meanwhile
+            std::thread::sleep(Duration::from_millis(20)); // so that a service that does not wait for it stops meanwhile
             Ok(self.0.send("api ended")?)
         }
     }
@@ -66,7 +66,7 @@ fn a_stopping_group_gives_a_shorter_deadline_of_its_host_to_its_children() {
     let asked = |event: &hosted::Event| {
         matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/consumer")
     };
-    events.iter().find(asked).unwrap(); // with the 25 seconds of a group that was not asked
+    events.iter().find(asked).unwrap(); // within the 25 seconds of a group without a stop request
     let report = host.stop(Duration::from_secs(2)).unwrap();
     assert!(matches!(report.services[1].outcome, Outcome::Stopped), "{report}");
 }

@@ -7,7 +7,7 @@ use hosted::{Context, Host, HostHandle, OnFailure, Phase, Restart, group, worker
 use std::fmt;
 use std::time::Duration;
 
-/// An error that looks at the host when it is dropped: it would wait for ever for a lock that is held around it.
+/// An error that calls the host when it is dropped. If a lock is held around the drop, it waits forever.
 #[derive(Debug)]
 struct Nosy(HostHandle, Sender<()>);
 

@@ -25,7 +25,7 @@ fn a_panic_is_logged_when_it_happens_and_stop_is_still_called() {
         host.add("volcano", service);
         host.start().unwrap();
         assert_eq!(gate.arrival(), "volcano");
-        // It is in its stop: nobody has asked it to stop yet, let alone joined its thread.
+        // The service is in its `stop`. It has received no stop request yet, and its thread is not joined.
         let told = lines.try_iter().filter(|line| line.text == "service `volcano` panicked while running: lava 7");
         let told: Vec<_> = told.map(|line| (line.level, line.target)).collect();
         assert_eq!(told, [(Level::Error, "hosted::service".to_owned())]);

@@ -7,7 +7,7 @@ use hosted::{Context, EventKind, Host, Result, Service, ServiceState, task};
 use std::thread;
 use std::time::Duration;
 
-/// Its start waits to be asked to stop; its run tells what the board says of it.
+/// Its `start` waits for the stop request. Its `run` sends the state that the host shows for it.
 struct ReadyTooLate {
     starting: Sender<()>,
     seen: Sender<ServiceState>,
