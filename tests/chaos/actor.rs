@@ -1,4 +1,4 @@
-//! A service that does what its plan says, and notes it.
+//! A service that does what its plan says, and notes each step.
 
 use super::schedule::{Act, How, Kind, Plan};
 use super::world::{Job, STACK, Step, World};

@@ -1,4 +1,4 @@
-//! Chance that can be thrown again: the same seed, the same throws.
+//! Random numbers that can be repeated: the same seed gives the same numbers.
 
 pub struct Dice(u64);
 

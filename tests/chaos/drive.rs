@@ -1,4 +1,4 @@
-//! Plays a schedule: makes the host, does with it what the schedule says, and brings everything to its end.
+//! Plays a schedule: builds the host, does what the schedule says, and brings everything to its end.
 
 use super::actor::add_all;
 use super::left;
@@ -16,7 +16,7 @@ pub struct Played {
     pub events: Vec<Event>,
     /// What `wait` said.
     pub waited: Option<StopReason>,
-    /// The result of the last stop, when nobody was deaf any more. `None`: the host was dropped.
+    /// The result of the last stop, when nobody was unresponsive any more. `None`: the host was dropped.
     pub end: Option<Result<Report, HostError>>,
     /// What nobody handled.
     pub drained: Vec<u64>,
@@ -81,7 +81,7 @@ fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
     (0..threads).map(produce).collect()
 }
 
-/// When nobody is deaf any more, every service comes to show how it ended, even if the host is gone and nobody stops it again.
+/// When nobody is unresponsive any more, every service comes to show how it ended, even if the host is gone and nobody stops it again.
 fn nobody_stays_hung(handle: HostHandle) {
     let began = Instant::now();
     while let Some(row) = handle.services().into_iter().find(|row| row.state == ServiceState::Hung) {
@@ -133,7 +133,7 @@ fn drive(mut host: Host, schedule: &Schedule, world: &Arc<World>) -> End {
             _ = in_time(timeout, || host.stop(timeout));
         }
     }
-    // Only now may the deaf hear: whatever came back before has not waited for them.
+    // Only now may the unresponsive hear: whatever came back before has not waited for them.
     world.release();
     (waited, Some(host.stop(AMPLE)))
 }

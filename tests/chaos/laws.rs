@@ -227,7 +227,7 @@ impl Case<'_> {
         }
     }
 
-    /// Every service has its row, which says how it ended, and nobody is hung that is not deaf any more.
+    /// Every service has its row, which says how it ended, and nobody is hung that is not unresponsive any more.
     fn outcomes_are_true(&self, report: &Report) {
         let own = report.services.iter().filter(|row| !row.name.contains('/'));
         let names: Vec<&str> = own.clone().map(|row| &*row.name).filter(|&name| name != "late").collect();

@@ -1,4 +1,4 @@
-//! What was said to be left in the queue: by an event of the consumer that left last, or by a log line.
+//! The jobs that were reported as left in the queue: by an event of the last consumer, or by a log line.
 
 use hosted::{Event, EventKind};
 use log::{Level, LevelFilter, Log, Metadata, Record};

@@ -1,6 +1,6 @@
 //! Random services, random faults, and laws that hold whatever happens.
 //!
-//! A schedule is a graph of services, what each does whenever it is called (errors, panics, deafness, stops, hosts in
+//! A schedule is a graph of services, what each does whenever it is called (errors, panics, unresponsive services, stops, hosts in
 //! hosts), and what the owner of the host does with it. It follows from a seed; which thread comes first does not, so
 //! the same seed may take different ways. A thousand schedules are played by `cargo test`; more by
 //!
@@ -106,7 +106,7 @@ fn crowd() {
 }
 
 #[test]
-fn whatever_happens_every_law_holds_and_nothing_is_left_behind() {
+fn every_law_holds_for_random_faults_and_nothing_is_left_behind() {
     let (first, schedules) = (number("CHAOS_SEED").unwrap_or(0), number("CHAOS_SCHEDULES").unwrap_or(1_000));
     let step = if number("CHAOS_SAME").is_some() { 0 } else { 1 };
     let (outer, mut totals) = (StopSource::new(), Totals::default());

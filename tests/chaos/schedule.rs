@@ -1,4 +1,4 @@
-//! A schedule: which services, and what goes wrong where. All of it follows from the seed.
+//! A schedule: which services exist, and what goes wrong where. All of it follows from the seed.
 
 use super::dice::Dice;
 use hosted::Restart;
@@ -15,8 +15,8 @@ pub enum Act {
     /// An error that is no reason to end.
     Report,
     Slow,
-    DeafAWhile,
-    DeafForEver,
+    UnresponsiveAWhile,
+    UnresponsiveForEver,
     StopHost,
     /// To a host of its own, which is started, and stopped or dropped.
     AddService,
@@ -31,8 +31,8 @@ pub const ACTS: [Act; 12] = [
     Act::Panic,
     Act::Report,
     Act::Slow,
-    Act::DeafAWhile,
-    Act::DeafForEver,
+    Act::UnresponsiveAWhile,
+    Act::UnresponsiveForEver,
     Act::StopHost,
     Act::AddService,
     Act::KeepHandle,
@@ -149,7 +149,7 @@ pub struct Schedule {
     pub drive: Drive,
 }
 
-/// With nobody deaf for ever, a stop has all the time it wants: what is hung then is hung by a mistake.
+/// With nobody unresponsive for ever, a stop has all the time it wants: what is hung then is hung by a mistake.
 pub const AMPLE: Duration = Duration::from_secs(20);
 
 impl Schedule {
@@ -205,7 +205,7 @@ impl Chance {
         }
         let act = self.dice.pick(&ACTS);
         // Never in a patient schedule; else rare, since one is enough.
-        let too_much = act == Act::DeafForEver && (self.patient || !self.dice.one_in(2));
+        let too_much = act == Act::UnresponsiveForEver && (self.patient || !self.dice.one_in(2));
         if too_much { Act::Fine } else { act }
     }
 

@@ -1,4 +1,4 @@
-//! How much was played: so that nobody takes a thousand schedules in which nothing happens for a proof.
+//! How much was played. A thousand schedules in which nothing happens must not pass as a proof.
 
 use super::drive::Played;
 use super::schedule::{ACTS, Act, DRIVES, Schedule};
@@ -56,7 +56,7 @@ fn of_step(note: &Note) -> Option<&'static str> {
         Step::Run => "runs",
         Step::Stop => "stops",
         Step::Failed(_) => "failures",
-        Step::Deaf => "deaf for ever",
+        Step::Unresponsive => "stuck for ever",
         _ => return None,
     })
 }

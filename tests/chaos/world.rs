@@ -1,4 +1,4 @@
-//! What the services of one schedule share: the journal, what they do, and what holds the deaf.
+//! What the services of one schedule share: the journal, their actions, and what blocks the unresponsive services.
 
 use super::schedule::Act;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -23,7 +23,7 @@ pub enum Step {
     Dropped,
     /// It failed, saying this: unique in its schedule.
     Failed(String),
-    Deaf,
+    Unresponsive,
     /// Somebody asked for the stop.
     Requested,
     /// `Host::start` has returned `Ok`.
@@ -77,7 +77,7 @@ pub struct World {
     outer: StopToken,
     /// `None` when it is over, and nothing is to be kept any more.
     kept: Mutex<Option<Vec<Box<dyn Any + Send>>>>,
-    /// Disconnected when the deaf may hear again.
+    /// Disconnected when the unresponsive may hear again.
     held: Receiver<()>,
     release: Mutex<Option<Sender<()>>>,
 }
@@ -125,7 +125,7 @@ impl World {
         self.items.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Lets all go that are deaf for ever.
+    /// Lets all go that are unresponsive for ever.
     pub fn release(&self) {
         let release = self.release.lock().take();
         drop(release);
@@ -157,9 +157,9 @@ impl World {
             Act::Panic => resume_unwind(Box::new(self.failure(&name, value))),
             Act::Report => ctx.report_error(self.failure(&name, value)),
             Act::Slow => thread::sleep(Duration::from_millis(1)),
-            Act::DeafAWhile => thread::sleep(Duration::from_millis(8)),
-            Act::DeafForEver => {
-                self.note(&name, value, Step::Deaf);
+            Act::UnresponsiveAWhile => thread::sleep(Duration::from_millis(8)),
+            Act::UnresponsiveForEver => {
+                self.note(&name, value, Step::Unresponsive);
                 _ = self.held.recv();
             }
             Act::StopHost => {

@@ -1,5 +1,5 @@
-//! Promises 49 and 72, on Linux: a hung thread is named, and what a service is blocked in is told when somebody waits for
-//! it, or asks; threads have their services' names, and the stacks that were asked for.
+//! Guarantees 49 and 72, on Linux: a hung thread is named with the call that it is blocked in. Threads have the names
+//! of their services and the requested stack sizes.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::{LIMIT, idle};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 // 49
 #[test]
-fn a_hung_service_is_named_with_the_number_of_its_thread() {
+fn a_hung_service_is_named_with_its_thread_id() {
     let (tell, told) = bounded(1);
     let (release, held) = bounded::<()>(0);
     let run = move |_: &Context| {
@@ -19,20 +19,20 @@ fn a_hung_service_is_named_with_the_number_of_its_thread() {
         Ok(())
     };
     let mut host = Host::new();
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     let thread = told.recv_timeout(LIMIT).unwrap();
     let tid = thread.file_name().and_then(|name| name.to_str()).unwrap();
     let error = host.stop(Duration::ZERO).unwrap_err();
     let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
-    assert_eq!(hung.thread, format!("deaf (tid {tid})"));
+    assert_eq!(hung.thread, format!("stuck (tid {tid})"));
     drop(release);
     host.stop(LIMIT).unwrap();
 }
 
 // 49
 #[test]
-fn what_a_service_is_blocked_in_is_told_only_while_it_is_waited_for() {
+fn a_status_shows_the_blocking_call_only_while_the_host_waits_for_the_service() {
     let mut host = Host::new();
     host.add("idle", idle());
     let look = |host: &Host| host.handle().services().remove(0);
@@ -45,14 +45,14 @@ fn what_a_service_is_blocked_in_is_told_only_while_it_is_waited_for() {
 
 // 49
 #[test]
-fn what_a_service_is_blocked_in_is_told_at_any_time_of_its_life_to_who_asks() {
+fn blocked_in_shows_the_blocking_call_of_a_service_at_any_time() {
     let mut host = Host::new();
     host.add("idle", idle());
     host.add("done", worker(|_| Ok(())));
     let look = |host: &Host| host.handle().services().iter().map(ServiceStatus::blocked_now).collect::<Vec<_>>();
     assert_eq!(look(&host), [None, None]);
     host.start().unwrap();
-    // There is no event for "its thread has come to the wait": the kernel is asked until it says so.
+    // There is no event for "its thread has reached the wait", so this polls the kernel.
     let began = Instant::now();
     while !look(&host)[0].as_ref().is_some_and(|text| text.starts_with("waiting for the stop")) {
         assert!(began.elapsed() < LIMIT, "that is never said");

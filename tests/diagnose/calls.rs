@@ -1,4 +1,5 @@
-//! Promise 49, on Linux: the line about a hung service names its call, the descriptor, and what that is.
+//! Guarantee 49, on Linux: the line about a hung service names the system call, the descriptor, and what the descriptor
+//! is.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::LIMIT;
@@ -24,12 +25,12 @@ fn call(text: &str) -> &str {
 /// A host whose one service blocks in `blocks`, and is said to be hung in `said`.
 fn hung_in(said: impl Fn(&str) -> bool, blocks: impl FnOnce() -> Result + Send + 'static) -> Host {
     let (mut host, mut blocks) = (Host::new(), Some(blocks));
-    host.add("deaf", worker(move |_: &Context| blocks.take().expect("it is not restarted")()));
+    host.add("stuck", worker(move |_: &Context| blocks.take().expect("it is not restarted")()));
     host.start().unwrap();
     host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
     let began = Instant::now();
     loop {
-        // There is no event for "it has come to the call": the kernel is asked until it says so.
+        // There is no event for "it has reached the call", so this polls the kernel.
         let text = host.handle().services().remove(0).blocked_in;
         if text.as_deref().is_some_and(|text| said(call(text))) {
             break;
@@ -60,7 +61,7 @@ fn hangs_in_just(text: &str, blocks: impl FnOnce() -> Result + Send + 'static, r
 
 // 49
 #[test]
-fn a_lock_or_channel_is_called_one_of_these() {
+fn a_futex_wait_is_shown_as_a_lock_condvar_or_channel() {
     let (release, held) = bounded::<()>(0);
     let blocks = move || {
         _ = held.recv();
@@ -107,7 +108,7 @@ fn a_udp_socket_is_named_with_its_address_and_once_connected_with_both() {
 
 // 49
 #[test]
-fn a_unix_socket_is_named_with_its_path_if_it_has_one_and_that_cannot_forge_a_line() {
+fn a_unix_socket_is_named_with_its_escaped_path() {
     let (mut near, far) = UnixStream::pair().unwrap();
     let said = format!("recvfrom(fd {} = unix socket)", near.as_raw_fd());
     hangs_in_just(&said, move || Ok(_ = near.read(&mut [0])?), || drop(far));
@@ -121,7 +122,7 @@ fn a_unix_socket_is_named_with_its_path_if_it_has_one_and_that_cannot_forge_a_li
 
 // 49
 #[test]
-fn a_pipe_is_called_one() {
+fn a_pipe_is_shown_as_a_pipe() {
     let (near, far) = rustix::pipe::pipe().unwrap();
     let (said, mut near) = (format!("read(fd {} = pipe)", near.as_raw_fd()), File::from(near));
     hangs_in_just(&said, move || Ok(_ = near.read(&mut [0])?), || drop(far));
@@ -153,7 +154,7 @@ fn a_poll_is_named_with_all_that_it_waits_for() {
 
 // 49
 #[test]
-fn of_a_large_poll_set_eight_are_named_and_the_others_counted() {
+fn eight_descriptors_of_a_large_poll_are_named_and_the_rest_counted() {
     let (near, mut far) = rustix::pipe::pipe().map(|(near, far)| (near, File::from(far))).unwrap();
     let set = vec![format!("fd {} = pipe", near.as_raw_fd()); 8].join(", ");
     let blocks = move || {
@@ -207,7 +208,7 @@ fn child() -> Child {
 
 // 49
 #[test]
-fn a_wait_for_a_child_is_called_that() {
+fn a_wait_for_a_child_process_is_named() {
     let mut child = child();
     let input = child.stdin.take();
     let said = |text: &str| ["wait4 (a child process)", "waitid (a child process)"].contains(&text);
@@ -216,7 +217,7 @@ fn a_wait_for_a_child_is_called_that() {
 
 // 49
 #[test]
-fn a_sleep_is_called_one() {
+fn a_sleep_is_shown_as_a_sleep() {
     let blocks = || {
         thread::sleep(Duration::from_secs(3_600));
         Ok(())
@@ -227,7 +228,7 @@ fn a_sleep_is_called_one() {
 
 // 49
 #[test]
-fn a_service_that_computes_is_called_running() {
+fn a_service_that_computes_is_shown_as_running() {
     let over = Arc::new(AtomicBool::new(false));
     let until = over.clone();
     let blocks = move || {

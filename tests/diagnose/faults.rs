@@ -1,4 +1,4 @@
-//! What a thread is blocked in, where numbers are reused, names are no text, and waits are the library's own.
+//! What a thread is blocked in, if numbers are reused, names are not UTF-8, or the wait is one of the library.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::child::{Child, Program, say};
@@ -58,8 +58,9 @@ mod strangers {
     /// No other test of this program has so many descriptors: above this number all are free.
     const FREE: i32 = 700;
 
+    // 104
     #[test]
-    fn a_stranger_with_the_number_of_an_epoll_entry_is_neither_disconnected_nor_named() {
+    fn a_socket_that_reuses_the_number_of_an_epoll_entry_is_not_disconnected() {
         let ((ours, mut peer), (stranger, mut its_peer)) = (connected(), connected());
         let added = fcntl_dupfd_cloexec(&ours, FREE).unwrap();
         let (set, number) = (epoll::create(epoll::CreateFlags::CLOEXEC).unwrap(), added.as_raw_fd());
@@ -93,11 +94,12 @@ mod strangers {
     }
 }
 
+// 94
 #[test]
 fn a_service_that_ends_after_the_drop_of_its_host_shows_how_it_ended() {
     let (service, release) = unresponsive();
     let mut host = Host::new();
-    host.add("deaf", service);
+    host.add("stuck", service);
     host.add(
         "failed",
         worker(|ctx| {
@@ -124,6 +126,7 @@ thread_local! {
     static HELD: RefCell<Option<BlocksInDrop>> = const { RefCell::new(None) };
 }
 
+// 94
 #[test]
 fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer() {
     let (in_run, in_destructor) = (bounded::<()>(0), bounded::<()>(0));
@@ -132,7 +135,7 @@ fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer()
         HELD.set(Some(BlocksInDrop(in_destructor.1.clone())));
         Ok(_ = in_run.1.recv())
     };
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     let events = host.events();
     host.stop(Duration::ZERO).unwrap_err();
@@ -140,7 +143,7 @@ fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer()
     drop(in_run.0);
     let stopped = |kind: &EventKind| matches!(kind, EventKind::Stopped);
     while !stopped(&events.recv_timeout(LIMIT).unwrap().kind) {}
-    until_blocked(&handle, "deaf", |text| text.starts_with("futex"));
+    until_blocked(&handle, "stuck", |text| text.starts_with("futex"));
     assert_eq!(handle.services()[0].state, ServiceState::Hung);
     drop(in_destructor.0);
     let state = || handle.services()[0].state;
@@ -157,7 +160,7 @@ fn many_services_that_end_after_the_stop_all_show_how_they_ended() {
     let mut host = Host::new();
     for n in 0..SERVICES {
         let held = held.clone();
-        host.add(format!("deaf {n}"), worker(move |_| Ok(_ = held.recv()))).after::<&str>([]);
+        host.add(format!("stuck {n}"), worker(move |_| Ok(_ = held.recv()))).after::<&str>([]);
     }
     host.start().unwrap();
     let error = host.stop(Duration::ZERO).unwrap_err();
@@ -203,7 +206,7 @@ fn a_thread_whose_kernel_name_is_not_utf_8_is_disconnected() {
 }
 
 #[test]
-fn the_kernel_name_of_a_thread_for_stop_callbacks_is_cut_between_two_letters() {
+fn the_kernel_name_of_a_callback_thread_is_cut_between_two_letters() {
     let (tell, told) = bounded(2);
     let run = move |ctx: &Context| {
         let (once, called) = bounded(2);
@@ -307,6 +310,7 @@ fn is(text: &str, what: &str, has_end: bool) -> bool {
     rest.is_some_and(|rest| rest.ends_with(" s left") == has_end && matches!(rest.as_bytes(), [] | [b' ' | b',', ..]))
 }
 
+// 105
 #[test]
 fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     let mut host = Host::new();
@@ -373,7 +377,7 @@ fn a_service_that_waits_for_the_start_of_the_others_says_so() {
 }
 
 #[test]
-fn a_sleep_by_a_manual_clock_is_named_without_an_end_that_nobody_knows() {
+fn a_sleep_by_a_manual_clock_is_named_without_an_end_time() {
     let clock = ManualClock::new();
     let mut host = Host::with_clock(clock.clock());
     host.add("sleep", worker(|ctx| Ok(ctx.sleep(AN_HOUR)?))).after::<&str>([]);
@@ -385,7 +389,7 @@ fn a_sleep_by_a_manual_clock_is_named_without_an_end_that_nobody_knows() {
 }
 
 #[test]
-fn the_line_of_a_hung_service_names_its_wait_and_its_group_and_callback_theirs() {
+fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     let (release, held) = bounded::<()>(0);
     let (in_callback, in_child) = (held.clone(), held);
     let mut host = Host::new();
@@ -404,7 +408,7 @@ fn the_line_of_a_hung_service_names_its_wait_and_its_group_and_callback_theirs()
     host.add("guarded", worker(guarded)).after::<&str>([]);
     let crew = group(move |crew| {
         let held = in_child.clone();
-        crew.add("deaf", worker(move |_| Ok(_ = held.recv())));
+        crew.add("stuck", worker(move |_| Ok(_ = held.recv())));
         Ok(())
     });
     host.add("crew", crew).after::<&str>([]);
@@ -453,7 +457,7 @@ fn names_that_are_wide_on_a_terminal_leave_the_columns_of_a_report_aligned() {
 }
 
 #[test]
-fn a_stack_that_nobody_can_have_is_an_error_of_the_start() {
+fn a_stack_size_that_is_too_large_is_an_error_of_start() {
     for bytes in [usize::MAX, usize::MAX - 1, usize::MAX - 4_095, isize::MAX as usize, usize::MAX / 2] {
         let mut host = Host::new();
         host.add("giant", worker(|_| Ok(()))).stack_size(bytes);

@@ -1,4 +1,5 @@
-//! Promise 49, on Linux: the line about a hung service says since when at least, and how busy it is.
+//! Guarantee 49, on Linux: the line about a hung service shows how long the call has lasted at least, and the processor
+//! use.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::LIMIT;
@@ -38,10 +39,10 @@ fn hung(host: &mut Host) -> String {
 
 // 49
 #[test]
-fn since_when_a_call_lasts_is_said_from_the_second_look_on_and_never_more_than_it_is() {
+fn the_age_of_a_call_is_shown_from_the_second_sample_and_never_too_high() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
-    host.add("deaf", worker(move |_: &Context| Ok(_ = held.recv())));
+    host.add("stuck", worker(move |_: &Context| Ok(_ = held.recv())));
     let began = Instant::now();
     host.start().unwrap();
     let (text, time) = look_until_it_has_lasted(&host);
@@ -56,7 +57,7 @@ fn since_when_a_call_lasts_is_said_from_the_second_look_on_and_never_more_than_i
 
 // 49
 #[test]
-fn a_call_of_the_same_name_after_another_is_a_new_one() {
+fn a_second_call_of_the_same_kind_has_a_new_age() {
     let ((wake, woken), (tell, told)) = (bounded(0), bounded(1));
     let run = move |_: &Context| {
         while woken.recv().is_ok() {
@@ -65,7 +66,7 @@ fn a_call_of_the_same_name_after_another_is_a_new_one() {
         Ok(())
     };
     let mut host = Host::new();
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     for _ in 0..2 {
         look_until_it_has_lasted(&host);
@@ -81,7 +82,7 @@ fn a_call_of_the_same_name_after_another_is_a_new_one() {
 
 // 49
 #[test]
-fn a_run_that_follows_a_sleep_is_a_new_one() {
+fn computing_after_a_sleep_has_a_new_age() {
     let ((wake, woken), over) = (bounded::<()>(0), Arc::new(AtomicBool::new(false)));
     let until = over.clone();
     let run = move |_: &Context| {
@@ -92,7 +93,7 @@ fn a_run_that_follows_a_sleep_is_a_new_one() {
         Ok(())
     };
     let mut host = Host::new();
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     look_until_it_has_lasted(&host);
     let began = Instant::now();
@@ -108,7 +109,7 @@ fn a_run_that_follows_a_sleep_is_a_new_one() {
 
 // 49
 #[test]
-fn of_a_service_that_computes_it_is_said_how_much_of_a_processor_it_uses() {
+fn a_service_that_computes_is_shown_with_its_processor_use() {
     let over = Arc::new(AtomicBool::new(false));
     let until = over.clone();
     let run = move |_: &Context| {
@@ -118,7 +119,7 @@ fn of_a_service_that_computes_it_is_said_how_much_of_a_processor_it_uses() {
         Ok(())
     };
     let mut host = Host::new();
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     let began = Instant::now();
     host.start().unwrap();
     look_until_it_has_lasted(&host);
@@ -135,10 +136,10 @@ fn of_a_service_that_computes_it_is_said_how_much_of_a_processor_it_uses() {
 
 // 49
 #[test]
-fn a_stop_that_takes_long_says_since_when_from_its_second_line_on() {
+fn the_second_progress_line_of_a_stop_shows_the_age_of_the_call() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
-    host.add("deaf", worker(move |_: &Context| Ok(_ = held.recv())));
+    host.add("stuck", worker(move |_: &Context| Ok(_ = held.recv())));
     host.start().unwrap();
     let ((tell, told), events) = (unbounded(), host.events());
     thread::spawn(move || tell.send(host.stop(LIMIT)));
@@ -147,8 +148,8 @@ fn a_stop_that_takes_long_says_since_when_from_its_second_line_on() {
             return services;
         }
     };
-    assert_eq!(line(), "`deaf` (in its run, blocked in futex (a lock, condvar or channel))");
-    while !line().starts_with("`deaf` (in its run, blocked in futex (a lock, condvar or channel) for at least ") {}
+    assert_eq!(line(), "`stuck` (in its run, blocked in futex (a lock, condvar or channel))");
+    while !line().starts_with("`stuck` (in its run, blocked in futex (a lock, condvar or channel) for at least ") {}
     drop(release);
     told.recv_timeout(LIMIT).unwrap().unwrap();
 }

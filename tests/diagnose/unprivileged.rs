@@ -1,4 +1,4 @@
-//! Promise 49, on Linux: a user without rights is told what a service is blocked in, and where less can be read, less.
+//! Guarantee 49, on Linux: a user without privileges sees what a service is blocked in, as far as the kernel allows.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::child::{ARGS, Child, Program, say};
@@ -15,7 +15,7 @@ const NOBODY: &str = "--reuid=65534 --regid=65534 --clear-groups --inh-caps=-all
 
 pub(crate) const PROGRAMS: &[Program] = &[("reader", reader)];
 
-/// Says what its hung service is blocked in, and what that should be called by who can read everything.
+/// Says what its hung service is blocked in, and what a privileged reader would see.
 fn reader() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -66,14 +66,14 @@ fn as_nobody(mode: u32) -> Option<[String; 2]> {
 
 // 49
 #[test]
-fn a_user_without_rights_is_told_the_call_and_both_addresses() {
+fn a_user_without_privileges_sees_the_call_and_both_addresses() {
     let Some([expected, said]) = as_nobody(0o755) else { return };
     assert!(said.starts_with("recvfrom(fd ") && said.contains(&expected), "{said}");
 }
 
 // 49
 #[test]
-fn where_the_call_cannot_be_read_what_the_kernel_waits_in_is_told() {
+fn if_the_call_cannot_be_read_the_kernel_function_is_shown() {
     // Nobody may look into a process whose program he may not read: not even that process itself.
     let Some([_, said]) = as_nobody(0o711) else { return };
     assert!(!said.is_empty() && !said.contains("fd "), "{said}");

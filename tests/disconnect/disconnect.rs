@@ -1,4 +1,4 @@
-//! The last resort: who hangs on a socket is disconnected from it when its time is up, where its options say so.
+//! Forced disconnect: a service that opted in and hangs on a socket loses the connection when its time is up.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::LIMIT;
@@ -23,7 +23,7 @@ fn disconnected(report: &Report) -> Vec<&str> {
 
 // 86
 #[test]
-fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done() {
+fn a_blocked_read_line_ends_and_log_and_report_name_the_connection() {
     let (ours, peer) = connected();
     let (from, to) = (ours.local_addr().unwrap(), ours.peer_addr().unwrap());
     let mut host = Host::new();
@@ -45,7 +45,7 @@ fn a_read_line_of_the_standard_library_ends_and_log_and_report_say_what_was_done
 
 // 86
 #[test]
-fn every_call_on_sockets_is_ended_whatever_kind_of_socket_it_is() {
+fn a_blocking_call_on_any_kind_of_socket_is_ended() {
     let mut host = Host::new();
     let (tcp, _tcp_peer) = connected();
     add(&mut host, "read_exact", move || (&tcp).read_exact(&mut [0; 4]));
@@ -78,7 +78,7 @@ fn every_call_on_sockets_is_ended_whatever_kind_of_socket_it_is() {
 
 // 87
 #[test]
-fn what_listens_is_never_shut_down() {
+fn a_listening_socket_is_never_shut_down() {
     let listener = tcp();
     let (address, (stream, peer)) = (listener.local_addr().unwrap(), connected());
     let (accepting, polling) = (listener.try_clone().unwrap(), listener.try_clone().unwrap());
@@ -102,13 +102,13 @@ fn what_listens_is_never_shut_down() {
 
 // 87
 #[test]
-fn who_does_not_ask_for_it_and_who_ends_in_time_keep_their_connections() {
-    let ((deaf, mut deaf_peer), (prompt, prompt_peer)) = (connected(), connected());
+fn services_that_did_not_opt_in_or_stop_in_time_keep_their_connections() {
+    let ((unresponsive, mut unresponsive_peer), (prompt, prompt_peer)) = (connected(), connected());
     let held = prompt.try_clone().unwrap();
     let mut host = Host::new();
     let events = host.events();
-    let read = move |_: &Context| Ok((&deaf).read_exact(&mut [0])?);
-    host.add("deaf", worker(read)).after::<&str>([]);
+    let read = move |_: &Context| Ok((&unresponsive).read_exact(&mut [0])?);
+    host.add("stuck", worker(read)).after::<&str>([]);
     let wait = move |ctx: &Context| {
         ctx.wait();
         prompt.set_nodelay(true)?;
@@ -117,10 +117,10 @@ fn who_does_not_ask_for_it_and_who_ends_in_time_keep_their_connections() {
     host.add("prompt", worker(wait)).after::<&str>([]).disconnect_when_hung();
     host.start().unwrap();
     let error = host.stop(Duration::from_millis(500)).unwrap_err();
-    let [deaf, prompt] = &error.report().services[..] else { panic!("{error}") };
-    assert!(matches!(deaf.outcome, Outcome::Hung(_)) && matches!(prompt.outcome, Outcome::Stopped), "{error}");
-    assert!(!hung_up(&deaf_peer) && !hung_up(&prompt_peer));
-    deaf_peer.write_all(b"x").unwrap();
+    let [unresponsive, prompt] = &error.report().services[..] else { panic!("{error}") };
+    assert!(matches!(unresponsive.outcome, Outcome::Hung(_)) && matches!(prompt.outcome, Outcome::Stopped), "{error}");
+    assert!(!hung_up(&unresponsive_peer) && !hung_up(&prompt_peer));
+    unresponsive_peer.write_all(b"x").unwrap();
     host.stop(LIMIT).unwrap();
     assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::Disconnected(_))));
     drop(held);
@@ -128,7 +128,7 @@ fn who_does_not_ask_for_it_and_who_ends_in_time_keep_their_connections() {
 
 // 86
 #[test]
-fn a_service_of_a_group_is_disconnected_before_the_group_is_given_up_on() {
+fn a_service_of_a_group_is_disconnected_before_the_group_is_hung() {
     let (ours, peer) = connected();
     let mut stream = Some(ours);
     let mut host = Host::new();
@@ -170,7 +170,7 @@ fn a_stop_callback_that_hangs_on_a_socket_is_disconnected_too() {
 }
 
 #[test]
-fn it_is_told_of_that_moment_with_a_tenth_of_the_time_left() {
+fn with_disconnect_the_stop_deadline_of_a_service_is_nine_tenths_of_the_time() {
     let (told, deadline) = mpsc::channel();
     let run = move |ctx: &Context| {
         ctx.wait();
@@ -187,7 +187,7 @@ fn it_is_told_of_that_moment_with_a_tenth_of_the_time_left() {
 }
 
 #[test]
-fn one_that_connects_anew_is_disconnected_again() {
+fn a_service_that_reconnects_is_disconnected_again() {
     let (listener, mut connected) = (tcp(), 0);
     let address = listener.local_addr().unwrap();
     let accept = thread::spawn(move || listener.incoming().take(2).collect::<io::Result<Vec<_>>>());
@@ -205,10 +205,10 @@ fn one_that_connects_anew_is_disconnected_again() {
 }
 
 #[test]
-fn what_waits_for_no_socket_is_hung_as_ever() {
+fn a_service_that_waits_for_no_socket_stays_hung() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
-    add(&mut host, "deaf", move || Ok(held.recv()));
+    add(&mut host, "stuck", move || Ok(held.recv()));
     host.start().unwrap();
     let error = host.stop(Duration::from_millis(500)).unwrap_err();
     let row = &error.report().services[0];

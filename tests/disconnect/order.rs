@@ -1,4 +1,5 @@
-//! The last resort among many services: who has not had its time keeps its connection, and nobody goes without being asked.
+//! Forced disconnect among many services: a service keeps its connection until its stop request and its time have
+//! passed.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::LIMIT;
@@ -10,8 +11,8 @@ use std::io::Read;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Adds deaf services, each of which comes after the one before it: the last is asked first. With what they say of their tokens.
-fn add_deaf(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopToken>) {
+/// Adds unresponsive services, each after the one before: the last receives its stop request first. Returns their tokens too.
+fn add_unresponsive(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopToken>) {
     let ((release, held), (tell, tokens)) = (bounded::<()>(0), mpsc::channel());
     for place in 0..count {
         let (held, tell) = (held.clone(), tell.clone());
@@ -20,14 +21,14 @@ fn add_deaf(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopTo
             _ = held.recv();
             Ok(())
         };
-        host.add(format!("deaf {place}"), worker(run));
+        host.add(format!("stuck {place}"), worker(run));
     }
     (release, tokens)
 }
 
 // 87
 #[test]
-fn who_has_not_been_asked_to_stop_keeps_its_connection() {
+fn a_service_without_a_stop_request_keeps_its_connection() {
     let ((ours, peer), mut host) = (connected(), Host::new());
     let run = move |ctx: &Context| {
         let waker = ours.try_clone()?;
@@ -37,7 +38,7 @@ fn who_has_not_been_asked_to_stop_keeps_its_connection() {
     };
     host.add("database", worker(run)).disconnect_when_hung();
     // Asked one by one, each in half of the time that is left: the database with a sixteenth of it.
-    let (release, _tokens) = add_deaf(&mut host, 4);
+    let (release, _tokens) = add_unresponsive(&mut host, 4);
     host.start().unwrap();
     let stopped = host.stop(STOP);
     assert!(report(&stopped).services[0].disconnected.is_empty(), "{stopped:?}");
@@ -47,9 +48,9 @@ fn who_has_not_been_asked_to_stop_keeps_its_connection() {
 }
 
 #[test]
-fn everyone_is_asked_to_stop_also_when_looking_at_many_takes_all_of_the_time() {
+fn all_services_receive_their_stop_request_even_if_inspecting_takes_all_the_time() {
     let (mut host, mut peers) = (Host::new(), Vec::new());
-    let (release, tokens) = add_deaf(&mut host, 8);
+    let (release, tokens) = add_unresponsive(&mut host, 8);
     for reader in 0..300 {
         let (mut ours, peer) = connected();
         peers.push(peer);
@@ -64,17 +65,17 @@ fn everyone_is_asked_to_stop_also_when_looking_at_many_takes_all_of_the_time() {
 }
 
 #[test]
-fn who_is_asked_as_the_last_resort_is_due_has_time_of_its_own() {
+fn a_service_that_receives_its_stop_request_late_has_time_before_it_is_disconnected() {
     let ((told, deadline), mut host) = (mpsc::channel(), Host::new());
     let run = move |ctx: &Context| {
         ctx.wait();
         Ok(told.send(ctx.stop_deadline())?)
     };
     host.add("database", worker(run)).disconnect_when_hung();
-    let (release, _tokens) = add_deaf(&mut host, 1);
+    let (release, _tokens) = add_unresponsive(&mut host, 1);
     host.start().unwrap();
     let before = Instant::now();
-    // Half of it is both the hold of the deaf one and what the last resort leaves.
+    // Half of it is both the hold of the unresponsive one and what the last resort leaves.
     host.stop(Duration::from_millis(200)).unwrap_err();
     let deadline = deadline.recv_timeout(LIMIT).unwrap().unwrap();
     assert!(deadline >= before + Duration::from_millis(150), "{:?}", deadline - before);
@@ -83,7 +84,7 @@ fn who_is_asked_as_the_last_resort_is_due_has_time_of_its_own() {
 }
 
 #[test]
-fn a_group_that_stops_by_itself_disconnects_in_the_time_that_its_host_leaves_it() {
+fn a_group_that_stops_on_its_own_disconnects_within_the_time_of_its_host() {
     let ((ours, peer), mut host) = (connected(), Host::new());
     let (fail, failing) = mpsc::channel::<()>();
     let (mut stream, mut failing) = (Some(ours), Some(failing));
@@ -108,7 +109,7 @@ fn a_group_that_stops_by_itself_disconnects_in_the_time_that_its_host_leaves_it(
 }
 
 #[test]
-fn who_has_a_time_of_its_own_is_disconnected_when_that_is_up_however_long_the_stop_may_take() {
+fn a_service_is_disconnected_at_its_own_stop_timeout() {
     let ((mut ours, peer), mut host) = (connected(), Host::new());
     add(&mut host, "reader", move || ours.read(&mut [0]));
     host.start().unwrap();
@@ -120,7 +121,7 @@ fn who_has_a_time_of_its_own_is_disconnected_when_that_is_up_however_long_the_st
 }
 
 #[test]
-fn a_second_stop_disconnects_whom_the_first_left_no_time() {
+fn a_second_stop_disconnects_a_service_that_the_first_had_no_time_for() {
     let ((mut ours, peer), mut host) = (connected(), Host::new());
     add(&mut host, "reader", move || ours.read(&mut [0]));
     host.start().unwrap();

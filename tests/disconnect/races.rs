@@ -1,4 +1,4 @@
-//! Disconnecting while peers hang up or write: who waits is freed by the one or the other, and nothing is left open.
+//! Forced disconnect while peers close their connections or write. No descriptor is left open.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::hanging::{STOP, add, report};
@@ -33,7 +33,7 @@ fn readers() -> (Host, Vec<TcpStream>) {
 
 // 86
 #[test]
-fn two_hundred_peers_that_hang_up_or_write_meanwhile_disturb_nobody_and_nothing_stays_open() {
+fn disconnecting_races_200_peers_that_hang_up_or_write_and_leaves_nothing_open() {
     alone!();
     let before = descriptors();
     let (mut host, peers) = readers();

@@ -1,4 +1,4 @@
-//! The house: which file stands on which floor, that each imports only from below, and that no room is too large.
+//! The layers of `src`: each file belongs to a floor and imports only from lower floors; files and functions are small.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -139,6 +139,15 @@ fn only_sync_names_locks_threads_and_the_clock_and_only_panic_catches() {
                 "src/{file}.rs: {line}"
             );
         }
+    }
+}
+
+#[test]
+#[ignore = "some files still reach into the registry's state"]
+fn only_the_registry_reads_the_fields_of_its_state() {
+    for (file, text) in files().iter().filter(|(file, _)| !file.starts_with("registry/")) {
+        let line = text.lines().find(|line| line.contains("inner."));
+        assert_eq!(line, None, "src/{file}.rs: ask the registry by a method");
     }
 }
 

@@ -1,11 +1,9 @@
-//! `docs/guarantees.md` and `docs/verification.md` are right about this folder: every guarantee has a test, every test
+//! `docs/guarantees.md` and `docs/verification.md` are right about the tests: every guarantee has a test, every test
 //! that they name exists, and the numbers above the tests are those of the guarantees.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-const PROMISES: std::ops::RangeInclusive<usize> = 1..=87;
 
 fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -33,11 +31,12 @@ fn numbers(text: &str) -> Vec<usize> {
     text.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-/// The promises that a comment is about: `// 39, 41` above a test, or `//! Promises 39 and 41: …` at a file's head.
-fn promises_of(line: &str) -> Vec<usize> {
+/// The guarantees that a comment is about: `// 39, 41` above a test, or `//! Guarantees 39 and 41: …` at a file's head.
+fn guarantees_of(line: &str) -> Vec<usize> {
+    let is_list = |text: &str| text.chars().all(|letter| letter.is_ascii_digit() || ", ".contains(letter));
     let text = match line.strip_prefix("//! ") {
-        Some(text) => text.split_once("romise").map(|(_, rest)| rest.trim_start_matches('s')),
-        None => line.strip_prefix("//"),
+        Some(text) => text.split_once("uarantee").map(|(_, rest)| rest.trim_start_matches('s')),
+        None => line.strip_prefix("//").filter(|text| is_list(text)),
     };
     let begins_with_one = |text: &&str| text.trim_start().starts_with(|letter: char| letter.is_ascii_digit());
     text.filter(begins_with_one).map(numbers).unwrap_or_default()
@@ -46,11 +45,11 @@ fn promises_of(line: &str) -> Vec<usize> {
 /// The tests of a file that `cargo test` runs, each with the promises that stand above it.
 fn tests(file: &str) -> Vec<(&str, Vec<usize>)> {
     let (mut found, mut above) = (Vec::new(), Vec::new());
-    for line in file.lines() {
+    for line in file.lines().map(str::trim_start) {
         let name = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
         if let Some(name) = name.filter(|_| above.contains(&"#[test]")) {
             let is_run = !above.iter().any(|line| line.starts_with("#[ignore"));
-            is_run.then(|| found.push((name, above.iter().flat_map(|line| promises_of(line)).collect())));
+            is_run.then(|| found.push((name, above.iter().flat_map(|line| guarantees_of(line)).collect())));
         }
         if line.starts_with("//") || line.starts_with("#[") { above.push(line) } else { above.clear() }
     }
@@ -74,16 +73,22 @@ fn find(files: &BTreeMap<String, String>, (file, test): (&str, &str)) -> Vec<usi
     found.remove(0).1
 }
 
-#[test]
-fn every_promise_has_a_test_that_has_its_number() {
-    let (page, files) = (read("docs/guarantees.md"), files());
+/// The rows of the page: a number, and what stands behind it.
+fn guarantees(page: &str) -> Vec<(usize, &str)> {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
     let mut rows: Vec<_> = rows.filter_map(|(number, rest)| Some((number.parse::<usize>().ok()?, rest))).collect();
     rows.sort_unstable(); // a new guarantee has the next free number, and stands in the chapter that it belongs to
-    assert!(rows.iter().map(|row| row.0).eq(PROMISES), "each number once");
+    rows
+}
+
+#[test]
+fn every_guarantee_has_a_test_with_its_number() {
+    let (page, files) = (read("docs/guarantees.md"), files());
+    let rows = guarantees(&page);
+    assert!(rows.len() >= 105 && rows.iter().map(|row| row.0).eq(1..=rows.len()), "each number once, without a gap");
     for (number, rest) in rows {
         let named = named_tests(rest);
-        assert!(!named.is_empty(), "promise {number} has no test");
+        assert!(!named.is_empty(), "guarantee {number} has no test");
         for test in named {
             assert!(find(&files, test).contains(&number), "{test:?} should have `// {number}` above it");
         }
@@ -99,11 +104,21 @@ fn every_test_that_the_pages_name_exists() {
 }
 
 #[test]
-fn every_number_in_a_test_file_is_a_promise() {
+fn every_number_in_a_test_file_is_a_guarantee() {
+    let guarantees = 1..=guarantees(&read("docs/guarantees.md")).len();
     for (file, text) in files() {
-        for line in text.lines() {
-            let unknown = promises_of(line).into_iter().find(|number| !PROMISES.contains(number));
+        for line in text.lines().map(str::trim_start) {
+            let unknown = guarantees_of(line).into_iter().find(|number| !guarantees.contains(number));
             assert_eq!(unknown, None, "tests/{file}.rs: {line}");
+        }
+    }
+}
+
+#[test]
+fn every_test_name_has_at_most_80_characters() {
+    for (file, text) in files() {
+        for (name, _) in tests(&text) {
+            assert!(name.len() <= 80, "tests/{file}.rs: {name}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Time: promise 12 by a clock, and what `ManualClock` promises: it stands still until it is moved, and counts who
-//! sleeps by it.
+//! Guarantee 12 with a clock, and `ManualClock`: it stands still until it is moved, and counts the threads that sleep
+//! by it.
 
 use crate::support::{LIMIT, SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};
@@ -85,7 +85,7 @@ fn waiting_for_sleepers_waits_until_that_many_sleep() {
         let sleepers: Vec<_> = (0..5).map(|_| sleeper(&time, &stop, SECOND)).collect();
         time.wait_for_sleepers(5);
         assert_eq!(asleep(&time), 5);
-        time.advance(SECOND); // one that had not lain down yet would now sleep for ever
+        time.advance(SECOND); // a sleeper that came later would now sleep forever
         sleepers.iter().for_each(|sleeper| assert_eq!(next(sleeper), Ok(())));
         time.wait_for_sleepers(0);
     }
@@ -134,7 +134,7 @@ fn a_stop_ends_a_manual_sleep_and_takes_it_off_the_count() {
 
 // 12
 #[test]
-fn a_sleep_of_nothing_or_until_the_past_returns_at_once_and_says_whether_a_stop_was_asked_for() {
+fn a_sleep_of_zero_or_until_the_past_returns_at_once_and_reports_a_stop() {
     let time = ManualClock::new();
     for clock in [Clock::system(), time.clock()] {
         let stop = StopSource::new();
@@ -154,10 +154,10 @@ fn a_sleep_of_nothing_or_until_the_past_returns_at_once_and_says_whether_a_stop_
 
 // 12
 #[test]
-fn a_sleep_of_duration_max_is_for_ever_however_far_time_is_moved() {
+fn a_manual_sleep_of_duration_max_lasts_forever() {
     let time = ManualClock::new();
     let stop = StopSource::new();
-    let for_ever = sleeper(&time, &stop, Duration::MAX);
+    let forever = sleeper(&time, &stop, Duration::MAX);
     let long = sleeper(&time, &stop, YEAR * 250);
     time.wait_for_sleepers(2);
     time.advance(YEAR * 200);
@@ -166,12 +166,12 @@ fn a_sleep_of_duration_max_is_for_ever_however_far_time_is_moved() {
     assert_eq!(next(&long), Ok(()));
     assert_eq!(asleep(&time), 1);
     stop.request_stop();
-    assert_eq!(next(&for_ever), Err(Stopped));
+    assert_eq!(next(&forever), Err(Stopped));
     assert_eq!(asleep(&time), 0);
 }
 
 #[test]
-fn a_hosts_services_sleep_by_its_clock() {
+fn services_sleep_by_the_clock_of_their_host() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     let (woken, wakings) = unbounded();
@@ -195,13 +195,13 @@ fn a_hosts_services_sleep_by_its_clock() {
 }
 
 #[test]
-fn tokens_queues_and_the_deadline_of_a_stop_go_by_system_time_though_the_clock_stands_still() {
+fn tokens_queues_and_stop_deadlines_use_system_time_with_a_manual_clock() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     let (release, released) = unbounded::<()>();
     let (told, tells) = unbounded();
     host.add(
-        "deaf",
+        "stuck",
         worker(move |ctx| {
             let queue = Queue::bounded(1);
             queue.push(())?;
@@ -216,7 +216,7 @@ fn tokens_queues_and_the_deadline_of_a_stop_go_by_system_time_though_the_clock_s
     let began = Instant::now();
     let error = host.stop(limit).unwrap_err();
     assert!(began.elapsed() >= limit);
-    assert_eq!(error.failures()[0].service(), "deaf");
+    assert_eq!(error.failures()[0].service(), "stuck");
     drop(release);
     host.stop(LIMIT).unwrap();
     assert_eq!(asleep(&time), 0);

@@ -1,4 +1,4 @@
-//! Promises 65 to 68: `every`, a service that calls a function at a fixed rate.
+//! Guarantees 65 to 68: `every`, a service that calls a function at a fixed rate.
 
 use crate::support::log::{Level, record};
 use crate::support::{LIMIT, SECOND, next};
@@ -99,7 +99,7 @@ fn immediately_the_first_call_comes_at_once() {
 
 // 65
 #[test]
-fn a_slow_call_does_not_shift_the_next_ones_and_the_ticks_it_missed_come_as_one_and_are_counted() {
+fn a_slow_tick_does_not_shift_the_schedule_and_missed_ticks_come_as_one() {
     let mut bench = bench();
     let time = bench.time.clone();
     let (tick, calls) = telling(move |n, _| {
@@ -178,7 +178,7 @@ fn with_fail_fast_a_tick_that_fails_or_panics_is_the_services_failure() {
 
 // 66
 #[test]
-fn with_fail_fast_a_restart_begins_a_schedule_of_its_own() {
+fn with_fail_fast_a_restart_begins_a_new_schedule() {
     let mut bench = bench();
     let (tick, calls) = telling(|n, _| fails_then_panics(n));
     let restart = Restart::on_failure().backoff(SECOND..=SECOND);
@@ -191,7 +191,7 @@ fn with_fail_fast_a_restart_begins_a_schedule_of_its_own() {
 
 // 67
 #[test]
-fn a_tick_under_way_at_the_stop_is_finished_and_none_comes_after_it_though_one_is_due() {
+fn a_tick_that_runs_at_the_stop_is_finished_and_no_other_comes() {
     type End = fn(&Context) -> Result;
     let ways: [(End, u64); 3] = [(|_| Ok(()), 0), (|ctx| Ok(ctx.check()?), 0), (|_| Err("late".into()), 1)];
     for fixed_delay in [false, true] {
@@ -200,7 +200,7 @@ fn a_tick_under_way_at_the_stop_is_finished_and_none_comes_after_it_though_one_i
             let (told, tells) = unbounded();
             let tick = move |ctx: &Context| {
                 told.send("began")?;
-                ctx.wait(); // until the service is asked to stop
+                ctx.wait(); // for the stop request
                 time.advance(PERIOD * 3);
                 told.send("ended")?;
                 how(ctx)
@@ -219,7 +219,7 @@ fn a_tick_under_way_at_the_stop_is_finished_and_none_comes_after_it_though_one_i
 
 // 67
 #[test]
-fn a_tick_that_is_due_does_not_come_once_a_stop_was_asked_for() {
+fn no_tick_begins_after_the_stop_request_even_if_it_is_due() {
     let (stop, calls) = (StopSource::new(), Arc::new(AtomicUsize::new(0)));
     let ctx = Context::new("every", stop.token());
     stop.request_stop();
@@ -260,7 +260,7 @@ fn ticks_never_overlap_however_many_are_due() {
 
 // 68
 #[test]
-fn a_day_of_ticks_on_a_manual_clock_is_exactly_as_many_as_there_should_be() {
+fn a_day_of_ticks_on_a_manual_clock_has_the_exact_number() {
     for fixed_delay in [false, true] {
         let mut bench = bench();
         let (tick, calls) = telling(|_, _| Ok(()));

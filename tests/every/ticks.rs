@@ -1,5 +1,4 @@
-//! Promise 65, by the iterator of `Context::ticks`: phase, coalescing, the number of the missed, and its end at the
-//! stop.
+//! Guarantee 65, for the iterator of `Context::ticks`: phase, missed ticks, their number, and the end at the stop.
 
 use crate::support::{SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};
@@ -88,7 +87,7 @@ fn a_late_tick_does_not_shift_those_after_it() {
 
 // 65
 #[test]
-fn ticks_that_passed_unseen_come_as_one_with_their_number() {
+fn missed_ticks_come_as_one_with_their_number() {
     let bench = bench();
     let mut ticks = bench.ticks();
     bench.time.advance(SECOND * 47); // 10, 20, 30 and 40 have passed
@@ -140,7 +139,7 @@ fn the_ticks_end_at_the_stop_also_when_one_is_due_and_stay_ended() {
 
 // 65
 #[test]
-fn a_loop_whose_work_takes_longer_than_a_period_sees_every_missed_tick_in_the_next_one() {
+fn work_longer_than_a_period_sees_all_missed_ticks_in_the_next_tick() {
     let bench = bench();
     let mut seen = Vec::new();
     for tick in bench.ticks().immediately() {
@@ -156,7 +155,7 @@ fn a_loop_whose_work_takes_longer_than_a_period_sees_every_missed_tick_in_the_ne
 
 // 12
 #[test]
-fn a_period_that_no_instant_can_hold_never_ticks_and_ends_at_the_stop() {
+fn a_period_too_long_for_an_instant_never_ticks_and_ends_at_the_stop() {
     let bench = bench();
     let (ctx, (told, tells)) = (bench.ctx(), unbounded());
     spawn(move || {
@@ -189,7 +188,7 @@ fn a_period_of_zero_panics() {
 
 // 65
 #[test]
-fn by_the_systems_clock_ticks_are_never_early_and_lie_on_the_grid() {
+fn with_the_system_clock_ticks_are_never_early_and_stay_on_schedule() {
     let stop = StopSource::new();
     let ctx = Context::new("ticker", stop.token());
     assert_eq!(format!("{:?}", ctx.clock()), format!("{:?}", Clock::system()));

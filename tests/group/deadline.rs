@@ -1,12 +1,12 @@
-//! Promises 52 and 78 together: what becomes of a group's own stop when its host has less time for it.
+//! Guarantees 52 and 78 together: a group that stops on its own, when its host has less time for it.
 
 use crate::support::LIMIT;
 use crossbeam_channel::{Receiver, bounded};
 use hosted::{Context, EventKind, Host, OnFailure, Outcome, Result, Service, group, worker};
 use std::time::Duration;
 
-/// A service that does not hear: it runs until nobody holds the other end.
-fn deaf(held: &Receiver<()>) -> impl Service {
+/// A service that ignores its stop request: it runs until the sender is dropped.
+fn unresponsive(held: &Receiver<()>) -> impl Service {
     let held = held.clone();
     worker(move |_| {
         _ = held.recv();
@@ -21,7 +21,7 @@ fn fails_once_started(ctx: &Context) -> Result {
 
 // 52, 78
 #[test]
-fn a_shorter_deadline_is_halved_anew_among_the_children_that_do_not_hear() {
+fn a_shorter_deadline_is_divided_again_among_unresponsive_children() {
     const SHORTER: Duration = Duration::from_secs(8);
     let (release, held) = bounded::<()>(0);
     let mut release = Some(release);
@@ -35,18 +35,18 @@ fn a_shorter_deadline_is_halved_anew_among_the_children_that_do_not_hear() {
             Ok(())
         };
         inside.add("first", worker(lets_go));
-        inside.add("deaf", deaf(&held));
-        inside.add("deaf too", deaf(&held));
+        inside.add("stuck", unresponsive(&held));
+        inside.add("stuck too", unresponsive(&held));
         inside.add("fails", worker(fails_once_started));
         Ok(())
     };
     host.add("group", group(fill)).on_failure(OnFailure::Ignore);
     host.start().unwrap();
     let asked = |event: &hosted::Event| {
-        matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/deaf too")
+        matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/stuck too")
     };
     let until = |found: &dyn Fn(&hosted::Event) -> bool| while !found(&events.recv_timeout(LIMIT).unwrap()) {};
-    until(&asked); // with half of the 25 seconds that a group has which was not asked
+    until(&asked); // within half of the 25 seconds of a group without a stop request
     let report = host.stop(SHORTER).unwrap();
     let overtaken: Vec<_> = events
         .try_iter()
@@ -56,7 +56,7 @@ fn a_shorter_deadline_is_halved_anew_among_the_children_that_do_not_hear() {
         })
         .collect();
     let [(first, half), (second, quarter)] = &overtaken[..] else { panic!("{overtaken:?}") };
-    assert_eq!((&**first, &**second), ("group/deaf too", "group/deaf"));
+    assert_eq!((&**first, &**second), ("group/stuck too", "group/stuck"));
     // Nearly half and a quarter of it; without any halving the second would have none.
     assert!(half.min(quarter) >= &(SHORTER / 20), "{overtaken:?}");
     assert!(report.services[1..4].iter().all(|child| matches!(child.outcome, Outcome::Stopped)), "{report}");

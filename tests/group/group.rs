@@ -1,5 +1,5 @@
-//! Promise 46: a group is a host of its own, which stands and falls with its children. (78 is in `group_names.rs` and
-//! `group_hung.rs`, stopping one in `group_stop.rs`.)
+//! Guarantee 46: a group is a host with its own services, which fails with its children. (Guarantee 78: `names` and
+//! `hung`.)
 
 use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -49,7 +49,7 @@ impl<F> Drop for Told<F> {
     }
 }
 
-/// A child that fails each time it is told to.
+/// A child that fails at each order.
 fn fails_when(told: &Receiver<()>) -> impl FnMut(&Context) -> Result + Send + use<> {
     let told = told.clone();
     move |ctx| {
@@ -67,7 +67,7 @@ fn cause(error: &ServiceError) -> &BoxError {
 
 // 46
 #[test]
-fn a_group_whose_child_fails_for_good_stops_the_others_and_fails_itself() {
+fn a_group_whose_child_fails_finally_stops_the_others_and_fails() {
     let ((fail, failing), (steps, taken)) = (unbounded(), unbounded());
     let mut host = Host::new();
     host.add(
@@ -99,7 +99,7 @@ fn a_group_whose_child_fails_for_good_stops_the_others_and_fails_itself() {
 
 // 46
 #[test]
-fn a_restarted_group_has_fresh_children_and_all_old_ones_are_gone_before_a_new_one_starts() {
+fn a_restarted_group_has_new_children_that_start_after_all_old_ones_are_gone() {
     let ((fail, failing), (steps, taken)) = (unbounded(), unbounded());
     let mut host = Host::new();
     let service = group(move |g| {
@@ -160,7 +160,7 @@ fn a_child_that_is_restarted_does_not_end_its_group_until_it_gives_up() {
 
 // 46
 #[test]
-fn what_goes_wrong_while_a_group_starts_fails_its_start() {
+fn a_failure_while_a_group_starts_fails_its_start() {
     type Fill = fn(&mut Host) -> Result;
     let fills: [(Fill, &str); 4] = [
         (|_| Err("no plan".into()), "no plan"),

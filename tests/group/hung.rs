@@ -1,5 +1,5 @@
-//! Promise 78, the rest: a group with a hung child is hung, names it, and is never restarted; a second stop finds its
-//! true end.
+//! Guarantee 78: a group with a hung child is hung, names the child, and is not restarted. A second stop finds its true
+//! outcome.
 
 use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(1);
 
-/// Deaf to every stop until `release` is dropped; then it ends well.
-struct Deaf {
+/// Unresponsive to every stop until `release` is dropped; then it ends well.
+struct Unresponsive {
     release: Sender<()>,
     released: Receiver<()>,
 }
 
-fn deaf() -> Deaf {
+fn unresponsive() -> Unresponsive {
     let (release, released) = unbounded();
-    Deaf { release, released }
+    Unresponsive { release, released }
 }
 
-impl Deaf {
+impl Unresponsive {
     fn run(&self) -> impl FnMut(&Context) -> Result + Send + use<> {
         let released = self.released.clone();
         move |_| Ok(_ = released.recv())
@@ -37,20 +37,20 @@ fn outcome<'r>(report: &'r Report, name: &str) -> &'r Outcome {
     &report.services.iter().find(|service| &*service.name == name).expect("no such service").outcome
 }
 
-/// These and no others are hung, with this phase, and everyone who is hung is a failure that has timed out.
+/// Exactly these services are hung, in this phase, and each of them is a failure that has timed out.
 fn assert_hung(error: &HostError, names: &[&str], phase: Phase) {
     for service in &error.report().services {
         let hung = names.contains(&&*service.name);
         match &service.outcome {
             Outcome::Hung(what) if hung && what.thread.starts_with(&*service.name) => {
-                assert!(!service.name.ends_with("deaf") || what.phase == phase, "{error}");
+                assert!(!service.name.ends_with("stuck") || what.phase == phase, "{error}");
             }
             other => assert!(!hung && !matches!(other, Outcome::Hung(_)), "{} is {other:?}\n{error}", service.name),
         }
     }
     let group = error.failures().iter().find(|failure| failure.service() == "g").expect("the group's failure");
     assert!(matches!(group.cause(), Cause::TimedOut(_) | Cause::Failed(_)), "{error}");
-    assert!(error.to_string().contains("g/deaf") || error.to_string().contains("g/n/deaf"), "{error}");
+    assert!(error.to_string().contains("g/stuck") || error.to_string().contains("g/n/stuck"), "{error}");
 }
 
 fn states(host: &Host) -> Vec<(String, ServiceState)> {
@@ -59,18 +59,18 @@ fn states(host: &Host) -> Vec<(String, ServiceState)> {
 
 // 78
 #[test]
-fn a_group_with_a_hung_child_is_hung_and_names_it_and_everyone_else_still_stops() {
-    let deaf = deaf();
+fn a_group_with_a_hung_child_is_hung_and_names_it_and_all_others_stop() {
+    let unresponsive = unresponsive();
     let mut host = Host::new();
     let events = host.events();
     host.add("before", worker(waits));
-    let run = deaf.run();
+    let run = unresponsive.run();
     let mut run = Some(run);
     host.add(
         "g",
         group(move |g| {
             g.add("first", worker(waits));
-            g.add("deaf", worker(run.take().ok_or("a group with a hung child is never restarted")?));
+            g.add("stuck", worker(run.take().ok_or("a group with a hung child is never restarted")?));
             g.add("last", worker(waits));
             Ok(())
         }),
@@ -81,13 +81,13 @@ fn a_group_with_a_hung_child_is_hung_and_names_it_and_everyone_else_still_stops(
     let began = Instant::now();
     let error = host.stop(SOON).unwrap_err();
     assert!(began.elapsed() >= SOON);
-    assert_hung(&error, &["g", "g/deaf"], Phase::Run);
+    assert_hung(&error, &["g", "g/stuck"], Phase::Run);
     for name in ["before", "g/first", "g/last", "after"] {
         assert!(matches!(outcome(error.report(), name), Outcome::Stopped), "{error}");
     }
     let hung = |row: &(String, ServiceState)| row.1 == ServiceState::Hung;
     assert_eq!(states(&host).iter().filter(|row| hung(row)).count(), 2);
-    deaf.release();
+    unresponsive.release();
     let report = host.stop(LIMIT).unwrap();
     assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
     assert!(states(&host).iter().all(|row| row.1 == ServiceState::Stopped));
@@ -97,32 +97,32 @@ fn a_group_with_a_hung_child_is_hung_and_names_it_and_everyone_else_still_stops(
 
 // 53, 78
 #[test]
-fn a_second_stop_that_finds_the_child_still_hung_says_so_again() {
-    let deaf = deaf();
+fn a_second_stop_reports_a_child_that_is_still_hung() {
+    let unresponsive = unresponsive();
     let mut host = Host::new();
-    let mut run = Some(deaf.run());
+    let mut run = Some(unresponsive.run());
     host.add(
         "g",
         group(move |g| {
-            g.add("deaf", worker(run.take().ok_or("again")?));
+            g.add("stuck", worker(run.take().ok_or("again")?));
             Ok(())
         }),
     );
     host.start().unwrap();
     for _ in 1..=3 {
-        assert_hung(&host.stop(SOON).unwrap_err(), &["g", "g/deaf"], Phase::Run);
+        assert_hung(&host.stop(SOON).unwrap_err(), &["g", "g/stuck"], Phase::Run);
         assert!(states(&host).iter().all(|row| row.1 == ServiceState::Hung));
     }
-    deaf.release();
+    unresponsive.release();
     host.stop(LIMIT).unwrap();
 }
 
 // 78
 #[test]
-fn a_hung_grandchild_makes_hung_every_group_that_it_is_in() {
-    let deaf = deaf();
+fn a_hung_grandchild_makes_every_group_around_it_hung() {
+    let unresponsive = unresponsive();
     let mut host = Host::new();
-    let released = deaf.released.clone();
+    let released = unresponsive.released.clone();
     host.add(
         "g",
         group(move |g| {
@@ -131,7 +131,7 @@ fn a_hung_grandchild_makes_hung_every_group_that_it_is_in() {
                 "n",
                 group(move |n| {
                     let released = released.clone();
-                    n.add("deaf", worker(move |_| Ok(_ = released.recv())));
+                    n.add("stuck", worker(move |_| Ok(_ = released.recv())));
                     Ok(())
                 }),
             );
@@ -139,18 +139,18 @@ fn a_hung_grandchild_makes_hung_every_group_that_it_is_in() {
         }),
     );
     host.start().unwrap();
-    assert_hung(&host.stop(SOON * 2).unwrap_err(), &["g", "g/n", "g/n/deaf"], Phase::Run);
-    deaf.release();
+    assert_hung(&host.stop(SOON * 2).unwrap_err(), &["g", "g/n", "g/n/stuck"], Phase::Run);
+    unresponsive.release();
     let report = host.stop(LIMIT).unwrap();
     assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
 }
 
-/// A group with a child that fails when it is told to and one that is deaf, which is given up after a moment.
-fn failing_beside_deaf(fail: Receiver<()>, released: Receiver<()>) -> impl Service {
+/// A group with a child that fails at an order, and an unresponsive child with a short stop timeout.
+fn failing_beside_unresponsive(fail: Receiver<()>, released: Receiver<()>) -> impl Service {
     group(move |g| {
         g.stop_timeout(Duration::from_millis(50));
         let (fail, released) = (fail.clone(), released.clone());
-        g.add("deaf", worker(move |_| Ok(_ = released.recv())));
+        g.add("stuck", worker(move |_| Ok(_ = released.recv())));
         g.add(
             "fails",
             worker(move |ctx| {
@@ -164,37 +164,37 @@ fn failing_beside_deaf(fail: Receiver<()>, released: Receiver<()>) -> impl Servi
 
 // 46, 78
 #[test]
-fn a_group_that_fails_in_mid_life_beside_a_hung_child_is_hung_stops_the_host_and_is_not_restarted() {
-    let (deaf, (fail, failing)) = (deaf(), unbounded());
+fn a_group_that_fails_beside_a_hung_child_is_hung_and_stops_the_host() {
+    let (unresponsive, (fail, failing)) = (unresponsive(), unbounded());
     let mut host = Host::new();
     let events = host.events();
     let restart = Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO);
-    host.add("g", failing_beside_deaf(failing, deaf.released.clone())).restart(restart);
+    host.add("g", failing_beside_unresponsive(failing, unresponsive.released.clone())).restart(restart);
     host.add("other", worker(waits));
     host.start().unwrap();
     fail.send(()).unwrap();
     assert_eq!(host.wait(), StopReason::Failed("g".into()));
     let is_hung = |event: Event| matches!(event.kind, EventKind::Hung(_)) && event.service.as_deref() == Some("g");
     while !is_hung(next(&events)) {} // it is called failed, and in the next breath hung
-    assert_eq!(states(&host)[..2], [("g".to_owned(), ServiceState::Hung), ("g/deaf".to_owned(), ServiceState::Hung)]);
+    assert_eq!(states(&host)[..2], [("g".to_owned(), ServiceState::Hung), ("g/stuck".to_owned(), ServiceState::Hung)]);
     let error = host.stop(SOON).unwrap_err();
-    assert_hung(&error, &["g", "g/deaf"], Phase::Run);
+    assert_hung(&error, &["g", "g/stuck"], Phase::Run);
     let first = &error.failures()[0];
     assert!(first.service() == "g" && first.to_string().contains("no network"), "the root cause first: {error}");
-    deaf.release();
+    unresponsive.release();
     let error = host.stop(LIMIT).unwrap_err();
     assert!(matches!(outcome(error.report(), "g"), Outcome::Failed(_)), "{error}");
-    assert!(matches!(outcome(error.report(), "g/deaf"), Outcome::Stopped), "{error}");
+    assert!(matches!(outcome(error.report(), "g/stuck"), Outcome::Stopped), "{error}");
     assert_eq!((error.failures().len(), error.report().services[0].restarts), (1, 0));
 }
 
-/// A group whose child is deaf in its start.
-fn deaf_start(starting: Sender<()>, released: Receiver<()>) -> impl Service {
+/// A group whose child is unresponsive in its start.
+fn unresponsive_start(starting: Sender<()>, released: Receiver<()>) -> impl Service {
     group(move |g| {
         let (starting, released) = (starting.clone(), released.clone());
         g.add("first", worker(waits));
         g.add(
-            "deaf",
+            "stuck",
             task(move |_| {
                 starting.send(())?;
                 Ok(_ = released.recv())
@@ -206,11 +206,11 @@ fn deaf_start(starting: Sender<()>, released: Receiver<()>) -> impl Service {
 
 // 24, 53, 78
 #[test]
-fn a_group_asked_to_stop_while_a_child_is_deaf_in_its_start_is_hung_and_its_true_end_is_found() {
-    let (deaf, (starting, starts)) = (deaf(), unbounded());
+fn a_group_stopped_while_the_start_of_a_child_hangs_is_hung_until_its_true_end() {
+    let (unresponsive, (starting, starts)) = (unresponsive(), unbounded());
     let mut host = Host::new();
     host.stop_timeout(SOON);
-    host.add("g", deaf_start(starting, deaf.released.clone()));
+    host.add("g", unresponsive_start(starting, unresponsive.released.clone()));
     let handle = host.handle();
     let asking = std::thread::spawn(move || {
         next(&starts);
@@ -218,9 +218,9 @@ fn a_group_asked_to_stop_while_a_child_is_deaf_in_its_start_is_hung_and_its_true
     });
     let error = host.start().unwrap_err();
     asking.join().unwrap();
-    assert_hung(&error, &["g", "g/deaf"], Phase::Start);
+    assert_hung(&error, &["g", "g/stuck"], Phase::Start);
     assert!(matches!(outcome(error.report(), "g/first"), Outcome::Stopped), "{error}");
-    deaf.release();
+    unresponsive.release();
     let report = host.stop(LIMIT).unwrap();
     assert_eq!(report.reason, StopReason::Requested);
     assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
@@ -228,36 +228,36 @@ fn a_group_asked_to_stop_while_a_child_is_deaf_in_its_start_is_hung_and_its_true
 
 // 23, 78
 #[test]
-fn a_group_that_misses_its_start_timeout_with_a_deaf_child_is_late_and_hung_and_so_is_the_child() {
-    let (deaf, (starting, _starts)) = (deaf(), unbounded());
+fn a_group_past_its_start_timeout_with_a_hung_child_is_late_and_hung() {
+    let (unresponsive, (starting, _starts)) = (unresponsive(), unbounded());
     let mut host = Host::new();
     host.stop_timeout(SOON);
-    host.add("g", deaf_start(starting, deaf.released.clone())).start_timeout(SOON / 4);
+    host.add("g", unresponsive_start(starting, unresponsive.released.clone())).start_timeout(SOON / 4);
     let error = host.start().unwrap_err();
     assert!(matches!(error.failures()[0].cause(), Cause::TimedOut(time) if *time == SOON / 4), "{error}");
-    assert_hung(&error, &["g", "g/deaf"], Phase::Start);
+    assert_hung(&error, &["g", "g/stuck"], Phase::Start);
     assert!(matches!(outcome(error.report(), "g/first"), Outcome::Stopped), "{error}");
-    deaf.release();
+    unresponsive.release();
     let error = host.stop(LIMIT).unwrap_err();
     assert!(matches!(outcome(error.report(), "g"), Outcome::Failed(_)), "{error}");
-    assert!(matches!(outcome(error.report(), "g/deaf"), Outcome::Stopped), "{error}");
+    assert!(matches!(outcome(error.report(), "g/stuck"), Outcome::Stopped), "{error}");
     assert_eq!(error.failures().len(), 1);
 }
 
 // 46, 78
 #[test]
-fn a_group_that_was_hung_in_mid_life_or_in_a_restart_is_not_restarted_when_its_child_ends_after_all() {
+fn a_group_that_was_hung_is_not_restarted_when_its_child_ends_later() {
     for life in [1, 2] {
-        let (deaf, (fail, failing), (fill, fills)) = (deaf(), unbounded(), unbounded());
+        let (unresponsive, (fail, failing), (fill, fills)) = (unresponsive(), unbounded(), unbounded());
         let mut host = Host::new();
         let events = host.events();
-        let released = deaf.released.clone();
+        let released = unresponsive.released.clone();
         let service = group(move |g| {
             fill.send(())?;
             g.stop_timeout(SOON / 4);
             let (lives, released, failing) = (fill.len(), released.clone(), failing.clone());
-            let is_deaf = lives == life;
-            g.add("deaf", worker(move |ctx| if is_deaf { Ok(_ = released.recv()) } else { waits(ctx) }));
+            let is_unresponsive = lives == life;
+            g.add("stuck", worker(move |ctx| if is_unresponsive { Ok(_ = released.recv()) } else { waits(ctx) }));
             g.add("fails", task(move |_| if lives == 1 { Ok(()) } else { Err("no disk".into()) }));
             g.add("fails later", worker(move |ctx| ctx.recv(&failing)?));
             Ok(())
@@ -267,7 +267,7 @@ fn a_group_that_was_hung_in_mid_life_or_in_a_restart_is_not_restarted_when_its_c
         fail.send(Err("no network".into())).unwrap();
         let is_hung = |event: Event| matches!(event.kind, EventKind::Hung(_)) && event.service.as_deref() == Some("g");
         while !is_hung(next(&events)) {}
-        deaf.release();
+        unresponsive.release();
         let lives = std::iter::from_fn(|| fills.recv_timeout(LIMIT).ok()).count(); // until the group's value is dropped
         let error = host.stop(LIMIT).unwrap_err();
         assert_eq!((error.failures().len(), lives), (1, life), "{error}");

@@ -1,5 +1,5 @@
-//! Promise 78, the names: a group's children are `group/child` everywhere. And what a group has of its host: clock and
-//! start.
+//! Guarantee 78: the children of a group are called `group/child` everywhere. A group uses the clock and the start of
+//! its host.
 
 use crate::support::{LIMIT, next};
 use crossbeam_channel::{Sender, unbounded};
@@ -77,7 +77,7 @@ fn children_stand_after_their_group_in_statuses_and_reports() {
 
 // 78
 #[test]
-fn events_of_children_are_told_by_the_host_under_their_full_names_and_in_order() {
+fn the_host_publishes_events_of_children_in_order_with_their_full_names() {
     let mut host = family(&unbounded().0);
     let events = host.events();
     host.start().unwrap();
@@ -100,7 +100,7 @@ fn events_of_children_are_told_by_the_host_under_their_full_names_and_in_order()
 
 // 78
 #[test]
-fn a_group_goes_by_the_clock_of_its_host() {
+fn a_group_uses_the_clock_of_its_host() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     let (woken, wakings) = unbounded();
@@ -138,7 +138,7 @@ fn waits_for_the_start(told: Sender<&'static str>) -> impl FnMut(&Context) -> Re
 
 // 26, 78
 #[test]
-fn a_child_that_waits_until_its_host_has_started_waits_for_the_whole_application() {
+fn wait_until_started_in_a_child_waits_for_the_whole_application() {
     let (told, tells) = unbounded();
     let mut host = Host::new();
     let (theirs, last) = (told.clone(), told);
@@ -188,7 +188,7 @@ fn a_group_can_be_tested_without_a_host() {
 
 // 78
 #[test]
-fn a_child_and_its_group_are_to_have_ended_at_the_same_moment_before_the_host_gives_up() {
+fn a_child_has_the_same_stop_deadline_as_its_group() {
     let (told, tells) = unbounded();
     let mut host = Host::new();
     host.add(

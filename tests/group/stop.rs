@@ -1,4 +1,4 @@
-//! A group in a stop, and a stop that comes from within one.
+//! Groups during a stop, and stop requests that come from a child.
 
 use crate::support::{LIMIT, next, waits};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -18,7 +18,7 @@ impl Service for Told {
     }
 }
 
-/// Which services are told to be `Stopping`, in this order.
+/// The services with a `Stopping` event, in order.
 fn asked(events: &Receiver<hosted::Event>) -> Vec<String> {
     let asked = events.try_iter().filter(|event| matches!(event.kind, EventKind::Stopping));
     asked.filter_map(|event| event.service).map(|service| service.to_string()).collect()
@@ -57,7 +57,7 @@ fn groups_and_their_children_stop_in_exact_reverse_of_their_start() {
 
 // 24, 78
 #[test]
-fn a_group_asked_to_stop_during_its_start_stops_what_has_started_and_is_nobodys_failure() {
+fn a_group_stopped_during_its_start_stops_its_children_without_a_failure() {
     let ((told, tells), (starting, starts)) = (unbounded(), unbounded());
     let mut host = Host::new();
     host.add(
@@ -99,7 +99,7 @@ fn asks(ctx: &Context) -> Result {
 
 // 36, 78
 #[test]
-fn a_stop_that_a_child_asks_for_stops_the_application() {
+fn a_stop_request_of_a_child_stops_the_application() {
     for restart in [Restart::never(), Restart::always()] {
         let mut host = Host::new();
         host.add(
@@ -128,7 +128,7 @@ fn a_stop_that_a_child_asks_for_stops_the_application() {
 
 // 17, 36
 #[test]
-fn a_stop_that_a_child_asks_for_stops_the_application_in_reverse_and_not_the_childs_group_first() {
+fn a_stop_request_of_a_child_stops_the_application_in_reverse_order() {
     for _ in 0..50 {
         let mut host = Host::new();
         let events = host.events();
@@ -150,7 +150,7 @@ fn a_stop_that_a_child_asks_for_stops_the_application_in_reverse_and_not_the_chi
 
 // 24, 36
 #[test]
-fn a_stop_that_a_child_asks_for_during_the_start_is_nobodys_failure() {
+fn a_stop_request_of_a_child_during_start_up_is_not_a_failure() {
     let ways: [fn(&mut Host); 2] = [
         |g| _ = g.add("asks", task(asks)),
         |g| {
@@ -178,7 +178,7 @@ fn a_stop_that_a_child_asks_for_during_the_start_is_nobodys_failure() {
 
 // 35, 46
 #[test]
-fn a_child_whose_completion_stops_its_host_completes_its_group_also_during_the_start() {
+fn a_child_whose_completion_stops_its_host_completes_its_group() {
     let run = |slow: bool| {
         let mut host = Host::new();
         host.add(
@@ -203,7 +203,7 @@ fn a_child_whose_completion_stops_its_host_completes_its_group_also_during_the_s
 
 // 44, 46
 #[test]
-fn a_group_asked_while_it_waits_to_be_restarted_ends_at_once() {
+fn a_stop_request_ends_the_backoff_of_a_group_at_once() {
     let mut host = Host::new();
     let events = host.events();
     let (told, tells) = unbounded::<HostHandle>();

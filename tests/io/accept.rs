@@ -1,4 +1,4 @@
-//! Promises of `accept` and `incoming`: connections until the stop, and a listener that survives it.
+//! `accept` and `incoming`: connections until the stop, and a listener that survives it.
 
 #![cfg(feature = "io")]
 
@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier};
 use std::{hint, thread};
 
 #[test]
-fn a_client_is_accepted_whether_it_was_before_the_call_or_comes_during_it() {
+fn a_client_is_accepted_if_it_came_before_or_during_the_call() {
     let (listener, source) = (Arc::new(tcp()), StopSource::new());
     let address = listener.local_addr().unwrap();
     let before = TcpStream::connect(address).unwrap();
@@ -25,7 +25,7 @@ fn a_client_is_accepted_whether_it_was_before_the_call_or_comes_during_it() {
 }
 
 #[test]
-fn an_accepted_stream_blocks_as_any_other() {
+fn an_accepted_stream_is_blocking() {
     let listener = tcp();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (mut stream, _) = StopToken::never().accept(&listener).unwrap();
@@ -38,7 +38,7 @@ fn an_accepted_stream_blocks_as_any_other() {
 }
 
 #[test]
-fn a_unix_listener_is_as_good() {
+fn a_unix_listener_accepts_until_the_stop_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("listener");
     let (listener, source) = (UnixListener::bind(&path).unwrap(), StopSource::new());
@@ -70,7 +70,7 @@ fn clients_that_wait_at_the_stop_are_served_by_the_next_token() {
 
 // 80
 #[test]
-fn no_client_is_lost_however_it_races_the_stop_200_times() {
+fn no_client_is_lost_in_200_races_with_the_stop() {
     in_time(|| {
         let listener = tcp();
         for round in 0..200 {
@@ -100,7 +100,7 @@ fn no_client_is_lost_however_it_races_the_stop_200_times() {
 }
 
 #[test]
-fn of_two_that_accept_one_has_the_client_and_the_other_waits_on() {
+fn of_two_accepting_threads_one_gets_the_client_and_the_other_waits() {
     in_time(|| {
         for _ in 0..100 {
             let (listener, source) = (Arc::new(tcp()), StopSource::new());
@@ -126,7 +126,7 @@ fn waiting(listener: &impl std::os::fd::AsFd) -> bool {
 }
 
 #[test]
-fn incoming_gives_connections_until_the_stop_and_then_nothing_more() {
+fn incoming_yields_connections_until_the_stop() {
     let (listener, source) = (tcp(), StopSource::new());
     let token = source.token();
     let mut incoming = token.incoming(&listener);
@@ -141,7 +141,7 @@ fn incoming_gives_connections_until_the_stop_and_then_nothing_more() {
 }
 
 #[test]
-fn an_error_that_is_not_the_stops_is_an_item_of_incoming_and_not_its_end() {
+fn an_error_other_than_the_stop_is_an_item_of_incoming_and_not_its_end() {
     let (listener, source) = (tcp(), StopSource::new());
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
     let token = source.token();

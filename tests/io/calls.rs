@@ -1,4 +1,4 @@
-//! The promise of every call of feature `io`: it ends at the stop, whenever that comes, and says that this was it.
+//! Every call of the feature `io` returns at the stop request, whenever that comes, with an error that says so.
 
 #![cfg(feature = "io")]
 
@@ -73,7 +73,7 @@ const CALLS: &[Call] = &[
 
 // 79
 #[test]
-fn every_call_ends_at_once_when_the_stop_was_before() {
+fn every_call_returns_at_once_after_the_stop() {
     let source = StopSource::new();
     source.request_stop();
     let heard = StopSource::new();
@@ -90,10 +90,10 @@ fn every_call_ends_at_once_when_the_stop_was_before() {
 
 // 79
 #[test]
-fn every_call_ends_at_a_stop_that_comes_while_it_waits() {
+fn every_call_returns_at_a_stop_while_it_waits() {
     let source = StopSource::new();
     let linked = StopSource::linked([&StopSource::new().token(), &source.token()]);
-    silent(); // made here, so that whoever waits for it is not taken for one that waits for the stop
+    silent(); // made here, so that a wait for it is not taken for a wait for the stop
     let wait = |token: StopToken| CALLS.iter().map(move |&(_, call)| (call, token.clone()));
     let waits = wait(source.token()).chain(wait(linked.token()));
     let sleepers: Vec<_> = waits.map(|(call, token)| asleep_in(move || is_stopped(&call(&token)))).collect();
@@ -106,7 +106,7 @@ fn every_call_ends_at_a_stop_that_comes_while_it_waits() {
 
 // 79
 #[test]
-fn every_call_ends_however_it_races_the_stop_200_times() {
+fn every_call_returns_in_200_races_with_the_stop() {
     for &(name, call) in CALLS {
         in_time(move || (0..200).for_each(|round| race(round, name, call)));
     }
@@ -126,7 +126,7 @@ fn race(round: usize, name: &str, call: fn(&StopToken) -> io::Error) {
 }
 
 #[test]
-fn a_read_of_what_a_child_prints_ends_at_the_stop_and_not_with_the_child() {
+fn a_read_of_the_output_of_a_child_returns_at_the_stop() {
     let mut child = Command::new("sleep").arg("3600").stdout(Stdio::piped()).spawn().unwrap();
     let (source, stdout) = (StopSource::new(), child.stdout.take().unwrap());
     let mut stdout = source.token().interruptible(stdout);

@@ -1,4 +1,5 @@
-//! Promises of `wait_child`: a child is waited for until the stop, then ended with its group, and never left behind.
+//! `wait_child`: it waits for a child until the stop request, then terminates the child and its group, and always reaps
+//! it.
 
 #![cfg(all(feature = "io", target_os = "linux"))]
 
@@ -37,7 +38,7 @@ fn end(mut child: Child, grace: Duration) -> ExitStatus {
 }
 
 #[test]
-fn a_child_that_ends_is_waited_for_as_the_standard_library_does() {
+fn wait_child_returns_the_exit_status_of_a_child_that_exits() {
     for token in [StopSource::new().token(), StopToken::never()] {
         // Its input is closed first: this one reads until then.
         let mut command = Command::new("sh");
@@ -48,7 +49,7 @@ fn a_child_that_ends_is_waited_for_as_the_standard_library_does() {
 }
 
 #[test]
-fn a_child_that_ended_before_the_stop_says_how_it_ended() {
+fn wait_child_returns_the_status_of_a_child_that_exited_before_the_stop() {
     let mut child = sleeper().spawn().unwrap();
     child.kill().unwrap();
     let (status, child) = in_time(move || (StopToken::never().wait_child(&mut child, Duration::ZERO), child));
@@ -61,7 +62,7 @@ fn a_child_that_ended_before_the_stop_says_how_it_ended() {
 }
 
 #[test]
-fn a_stop_ends_the_child_whether_it_was_before_or_comes_during_the_wait_and_reaps_it() {
+fn a_stop_before_or_during_the_wait_ends_and_reaps_the_child() {
     assert_eq!(end(sleeper().spawn().unwrap(), Duration::MAX).signal(), TERM);
 
     let (source, mut child) = (StopSource::new(), sleeper().process_group(0).spawn().unwrap());
@@ -77,7 +78,7 @@ fn a_stop_ends_the_child_whether_it_was_before_or_comes_during_the_wait_and_reap
 
 // 82
 #[test]
-fn a_child_has_its_grace_to_end_in_its_own_way() {
+fn a_child_has_its_grace_period_to_exit_on_its_own() {
     let (child, _) = shell("trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done");
     assert_eq!(end(child, Duration::MAX).code(), Some(3));
 }
@@ -98,7 +99,7 @@ fn a_child_that_ignores_sigterm_is_killed_after_its_grace_with_all_of_its_group(
 
 // 82
 #[test]
-fn the_grace_of_a_services_child_ends_with_the_time_of_the_service() {
+fn the_grace_period_of_a_child_ends_at_the_stop_deadline_of_its_service() {
     let (child, _stdout) = shell("trap '' TERM; echo ready; sleep 3600; sleep 3600");
     let (mut child, mut host) = (Some(child), Host::new());
     let run = move |ctx: &Context| -> Result {
@@ -114,7 +115,7 @@ fn the_grace_of_a_services_child_ends_with_the_time_of_the_service() {
 
 // 82
 #[test]
-fn a_grandchild_that_holds_the_output_is_ended_too() {
+fn a_grandchild_that_holds_the_output_is_terminated_too() {
     let (child, mut stdout) = shell("sleep 3600 & echo ready; wait");
     assert_eq!(end(child, Duration::MAX).signal(), TERM);
     assert_eq!(in_time(move || stdout.read(&mut [0]).unwrap()), 0);
@@ -128,7 +129,7 @@ fn a_grandchild_that_ignores_sigterm_does_not_outlive_the_child() {
 }
 
 #[test]
-fn a_child_without_a_group_of_its_own_is_ended_alone() {
+fn a_child_without_its_own_process_group_is_terminated_alone() {
     let mut bystander = sleeper().spawn().unwrap(); // as we ourselves are one
     assert_eq!(end(sleeper().spawn().unwrap(), Duration::ZERO).code(), None);
     assert_eq!(bystander.try_wait().unwrap(), None);
@@ -137,7 +138,7 @@ fn a_child_without_a_group_of_its_own_is_ended_alone() {
 }
 
 #[test]
-fn without_a_stop_what_a_child_leaves_behind_is_left_alone() {
+fn without_a_stop_processes_left_by_a_child_are_not_touched() {
     let (mut child, mut stdout) = shell("sleep 3600 & echo ready; echo $!");
     let mut orphan = String::new();
     stdout.read_line(&mut orphan).unwrap();
@@ -147,7 +148,7 @@ fn without_a_stop_what_a_child_leaves_behind_is_left_alone() {
 
 // 82
 #[test]
-fn a_child_is_reaped_however_its_end_races_the_stop_200_times() {
+fn a_child_is_reaped_in_200_races_between_its_exit_and_the_stop() {
     in_time(|| {
         for round in 0..200 {
             let source = StopSource::new();

@@ -1,4 +1,4 @@
-//! F7, F8, F9, F10, F25: children whose end is not as simple as it should be.
+//! `wait_child` in difficult cases: moving deadlines, suspended children, no free descriptor, and a lost exit status.
 
 #![cfg(target_os = "linux")]
 
@@ -42,8 +42,9 @@ fn is_there(child: &Child) -> bool {
     Path::new(&format!("/proc/{}", child.id())).exists()
 }
 
+// 102
 #[test]
-fn a_child_in_its_grace_is_ended_when_the_deadline_moves_closer() {
+fn a_child_in_its_grace_period_is_killed_when_the_deadline_moves_closer() {
     let mut host = Host::new();
     let events = host.events();
     let fill = |inside: &mut Host| {
@@ -74,6 +75,7 @@ fn a_child_in_its_grace_is_ended_when_the_deadline_moves_closer() {
     assert!(matches!(parent.outcome, Outcome::Stopped), "{report}");
 }
 
+// 99
 #[test]
 fn a_jobs_child_has_time_to_exit_on_its_own_before_the_deadline() {
     let (queue, (told, tells)) = (Queue::bounded(1), channel());
@@ -95,7 +97,7 @@ fn a_jobs_child_has_time_to_exit_on_its_own_before_the_deadline() {
 }
 
 #[test]
-fn a_suspended_child_hears_sigterm_alone_or_with_its_group() {
+fn a_suspended_child_receives_sigterm_alone_or_with_its_group() {
     for leads in [false, true] {
         let mut child = if leads { shell("trap 'exit 3' TERM; sleep 3600 & echo ready; wait") } else { sleeper() };
         let id = if leads { format!("-{}", child.id()) } else { child.id().to_string() };
@@ -111,8 +113,9 @@ fn a_suspended_child_hears_sigterm_alone_or_with_its_group() {
     }
 }
 
+// 103
 #[test]
-fn without_a_descriptor_a_child_is_waited_for_ended_and_reaped_all_the_same() {
+fn without_a_free_descriptor_a_child_is_still_terminated_and_reaped() {
     let program = child::Child::play("children without descriptors");
     for line in ["exits", "stop before", "stop during", "ignores TERM", "of a service", "afterwards"] {
         program.says(line);
@@ -124,7 +127,7 @@ fn without_descriptors() {
     say("ready");
     let mut short_lived = Command::new("sh").args(["-c", "sleep 0.2; exit 3"]).spawn().unwrap();
     let (mut before, mut during, mut theirs) = (sleeper(), sleeper(), sleeper());
-    let mut deaf = shell("trap '' TERM; echo ready; sleep 3600 & wait; sleep 3600");
+    let mut unresponsive = shell("trap '' TERM; echo ready; sleep 3600 & wait; sleep 3600");
     let taken = every_descriptor();
 
     let status = StopSource::new().token().wait_child(&mut short_lived, Duration::MAX).unwrap();
@@ -144,8 +147,8 @@ fn without_descriptors() {
     assert_eq!(waiting.join().unwrap(), (TERM, false));
     say("stop during");
 
-    assert_eq!(stopped().wait_child(&mut deaf, Duration::from_millis(20)).unwrap().signal(), KILL);
-    assert!(!is_there(&deaf));
+    assert_eq!(stopped().wait_child(&mut unresponsive, Duration::from_millis(20)).unwrap().signal(), KILL);
+    assert!(!is_there(&unresponsive));
     say("ignores TERM");
 
     let mut host = Host::new();
@@ -166,7 +169,7 @@ fn without_descriptors() {
 }
 
 #[test]
-fn a_child_whose_status_the_kernel_discards_is_an_error_that_says_so_or_a_clean_end() {
+fn a_child_whose_exit_status_is_lost_is_an_error_or_at_a_stop_a_clean_end() {
     let program = child::Child::script("exec env --ignore-signal=CHLD \"$0\" \"$@\"", "children without SIGCHLD");
     for line in ["exits", "stop", "of a service", "of a service, on its own"] {
         program.says(line);
@@ -210,7 +213,7 @@ fn without_sigchld() {
 }
 
 #[test]
-fn a_childs_wait_goes_on_when_another_process_rings_the_stop() {
+fn wait_child_continues_if_another_process_signals_the_stop_descriptor() {
     let (source, mut child) = (StopSource::new(), sleeper());
     let token = source.token();
     let ring = token.fd().unwrap().try_clone_to_owned().unwrap();

@@ -1,4 +1,4 @@
-//! Promises of `connect`: a stream as any other, or an error that says why there is none.
+//! `connect`: an ordinary stream, or an error with its cause.
 
 #![cfg(feature = "io")]
 
@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 #[test]
-fn a_stream_is_connected_and_blocks_as_any_other() {
+fn a_connected_stream_is_blocking() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let Ok(listener) = TcpListener::bind(address) else { continue }; // not every machine has IPv6
         let address = listener.local_addr().unwrap();
@@ -35,20 +35,20 @@ fn a_child_process_does_not_get_the_connection() {
 }
 
 #[test]
-fn where_nobody_listens_the_connection_is_refused() {
+fn connect_reports_a_refused_connection() {
     let address = tcp().local_addr().unwrap(); // and is gone
     let error = StopSource::new().token().connect(address, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]
-fn what_the_system_refuses_to_try_is_an_error_too() {
+fn connect_reports_an_address_that_the_system_rejects() {
     let broadcast: SocketAddr = "255.255.255.255:9".parse().unwrap();
     assert!(!is_stopped(&StopSource::new().token().connect(broadcast, None).unwrap_err()));
 }
 
 #[test]
-fn where_nobody_answers_the_time_runs_out() {
+fn connect_times_out_if_nobody_answers() {
     for time in [Duration::ZERO, Duration::from_millis(20)] {
         for token in [StopSource::new().token(), StopToken::never()] {
             assert_eq!(token.connect(silent(), time).unwrap_err().kind(), ErrorKind::TimedOut);
@@ -57,7 +57,7 @@ fn where_nobody_answers_the_time_runs_out() {
 }
 
 #[test]
-fn after_the_stop_nobody_is_called() {
+fn after_the_stop_connect_makes_no_connection() {
     let (listener, source) = (tcp(), StopSource::new());
     source.request_stop();
     assert!(is_stopped(&source.token().connect(listener.local_addr().unwrap(), None).unwrap_err()));

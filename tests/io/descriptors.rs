@@ -1,4 +1,4 @@
-//! How many descriptors feature `io` opens. One test, so that nothing else in this process opens any.
+//! How many descriptors the feature `io` opens.
 
 #![cfg(all(feature = "io", target_os = "linux"))] // elsewhere nothing tells
 

@@ -1,4 +1,4 @@
-//! A10: a process that forked and shares the stop's descriptor, or anybody else who rings it.
+//! A forked process that shares the descriptor of a stop, or another process that writes to it.
 
 #![cfg(target_os = "linux")]
 
@@ -43,7 +43,7 @@ fn ring(bell: &OwnedFd) {
 }
 
 #[test]
-fn a_foreign_ring_of_the_stops_descriptor_ends_no_call_and_the_stop_still_does() {
+fn a_readable_descriptor_without_a_stop_ends_no_call_and_the_stop_still_does() {
     let source = StopSource::new();
     let bell = shared(&source.token());
     let calls: [fn(StopToken) -> bool; 2] = [
@@ -73,7 +73,7 @@ fn a_foreign_ring_of_the_stops_descriptor_ends_no_call_and_the_stop_still_does()
 }
 
 #[test]
-fn a_foreign_ring_does_not_hide_what_is_there_to_read() {
+fn a_readable_descriptor_without_a_stop_hides_no_data() {
     let (here, mut there) = UnixStream::pair().unwrap();
     let token = StopSource::new().token();
     ring(&shared(&token));
@@ -84,7 +84,7 @@ fn a_foreign_ring_does_not_hide_what_is_there_to_read() {
 }
 
 #[test]
-fn no_stop_is_lost_however_it_races_foreign_rings_1000_times() {
+fn no_stop_is_lost_in_1000_races_with_another_process() {
     in_time(|| {
         for round in 0..1_000 {
             let (source, start) = (StopSource::new(), Barrier::new(4));
@@ -111,7 +111,7 @@ fn no_stop_is_lost_however_it_races_foreign_rings_1000_times() {
 }
 
 #[test]
-fn a_stop_in_a_forked_process_stops_nobody_in_this_one() {
+fn a_stop_in_a_forked_process_stops_nothing_in_its_parent() {
     let program = Child::play("a stop in a forked process");
     program.says("not stopped");
     assert_eq!(program.ends(), (0, String::new()));
@@ -136,7 +136,7 @@ fn a_stop_in_the_forked_process() {
 }
 
 #[test]
-fn a_wait_in_a_forked_process_takes_no_stop_away_from_this_one() {
+fn a_wait_in_a_forked_process_hides_no_stop_from_its_parent() {
     let program = Child::play("a wait in a forked process");
     program.says("stopped in both");
     assert_eq!(program.ends(), (0, String::new()));

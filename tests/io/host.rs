@@ -1,4 +1,4 @@
-//! Feature `io` in a real host: how its calls end a service, and what a restart finds.
+//! The feature `io` in a real host: how its calls end a service, and what a restarted service finds.
 
 #![cfg(feature = "io")]
 
@@ -12,7 +12,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What a service does until it is asked to stop, and a name for it.
+/// What a service does until its stop request, with a name.
 type Way = (&'static str, fn(&Context) -> Result);
 
 const WAYS: &[Way] = &[
@@ -42,7 +42,7 @@ const WAYS: &[Way] = &[
 ];
 
 #[test]
-fn a_stop_that_ends_a_call_is_a_clean_end_of_the_service_through_the_question_mark() {
+fn a_call_ended_by_the_stop_is_a_clean_end_with_the_question_mark() {
     in_time(|| {
         let mut host = Host::new();
         let (sender, begun) = channel();
@@ -64,7 +64,7 @@ fn a_stop_that_ends_a_call_is_a_clean_end_of_the_service_through_the_question_ma
 }
 
 #[test]
-fn a_stop_of_somebody_elses_token_is_a_failure() {
+fn a_stop_of_a_foreign_token_is_a_failure() {
     let source = StopSource::new();
     source.request_stop();
     let ways: &[fn(&StopToken) -> Result] = &[
@@ -84,7 +84,7 @@ fn a_stop_of_somebody_elses_token_is_a_failure() {
 
 // 80
 #[test]
-fn a_restarted_service_goes_on_with_the_listener_and_who_waits_in_it() {
+fn a_restarted_service_serves_clients_that_wait_in_the_listener() {
     let listener = tcp();
     let address = listener.local_addr().unwrap();
     let clients = [1, 2, 3].map(|_| TcpStream::connect(address).unwrap());
@@ -110,7 +110,7 @@ fn a_restarted_service_goes_on_with_the_listener_and_who_waits_in_it() {
 }
 
 #[test]
-fn the_next_host_goes_on_with_the_listener_and_who_waits_in_it() {
+fn the_next_host_serves_clients_that_wait_in_the_listener() {
     let listener = Arc::new(tcp());
     let address = listener.local_addr().unwrap();
     let (sender, served) = channel();
@@ -150,7 +150,7 @@ fn a_service_says_goodbye_to_its_peer_before_it_ends() {
 }
 
 #[test]
-fn a_call_of_a_context_is_as_good_without_a_stop() {
+fn calls_of_a_context_work_without_a_stop() {
     let ctx = Context::new("client", StopSource::new().token());
     let listener = tcp();
     let client = ctx.connect(listener.local_addr().unwrap(), LIMIT).unwrap();

@@ -1,4 +1,4 @@
-//! What feature `io` costs while nothing happens: nothing.
+//! The feature `io` uses no processor time while nothing happens.
 
 #![cfg(all(feature = "io", target_os = "linux"))] // elsewhere nothing tells what a thread has cost
 
@@ -32,7 +32,7 @@ const SERVICES: &[Blocked] = &[
 #[test]
 fn services_blocked_in_calls_use_no_cpu_and_do_not_wake() {
     alone!();
-    silent(); // made here: whoever makes it has other waits
+    silent(); // made here, because making it waits too
     let mut host = Host::new();
     for &(name, run) in SERVICES {
         host.add(name, worker(run));

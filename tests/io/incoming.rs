@@ -1,4 +1,4 @@
-//! F3: a listener whose clients cannot be accepted.
+//! `incoming` when connections cannot be accepted: no free descriptor, or a broken listener.
 
 #![cfg(target_os = "linux")]
 
@@ -40,8 +40,9 @@ fn informed(lines: &Receiver<(Level, String)>, text: &str) {
     assert!(level == Level::Info && line.starts_with(text), "{line}");
 }
 
+// 101
 #[test]
-fn incoming_waits_out_a_lack_of_descriptors_with_one_warning_until_it_is_over_or_the_stop() {
+fn incoming_waits_for_free_descriptors_with_one_warning_until_the_stop() {
     let program = Child::play("incoming of a token");
     for line in ["begins", "over", "begins again", "stopped"] {
         program.says(line);
@@ -86,6 +87,7 @@ fn of_a_token() {
     leave(ExitCode::SUCCESS)
 }
 
+// 101
 #[test]
 fn a_service_without_descriptors_counts_one_error_and_serves_again_afterwards() {
     let program = Child::play("incoming of a service");
@@ -179,7 +181,7 @@ fn an_error_of_the_listener_ends_neither_the_readmes_server_nor_its_stop() {
 }
 
 #[test]
-fn an_error_that_repeats_at_once_comes_with_pauses_that_the_stop_ends() {
+fn repeated_errors_of_incoming_are_delayed_and_the_stop_ends_the_delay() {
     let (listener, source) = (tcp(), StopSource::new());
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
     let token = source.token();

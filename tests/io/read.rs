@@ -1,4 +1,4 @@
-//! Promises of `interruptible`: reads end at the stop, and all else is as it was.
+//! `interruptible`: reads end at the stop, and everything else works as before.
 
 #![cfg(feature = "io")]
 
@@ -37,7 +37,7 @@ fn after_the_stop_reads_fail_and_writes_still_arrive() {
 }
 
 #[test]
-fn a_read_that_the_stop_has_ended_leaves_the_way_open_for_a_goodbye() {
+fn after_a_read_ended_by_the_stop_the_stream_can_still_be_written() {
     let source = StopSource::new();
     let (here, mut there) = connected();
     let mut here = source.token().interruptible(here);
@@ -53,7 +53,7 @@ fn a_read_that_the_stop_has_ended_leaves_the_way_open_for_a_goodbye() {
 }
 
 #[test]
-fn what_has_come_is_read_and_what_comes_during_a_read_too() {
+fn data_that_arrives_before_or_during_a_read_is_read() {
     let source = StopSource::new();
     let (here, mut there) = connected();
     let mut here = source.token().interruptible(here);
@@ -67,7 +67,7 @@ fn what_has_come_is_read_and_what_comes_during_a_read_too() {
 
 // 81
 #[test]
-fn the_stop_comes_before_what_is_there_to_read_which_stays() {
+fn the_stop_takes_precedence_over_data_which_stays_in_the_stream() {
     let source = StopSource::new();
     let (here, mut there) = UnixStream::pair().unwrap();
     let mut here = source.token().interruptible(here);
@@ -80,7 +80,7 @@ fn the_stop_comes_before_what_is_there_to_read_which_stays() {
 }
 
 #[test]
-fn a_read_that_the_stop_has_woken_leaves_what_comes_after_the_stop() {
+fn a_read_ended_by_the_stop_leaves_data_that_arrives_later() {
     for _ in 0..100 {
         let source = StopSource::new();
         let (here, mut there) = UnixStream::pair().unwrap();
@@ -94,7 +94,7 @@ fn a_read_that_the_stop_has_woken_leaves_what_comes_after_the_stop() {
 
 // 81
 #[test]
-fn a_peer_that_hangs_up_is_the_end_of_the_file_also_during_a_read() {
+fn a_peer_that_closes_the_connection_is_the_end_of_the_file() {
     let source = StopSource::new();
     let (here, there) = connected();
     let (unix_here, unix_there) = UnixStream::pair().unwrap();
@@ -114,7 +114,7 @@ fn a_peer_that_hangs_up_is_the_end_of_the_file_also_during_a_read() {
 }
 
 #[test]
-fn an_error_of_the_stream_is_that_and_no_stop() {
+fn an_error_of_the_stream_is_not_reported_as_a_stop() {
     let (here, there) = connected();
     let mut here = StopSource::new().token().interruptible(here);
     here.write_all(b"nobody reads this").unwrap();
@@ -125,7 +125,7 @@ fn an_error_of_the_stream_is_that_and_no_stop() {
 }
 
 #[test]
-fn a_reader_that_shut_its_own_stream_down_reads_its_end() {
+fn a_read_after_shutting_down_the_stream_is_the_end_of_the_file() {
     let (here, _there) = connected();
     let closer = here.try_clone().unwrap();
     let mut here = StopSource::new().token().interruptible(here);
@@ -135,7 +135,7 @@ fn a_reader_that_shut_its_own_stream_down_reads_its_end() {
 }
 
 #[test]
-fn a_read_timeout_is_an_error_of_its_own_and_can_be_taken_back() {
+fn a_read_timeout_is_a_separate_error_and_can_be_removed() {
     for token in [StopSource::new().token(), StopToken::never()] {
         let (here, mut there) = connected();
         let mut here = token.interruptible(here);
@@ -184,7 +184,7 @@ fn one_thread_can_read_while_another_writes() {
 }
 
 #[test]
-fn a_file_is_read_to_its_end_and_the_stream_is_to_be_had_again() {
+fn a_file_is_read_to_its_end_and_can_be_taken_back() {
     let mut file: File = tempfile::tempfile().unwrap();
     file.write_all(b"lines").unwrap();
     file.rewind().unwrap();

@@ -1,4 +1,4 @@
-//! F1: several readers of one stream.
+//! Several readers of one stream.
 
 #![cfg(target_os = "linux")]
 
@@ -101,8 +101,9 @@ const KINDS: &[Kind] = &[
     }),
 ];
 
+// 100
 #[test]
-fn every_reader_of_a_shared_stream_returns_at_the_stop_whoever_has_the_bytes() {
+fn every_reader_of_a_shared_stream_returns_at_the_stop() {
     for &(name, make) in KINDS {
         for _ in 0..ROUNDS {
             let source = StopSource::new();
@@ -127,8 +128,9 @@ fn every_reader_of_a_shared_stream_returns_at_the_stop_whoever_has_the_bytes() {
 /// Takes what it can, without waiting, as another process may.
 type Thief = Box<dyn Fn() + Send>;
 
+// 100
 #[test]
-fn a_reader_returns_at_the_stop_though_a_stranger_takes_bytes_of_its_socket_or_pipe() {
+fn a_reader_returns_at_the_stop_even_if_another_process_takes_its_bytes() {
     let socket = || -> (Box<dyn Write>, Box<dyn Read + Send>, Thief, StopSource) {
         let ((here, there), source) = (connected(), StopSource::new());
         let thief = there.try_clone().unwrap();
@@ -206,7 +208,7 @@ fn until(what: impl Fn() -> bool + Send + 'static) {
 }
 
 #[test]
-fn a_non_blocking_stream_of_any_type_waits_on_when_its_bytes_are_gone() {
+fn a_non_blocking_stream_waits_again_if_its_bytes_were_taken() {
     let (mut here, stream, robbed) = robbed(2, false);
     let source = StopSource::new();
     let stream = source.token().interruptible(stream);
@@ -228,7 +230,7 @@ fn a_non_blocking_stream_of_any_type_waits_on_when_its_bytes_are_gone() {
 }
 
 #[test]
-fn a_reader_caught_in_its_read_holds_up_no_other_reader_at_the_stop_or_timeout() {
+fn a_reader_blocked_in_its_read_delays_no_other_reader() {
     let (mut here, stream, robbed) = robbed(1, true);
     let source = StopSource::new();
     let stream: &'static _ = Box::leak(Box::new(stream));
@@ -250,7 +252,7 @@ fn a_reader_caught_in_its_read_holds_up_no_other_reader_at_the_stop_or_timeout()
 }
 
 #[test]
-fn a_stream_that_is_ready_and_always_refuses_is_left_at_the_stop() {
+fn a_read_of_a_stream_that_is_ready_but_always_would_block_ends_at_the_stop() {
     struct Refusing(UnixStream, Arc<AtomicUsize>);
     impl AsFd for Refusing {
         fn as_fd(&self) -> BorrowedFd<'_> {
@@ -268,13 +270,13 @@ fn a_stream_that_is_ready_and_always_refuses_is_left_at_the_stop() {
     here.write_all(b"x").unwrap();
     let mut stream = source.token().interruptible(Refusing(there, refused.clone()));
     let reader = asleep_in(move || is_stopped(&stream.read(&mut [0]).unwrap_err()));
-    until(move || refused.load(Ordering::SeqCst) > 30); // it is asked again, with pauses
+    until(move || refused.load(Ordering::SeqCst) > 30); // it is tried again, with pauses
     source.request_stop();
     assert!(reader.result());
 }
 
 #[test]
-fn a_type_that_is_not_a_bare_descriptor_is_read_by_its_own_read() {
+fn a_type_that_is_not_a_plain_descriptor_is_read_by_its_own_read() {
     struct Shouting(UnixStream);
     impl AsFd for Shouting {
         fn as_fd(&self) -> BorrowedFd<'_> {

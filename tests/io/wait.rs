@@ -1,4 +1,4 @@
-//! Promises of the token's descriptor, and of waiting for somebody else's until the stop.
+//! The descriptor of a token, and `wait_readable`.
 
 #![cfg(feature = "io")]
 
@@ -27,7 +27,7 @@ fn wait(token: &StopToken) -> bool {
 }
 
 #[test]
-fn the_descriptor_is_readable_from_the_stop_on_for_ever_and_for_everybody() {
+fn the_descriptor_stays_readable_after_the_stop() {
     let source = StopSource::new();
     let linked = StopSource::linked([&StopSource::new().token(), &source.token()]);
     let tokens = [source.token(), source.token(), linked.token()];
@@ -43,7 +43,7 @@ fn the_descriptor_is_readable_from_the_stop_on_for_ever_and_for_everybody() {
 }
 
 #[test]
-fn made_after_the_stop_the_descriptor_is_readable_at_once() {
+fn a_descriptor_made_after_the_stop_is_readable_at_once() {
     let source = StopSource::new();
     source.request_stop();
     let born_stopped = StopSource::linked([&source.token()]);
@@ -54,7 +54,7 @@ fn made_after_the_stop_the_descriptor_is_readable_at_once() {
 }
 
 #[test]
-fn where_no_stop_can_come_the_descriptor_is_never_readable() {
+fn the_descriptor_of_never_is_never_readable() {
     let dropped = StopSource::new().token();
     for token in [StopToken::never(), dropped] {
         assert!(!readable(&token));
@@ -66,7 +66,7 @@ fn where_no_stop_can_come_the_descriptor_is_never_readable() {
 }
 
 #[test]
-fn one_token_has_one_descriptor_whoever_asks_first_200_times() {
+fn concurrent_calls_of_fd_return_the_same_descriptor_in_200_races() {
     in_time(|| {
         for _ in 0..200 {
             let (source, start) = (StopSource::new(), Barrier::new(3));
@@ -89,7 +89,7 @@ fn one_token_has_one_descriptor_whoever_asks_first_200_times() {
 }
 
 #[test]
-fn a_datagram_is_waited_for_until_it_is_there() {
+fn wait_readable_returns_when_a_datagram_arrives() {
     let (socket, source) = (UdpSocket::bind("127.0.0.1:0").unwrap(), StopSource::new());
     let (there, address) = (socket.try_clone().unwrap(), socket.local_addr().unwrap());
     let receiver = asleep_in(move || {
@@ -102,7 +102,7 @@ fn a_datagram_is_waited_for_until_it_is_there() {
 }
 
 #[test]
-fn a_wait_that_runs_out_lasts_its_time_and_says_so() {
+fn wait_readable_returns_false_after_its_timeout() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for token in [StopSource::new().token(), StopToken::never()] {
         let (begin, time) = (Instant::now(), Duration::from_millis(20));
@@ -117,7 +117,7 @@ fn a_wait_that_runs_out_lasts_its_time_and_says_so() {
 }
 
 #[test]
-fn a_peer_that_hangs_up_during_the_wait_is_something_to_read() {
+fn wait_readable_returns_if_the_peer_closes_the_connection() {
     let (here, there) = UnixStream::pair().unwrap();
     let (out, into) = pipe();
     let source = StopSource::new();
@@ -131,7 +131,7 @@ fn a_peer_that_hangs_up_during_the_wait_is_something_to_read() {
 }
 
 #[test]
-fn the_stop_comes_before_what_is_there_and_before_the_time_that_ran_out() {
+fn the_stop_takes_precedence_over_data_and_over_the_timeout() {
     let (mut here, there) = (StopSource::new(), UdpSocket::bind("127.0.0.1:0").unwrap());
     there.send_to(&[5], there.local_addr().unwrap()).unwrap();
     for made_before in [false, true] {

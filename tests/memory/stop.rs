@@ -1,11 +1,11 @@
-//! Promises about memory, by an allocator that counts what each thread allocates and frees.
+//! What stop tokens allocate and keep.
 
 use crate::allocator::counted;
 use hosted::{StopSource, StopToken};
 use std::time::Duration;
 
 #[test]
-fn what_is_counted_is_what_is_allocated() {
+fn the_allocator_counts_allocations_and_bytes() {
     assert_eq!(counted(|| Box::new([0_u8; 100])).1, 1);
     assert_eq!(counted(|| Box::new([0_u8; 100])).2, 100);
     let boxed = Box::new(0_u64);
@@ -30,7 +30,7 @@ fn never_allocates_nothing() {
 
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn a_source_is_one_allocation_of_at_most_80_bytes_a_linked_one_of_at_most_112_and_a_callback_takes_48() {
+fn a_source_takes_80_bytes_a_linked_source_112_and_a_callback_48() {
     let (source, allocations, bytes) = counted(StopSource::new);
     assert_eq!(allocations, 1);
     assert!(bytes <= 80, "{bytes} bytes for a source");
@@ -57,7 +57,7 @@ fn a_source_is_one_allocation_of_at_most_80_bytes_a_linked_one_of_at_most_112_an
 
 // 11
 #[test]
-fn a_parent_keeps_nothing_of_a_million_children_that_came_and_went() {
+fn a_parent_keeps_nothing_of_a_million_dropped_linked_sources() {
     let parent = StopSource::new();
     let token = parent.token();
     let first = StopSource::linked([&token]);
@@ -84,7 +84,7 @@ fn a_parent_keeps_nothing_of_a_million_children_that_came_and_went() {
 }
 
 #[test]
-fn a_token_keeps_nothing_of_a_million_callbacks_and_receivers_that_came_and_went() {
+fn a_token_keeps_nothing_of_a_million_dropped_callbacks_and_receivers() {
     let token = StopSource::new().token();
     let callbacks = || (0..1_000_000).for_each(|number: u64| drop(token.on_stop(move || assert!(number > 0))));
     callbacks();
@@ -109,7 +109,7 @@ fn a_stop_without_callbacks_and_children_allocates_nothing() {
 
 // 14
 #[test]
-fn a_timer_keeps_nothing_of_sources_that_were_dropped_or_stopped_before_their_time() {
+fn a_timer_keeps_nothing_of_sources_that_were_dropped_or_stopped_earlier() {
     const HOUR: Duration = Duration::from_secs(3600);
     type Kept = (StopToken, Option<StopSource>);
 

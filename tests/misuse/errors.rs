@@ -1,4 +1,4 @@
-//! Errors that are too long, or never end.
+//! Errors whose text or source chain is very long or endless.
 
 use crate::support::{LIMIT, in_time};
 use hosted::{BoxError, Cause, Context, Event, EventKind, Host, Queue, Report, Result, StopToken, Stopped, worker};
@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 
 #[test]
-fn an_error_of_ten_megabytes_is_told_whole() {
+fn an_error_of_ten_megabytes_is_reported_whole() {
     in_time(|| {
         let text = "🦀".repeat(10_000_000 / 4); // four bytes each: fewer letters to look at
         let (mut host, said) = (Host::new(), text.clone());
@@ -68,7 +68,7 @@ fn report_of(odd: Odd, once_asked: bool) -> (Report, Option<String>) {
 }
 
 #[test]
-fn an_error_without_a_last_source_is_a_failure_like_any_other_and_its_text_ends() {
+fn an_error_with_an_endless_source_chain_is_a_failure_with_a_finite_text() {
     for once_asked in [false, true] {
         for odd in [Odd::Itself, Odd::There, Odd::Bursts] {
             let (report, last_error) = in_time(move || report_of(odd, once_asked));
@@ -107,7 +107,7 @@ impl Error for Around {
 }
 
 #[test]
-fn a_stop_is_seen_below_ninety_eight_errors_and_no_deeper() {
+fn stopped_is_found_below_98_errors_and_no_deeper() {
     for (depth, clean) in [(98, true), (99, false), (10_000, false)] {
         let result = in_time(move || {
             let mut host = Host::new();
@@ -141,7 +141,7 @@ impl fmt::Display for Opaque {
 impl Error for Opaque {}
 
 #[test]
-fn the_debug_of_a_services_error_is_not_asked_for_by_that_of_events_errors_and_reports() {
+fn debug_of_events_and_reports_does_not_call_debug_of_a_services_error() {
     in_time(|| {
         let mut host = Host::new();
         let events = host.events();

@@ -1,5 +1,5 @@
-//! What comes from outside, names and messages, cannot forge a log line or steer a terminal: its control characters are
-//! escaped wherever the library writes it.
+//! Names and messages from outside cannot forge a log line or control a terminal: the library escapes their control
+//! characters wherever it writes them.
 
 use crate::support::log::{Line, listen};
 use crate::support::{Gate, LIMIT, by_phase, idle_phase, in_time};
@@ -143,7 +143,7 @@ fn ticks_and_jobs_forge_no_line_in_the_log() {
 }
 
 #[test]
-fn those_that_are_waited_for_or_hung_forge_no_line() {
+fn slow_and_hung_services_forge_no_line() {
     in_time(|| {
         let (lines, mut host, gate) = (listen(), Host::new(), Gate::new());
         let (events, at_gate) = (host.events(), gate.clone());
@@ -155,7 +155,7 @@ fn those_that_are_waited_for_or_hung_forge_no_line() {
         host.add("first", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
         let slow =
             by_phase(move |phase, ctx| if phase == Phase::Run { idle_phase(phase, ctx) } else { at_gate.pass(ctx) });
-        host.add(evil("slow"), slow).stop_timeout(Duration::ZERO); // so that it is overtaken
+        host.add(evil("slow"), slow).stop_timeout(Duration::ZERO); // so that it exceeds its stop timeout
         let starter = thread::spawn(move || host.start().map(|()| host));
         wait_for(|kind| matches!(kind, EventKind::StillStarting { .. }));
         gate.let_one_through();

@@ -1,4 +1,4 @@
-//! Options and groups that make no sense: what a start says to them.
+//! Options and groups that make no sense, and how `start` reacts to them.
 
 use crate::support::{LIMIT, idle, in_time};
 use crossbeam_channel::unbounded;
@@ -11,7 +11,7 @@ use std::time::Duration;
 const SHORT: Duration = Duration::from_millis(50);
 
 #[test]
-fn a_service_may_be_named_twice_in_after_and_after_nothing_is_after_none() {
+fn after_may_name_a_service_twice_and_may_name_none() {
     in_time(|| {
         let mut host = Host::new();
         host.add("a", idle());
@@ -23,7 +23,7 @@ fn a_service_may_be_named_twice_in_after_and_after_nothing_is_after_none() {
 }
 
 #[test]
-fn a_stack_of_no_size_is_the_smallest_there_is_and_one_too_large_is_an_error_of_start() {
+fn a_stack_size_of_zero_is_the_minimum_and_one_too_large_is_an_error_of_start() {
     in_time(|| {
         let mut host = Host::new();
         host.add("small", worker(|_| Ok(()))).stack_size(0);
@@ -46,7 +46,7 @@ fn waits_in_its_start(wait: fn(&Context) -> Result) -> Host {
 }
 
 #[test]
-fn a_start_that_waits_for_what_comes_after_it_ends_with_a_request_or_its_timeout() {
+fn a_start_that_waits_for_a_dependent_ends_at_a_stop_request_or_its_timeout() {
     let waits: [fn(&Context) -> Result; 3] = [
         |ctx| Ok(ctx.wait_until_started()?),
         |ctx| Ok(ctx.sleep(Duration::MAX)?),
@@ -107,7 +107,7 @@ fn filled(fill: impl FnMut(&mut Host) -> Result + Send + 'static) -> (StopReason
 }
 
 #[test]
-fn a_group_of_nothing_completes() {
+fn an_empty_group_completes() {
     let (reason, outcome, _) = in_time(|| filled(|_| Ok(())));
     assert_eq!(reason, StopReason::AllCompleted);
     assert!(matches!(outcome, Outcome::Completed), "{outcome:?}");
@@ -138,7 +138,7 @@ fn a_fill_that_starts_or_stops_its_host_fails_the_group() {
 }
 
 #[test]
-fn a_fill_that_puts_a_host_of_its_own_in_place_is_a_group_whose_children_are_not_shown() {
+fn a_fill_that_replaces_its_host_makes_a_group_without_visible_children() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let fill = move |inside: &mut Host| {

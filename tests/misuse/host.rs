@@ -1,4 +1,4 @@
-//! A host that is handed to its own services, forgotten, nested by hand, or asked what it has been asked before.
+//! A host that is given to its own services, forgotten, nested by hand, or called twice.
 
 use crate::support::{LIMIT, idle, in_time};
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -28,7 +28,7 @@ fn handed_to_its_own_service(what: impl Fn(Host, &Context) + Send + 'static) -> 
 }
 
 #[test]
-fn a_service_that_stops_its_own_host_is_hung_until_that_stop_has_come_back() {
+fn a_service_that_stops_its_own_host_is_hung_until_that_stop_returns() {
     in_time(|| {
         let (back, returned) = bounded(1);
         let stop = move |mut host: Host, _: &Context| {
@@ -47,7 +47,7 @@ fn a_service_that_stops_its_own_host_is_hung_until_that_stop_has_come_back() {
 }
 
 #[test]
-fn a_service_that_drops_its_own_host_is_hung_until_the_stop_timeout_and_then_goes_on() {
+fn a_service_that_drops_its_own_host_is_hung_until_the_stop_timeout() {
     in_time(|| {
         let (tell, told) = bounded(1);
         let (handle, over) = handed_to_its_own_service(move |host, ctx| {
@@ -61,7 +61,7 @@ fn a_service_that_drops_its_own_host_is_hung_until_the_stop_timeout_and_then_goe
 }
 
 #[test]
-fn a_service_that_starts_its_own_host_again_is_refused_and_one_that_waits_for_it_is_woken_by_a_request() {
+fn a_service_cannot_start_its_own_host_and_a_request_ends_its_wait_for_it() {
     in_time(|| {
         let (tell, told) = bounded(1);
         let (handle, over) = handed_to_its_own_service(move |mut host, _| {
@@ -103,7 +103,7 @@ fn a_host_that_a_service_runs_stops_with_it_if_given_its_token() {
 }
 
 #[test]
-fn a_host_that_a_service_runs_without_its_token_leaves_it_hung_until_asked_itself() {
+fn a_host_run_by_a_service_without_its_token_leaves_the_service_hung() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         host.add("outer", runs_a_host(|_| StopToken::never(), tell));
@@ -117,7 +117,7 @@ fn a_host_that_a_service_runs_without_its_token_leaves_it_hung_until_asked_itsel
 }
 
 #[test]
-fn the_services_of_a_forgotten_host_run_on_and_a_request_asks_none_of_them() {
+fn services_of_a_forgotten_host_keep_running_and_receive_no_stop_request() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), bounded::<()>(0));
         host.add("a", worker(move |ctx| ctx.recv(&told).map_err(Into::into)));
@@ -127,7 +127,7 @@ fn the_services_of_a_forgotten_host_run_on_and_a_request_asks_none_of_them() {
         handle.request_stop();
         assert!(handle.stopping().stop_requested());
         assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopping, ServiceState::Running));
-        tell.send(()).unwrap(); // it still waits, and was not asked
+        tell.send(()).unwrap(); // it still waits, and has received no stop request
         assert!(events.iter().any(|event| matches!(event.kind, EventKind::Completed)));
     });
 }
@@ -167,7 +167,7 @@ fn a_context_that_outlives_its_service_and_its_host_still_answers() {
 }
 
 #[test]
-fn the_context_of_a_service_that_ended_by_itself_is_not_stopped_but_that_hosts_stopping_is() {
+fn the_context_of_a_completed_service_is_not_stopped_but_stopping_is() {
     in_time(|| {
         let (host, report, ctx) = let_out(|_| Ok(()));
         assert_eq!(report.reason, StopReason::AllCompleted);
@@ -179,7 +179,7 @@ fn the_context_of_a_service_that_ended_by_itself_is_not_stopped_but_that_hosts_s
 }
 
 #[test]
-fn a_stop_of_a_host_that_has_stopped_says_the_same_again() {
+fn a_second_stop_of_a_stopped_host_returns_the_same_report() {
     in_time(|| {
         let mut host = Host::new();
         host.add("a", idle());

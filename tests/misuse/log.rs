@@ -1,4 +1,4 @@
-//! Loggers that panic, and loggers that call back into the host that they are told of.
+//! Loggers that panic, and loggers that call the host.
 
 use crate::support::log::on_line;
 use crate::support::{LIMIT, in_time};
@@ -30,7 +30,7 @@ static HOST: Mutex<Option<HostHandle>> = Mutex::new(None);
 static STATES: Mutex<Vec<HostState>> = Mutex::new(Vec::new());
 
 #[test]
-fn a_logger_that_panics_at_every_line_of_every_service_changes_nothing_for_them() {
+fn a_logger_that_panics_at_every_line_affects_no_service() {
     in_time(|| {
         log_to_a_hostile_logger();
         let (mut host, queue, (tell, told)) = (Host::new(), Queue::bounded(1), unbounded());
@@ -82,7 +82,7 @@ fn a_logger_that_panics_at_every_line_of_every_service_changes_nothing_for_them(
 }
 
 #[test]
-fn a_logger_may_look_at_the_host_and_ask_it_to_stop_from_any_line() {
+fn a_logger_may_inspect_the_host_and_request_its_stop() {
     in_time(|| {
         log_to_a_hostile_logger();
         let mut host = Host::new();

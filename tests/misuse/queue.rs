@@ -1,4 +1,4 @@
-//! Queues that are too large, closed twice, pushed into by their own consumer, left by everybody, or shared by hosts.
+//! Queues that are too large, closed twice, shared by hosts, without producers, or filled by their own consumer.
 
 use crate::support::{LIMIT, asleep_in, in_time};
 use crossbeam_channel::{bounded, unbounded};
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 #[test]
 #[should_panic = "capacity overflow"]
-fn a_queue_for_more_than_memory_can_number_panics_where_it_is_made() {
+fn a_queue_capacity_beyond_the_address_space_panics_in_bounded() {
     drop(Queue::<u8>::bounded(usize::MAX));
 }
 
 #[test]
-fn a_queue_without_room_refuses_whoever_does_not_wait_and_its_closing_wakes_who_does() {
+fn a_queue_of_capacity_zero_refuses_try_push_and_closing_wakes_a_push() {
     let queue = Queue::bounded(0);
     assert_eq!(queue.try_push(1), Err(PushError::Full(1)));
     assert_eq!(queue.push_timeout(2, Duration::ZERO), Err(PushError::Full(2)));
@@ -24,7 +24,7 @@ fn a_queue_without_room_refuses_whoever_does_not_wait_and_its_closing_wakes_who_
 }
 
 #[test]
-fn a_job_that_pushes_into_its_own_full_queue_waits_until_the_stop_closes_it_and_has_its_item_back() {
+fn a_job_that_pushes_into_its_own_full_queue_waits_until_the_stop() {
     in_time(|| {
         let (queue, (tell, told), mut host) = (Queue::bounded(1), unbounded(), Host::new());
         let own = queue.clone();
@@ -47,7 +47,7 @@ fn a_job_that_pushes_into_its_own_full_queue_waits_until_the_stop_closes_it_and_
 }
 
 #[test]
-fn a_job_may_close_its_own_queue_which_ends_its_consumer_when_it_is_empty() {
+fn a_job_may_close_its_own_queue_and_its_consumer_then_completes() {
     in_time(|| {
         let (queue, mut host) = (Queue::bounded(3), Host::new());
         let own = queue.clone();
@@ -65,7 +65,7 @@ fn a_job_may_close_its_own_queue_which_ends_its_consumer_when_it_is_empty() {
 }
 
 #[test]
-fn a_queue_that_only_its_consumer_is_left_of_is_not_closed_and_the_consumer_waits_for_the_stop() {
+fn a_queue_without_producers_stays_open_and_its_consumer_waits_for_the_stop() {
     in_time(|| {
         let (queue, (tell, told), mut host) = (Queue::bounded(1), unbounded(), Host::new());
         host.add("eater", queue.consumer(move |item: u32, _| Ok(tell.send(item)?)));
@@ -79,7 +79,7 @@ fn a_queue_that_only_its_consumer_is_left_of_is_not_closed_and_the_consumer_wait
 }
 
 #[test]
-fn a_queue_that_two_hosts_consume_closes_with_the_stop_of_the_second() {
+fn a_queue_of_two_hosts_closes_at_the_stop_of_the_second() {
     in_time(|| {
         let (queue, (tell, told)) = (Queue::bounded(1), unbounded());
         let mut hosts = [Host::new(), Host::new()];
@@ -98,7 +98,7 @@ fn a_queue_that_two_hosts_consume_closes_with_the_stop_of_the_second() {
 }
 
 #[test]
-fn what_is_drained_beside_a_consumer_is_not_handled_and_nothing_is_twice() {
+fn an_item_is_either_drained_or_handled_and_never_both() {
     in_time(|| {
         let (queue, mut host) = (Queue::bounded(10), Host::new());
         let ((came, comes), (go, gone), (tell, told)) = (bounded(0), bounded::<()>(0), unbounded());
@@ -128,7 +128,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn an_item_that_panics_when_it_is_dropped_costs_its_job_or_fails_its_consumer_at_the_end() {
+fn an_item_whose_drop_panics_fails_only_its_job_or_its_consumer() {
     in_time(|| {
         let (queue, mut host) = (Queue::bounded(2), Host::new());
         let (tell, told) = unbounded();

@@ -1,4 +1,4 @@
-//! What must not get out: memory in the line about a hung service, and examples on the network.
+//! What must not leak: memory in the line about a hung service, and examples that listen on the network.
 
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::unbounded;
@@ -12,7 +12,7 @@ const SECRET: &str = "correct horse battery staple";
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_is_told_of_a_hung_service_has_neither_the_memory_its_call_works_on_nor_where_that_is() {
+fn reports_of_a_hung_service_contain_no_memory_and_no_addresses() {
     in_time(|| {
         let (mut near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
         let ((tell, told), mut host) = (unbounded(), Host::new());
@@ -65,7 +65,7 @@ fn programs() -> Vec<PathBuf> {
 }
 
 #[test]
-fn examples_listen_on_the_loopback_interface_and_nowhere_else() {
+fn examples_listen_only_on_the_loopback_interface() {
     let mut listeners = 0;
     for path in programs() {
         let text = fs::read_to_string(&path).unwrap();

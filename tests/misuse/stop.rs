@@ -1,11 +1,11 @@
-//! Tokens, sources and guards that nobody needs, forgets, or asks for again and again.
+//! Tokens, sources and guards that are unused, forgotten, or requested very often.
 
 use crate::support::in_time;
 use crossbeam_channel::{TryRecvError, unbounded};
 use hosted::{StopSource, StopToken, ctrl_c};
 
 #[test]
-fn a_source_linked_to_nobody_or_to_never_stops_by_itself_alone() {
+fn a_source_linked_to_nothing_or_to_never_stops_only_on_its_own() {
     let none: [StopToken; 0] = [];
     for source in [StopSource::linked(&none), StopSource::linked([&StopToken::never(), &StopToken::never()])] {
         assert!(!source.stop_requested());
@@ -14,7 +14,7 @@ fn a_source_linked_to_nobody_or_to_never_stops_by_itself_alone() {
 }
 
 #[test]
-fn a_source_may_be_linked_to_its_own_child_and_still_hears_only_its_parents() {
+fn a_source_linked_to_its_own_child_stops_only_with_its_parents() {
     let root = StopSource::new();
     let child = StopSource::linked([&root.token()]);
     let both = StopSource::linked([&child.token(), &root.token(), &child.token()]);
@@ -25,7 +25,7 @@ fn a_source_may_be_linked_to_its_own_child_and_still_hears_only_its_parents() {
 }
 
 #[test]
-fn a_guard_that_is_forgotten_leaves_its_callback_to_be_called_once() {
+fn the_callback_of_a_forgotten_guard_is_called_once() {
     let ((tell, told), stop) = (unbounded(), StopSource::new());
     std::mem::forget(stop.token().on_stop(move || tell.send(()).unwrap()));
     assert!(stop.request_stop() && !stop.request_stop());
@@ -41,7 +41,7 @@ fn a_callback_on_never_is_dropped_at_once_and_never_called() {
 }
 
 #[test]
-fn ctrl_c_may_be_asked_for_ten_thousand_times() {
+fn ctrl_c_may_be_called_ten_thousand_times() {
     in_time(|| {
         let kept: Vec<StopToken> = (0..10_000).map(|_| ctrl_c().unwrap()).step_by(1_000).collect();
         assert_eq!(kept.len(), 10);

@@ -1,4 +1,4 @@
-//! Names and messages that are long, or made to deceive whoever reads them.
+//! Names and messages that are very long, or made to deceive the reader.
 
 use crate::support::log::{Recording, record};
 use crate::support::{LIMIT, in_time};
@@ -87,7 +87,7 @@ fn assert_logged_plainly(log: &Recording, mine: &[&str]) {
 }
 
 #[test]
-fn what_steers_a_line_or_a_terminal_is_escaped_wherever_the_library_writes_it() {
+fn control_and_bidi_characters_are_escaped_in_every_output() {
     in_time(|| {
         let log = record();
         let mut host = deceivers();
@@ -103,7 +103,7 @@ fn what_steers_a_line_or_a_terminal_is_escaped_wherever_the_library_writes_it() 
 }
 
 #[test]
-fn what_steers_is_escaped_of_who_is_hung_and_in_the_names_of_its_threads() {
+fn control_and_bidi_characters_of_a_hung_service_are_escaped() {
     in_time(|| {
         let log = record();
         let (mut host, (go, gone), (tell, told)) = (Host::new(), unbounded::<()>(), unbounded());
@@ -151,7 +151,7 @@ fn a_set_up_error_is_one_plain_line_whatever_the_name() {
 }
 
 #[test]
-fn letters_of_every_script_and_emoji_stay_as_they_are() {
+fn letters_of_every_script_and_emoji_are_not_escaped() {
     in_time(|| {
         let name = "café שלום 数据 👩‍👩‍👧 a/b";
         let mut host = Host::new();
@@ -166,7 +166,7 @@ fn letters_of_every_script_and_emoji_stay_as_they_are() {
 }
 
 #[test]
-fn a_name_of_a_megabyte_is_a_name_in_the_log_the_report_and_a_drop() {
+fn a_name_of_a_megabyte_is_complete_in_the_log_and_the_report() {
     in_time(|| {
         let log = record();
         let (name, mut host) = ("🦀".repeat(1 << 18), Host::new());

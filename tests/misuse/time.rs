@@ -1,4 +1,4 @@
-//! Times that are nothing, more than a clock can say, or past; clocks that nobody moves or everybody does.
+//! Times that are zero, past, or longer than a clock can express; clocks that nobody or everybody moves.
 
 use crate::support::{LIMIT, asleep_in, idle, in_time};
 use crossbeam_channel::{bounded, unbounded};
@@ -21,7 +21,7 @@ fn far() -> Vec<Duration> {
 }
 
 #[test]
-fn every_limit_of_a_host_may_be_as_long_as_a_duration_can_say() {
+fn every_timeout_of_a_host_may_be_duration_max() {
     for far in far() {
         in_time(move || {
             let mut host = Host::new();
@@ -36,7 +36,7 @@ fn every_limit_of_a_host_may_be_as_long_as_a_duration_can_say() {
 }
 
 #[test]
-fn a_push_may_wait_as_long_as_a_duration_can_say() {
+fn a_push_timeout_may_be_duration_max() {
     for far in far() {
         let queue = Queue::bounded(1);
         queue.push(1).unwrap();
@@ -48,7 +48,7 @@ fn a_push_may_wait_as_long_as_a_duration_can_say() {
 }
 
 #[test]
-fn who_may_take_no_time_to_start_is_late_however_fast_it_is() {
+fn with_a_start_timeout_of_zero_every_service_is_late() {
     in_time(|| {
         for of_host in [true, false] {
             let mut host = Host::new();
@@ -66,7 +66,7 @@ fn who_may_take_no_time_to_start_is_late_however_fast_it_is() {
 }
 
 #[test]
-fn a_sleep_until_the_past_is_none_by_any_clock() {
+fn a_sleep_until_the_past_returns_at_once_with_any_clock() {
     in_time(|| {
         let (begin, stop) = (Instant::now(), StopSource::new());
         assert_eq!(stop.token().sleep_until(begin), Ok(()));
@@ -89,7 +89,7 @@ fn fails_until(good: u32, restart: Restart) -> Outcome {
 }
 
 #[test]
-fn a_policy_by_which_every_run_is_stable_never_gives_up() {
+fn with_stable_after_zero_a_policy_never_gives_up() {
     in_time(|| {
         let policy = Restart::on_failure().give_up_after(1);
         assert!(matches!(fails_until(100, policy.clone()), Outcome::Failed(_)));
@@ -98,7 +98,7 @@ fn a_policy_by_which_every_run_is_stable_never_gives_up() {
 }
 
 #[test]
-fn a_policy_of_no_restarts_gives_up_at_once_and_one_of_four_billion_hardly_ever() {
+fn give_up_after_accepts_zero_and_u32_max() {
     in_time(|| {
         assert!(matches!(fails_until(2, Restart::on_failure().give_up_after(0)), Outcome::Failed(_)));
         assert!(matches!(fails_until(200, Restart::on_failure().give_up_after(u32::MAX)), Outcome::Completed));
@@ -108,7 +108,7 @@ fn a_policy_of_no_restarts_gives_up_at_once_and_one_of_four_billion_hardly_ever(
 }
 
 #[test]
-fn to_retry_also_the_first_start_is_nothing_without_retrying() {
+fn also_first_start_has_no_effect_on_never() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let fails = move |_: &Context| {
@@ -122,7 +122,7 @@ fn to_retry_also_the_first_start_is_nothing_without_retrying() {
 }
 
 #[test]
-fn a_clock_that_is_moved_too_far_panics_stays_where_it_is_and_can_be_moved_on() {
+fn a_clock_that_is_moved_too_far_panics_and_stays_usable() {
     in_time(|| {
         let (time, stop) = (Arc::new(ManualClock::new()), StopSource::new());
         let (now, clock) = (time.clock().now(), time.clock());
@@ -138,7 +138,7 @@ fn a_clock_that_is_moved_too_far_panics_stays_where_it_is_and_can_be_moved_on() 
 }
 
 #[test]
-fn a_service_may_move_the_clock_that_others_sleep_by() {
+fn a_service_may_advance_the_clock_of_others() {
     in_time(|| {
         let time = Arc::new(ManualClock::new());
         let mut host = Host::with_clock(time.clock());
@@ -155,7 +155,7 @@ fn a_service_may_move_the_clock_that_others_sleep_by() {
 }
 
 #[test]
-fn ticks_that_nobody_asks_for_keep_no_sleeper_though_they_are_forgotten() {
+fn forgotten_ticks_leave_no_sleeper() {
     let (time, stop) = (ManualClock::new(), StopSource::new());
     let ctx = Context::new("a", stop.token()).with_clock(time.clock());
     std::mem::forget(ctx.ticks(Duration::from_secs(1)));
@@ -165,7 +165,7 @@ fn ticks_that_nobody_asks_for_keep_no_sleeper_though_they_are_forgotten() {
 }
 
 #[test]
-fn ticks_without_a_period_are_a_panic_and_so_the_services_failure() {
+fn ticks_with_a_period_of_zero_panic_and_fail_the_service() {
     in_time(|| {
         let mut host = Host::new();
         host.add("a", worker(|ctx| Ok(_ = ctx.ticks(Duration::ZERO).next())));
@@ -176,7 +176,7 @@ fn ticks_without_a_period_are_a_panic_and_so_the_services_failure() {
 }
 
 #[test]
-fn a_period_of_a_nanosecond_ticks_as_fast_as_it_can_and_counts_what_it_misses() {
+fn a_period_of_a_nanosecond_counts_the_ticks_that_it_misses() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), bounded(0));
         let events = host.events();

@@ -1,4 +1,5 @@
-//! Promise 34: an error that means "stopped" is a clean end of the service that was asked to stop, and only of that.
+//! Guarantee 34: an error that means "stopped" is a clean end of the service that received the stop request, and of no
+//! other.
 
 use anyhow::Context as _;
 use crossbeam_channel::{RecvTimeoutError, bounded, never};
@@ -70,7 +71,7 @@ fn as_anyhow(token: &StopToken) -> anyhow::Result<()> {
 
 // 34
 #[test]
-fn stopped_of_ones_own_token_is_a_clean_end_however_it_is_wrapped() {
+fn stopped_of_the_own_token_is_a_clean_end_in_any_wrapper() {
     in_time(|| {
         for (way, f) in WAYS {
             let mut host = Host::new();
@@ -88,7 +89,7 @@ fn stopped_of_ones_own_token_is_a_clean_end_however_it_is_wrapped() {
 
 // 34
 #[test]
-fn stopped_of_ones_own_token_in_a_start_is_a_clean_end_however_it_is_wrapped() {
+fn stopped_of_the_own_token_in_start_is_a_clean_end_in_any_wrapper() {
     in_time(|| {
         for (way, f) in WAYS {
             let mut host = Host::new();
@@ -106,7 +107,7 @@ fn stopped_of_ones_own_token_in_a_start_is_a_clean_end_however_it_is_wrapped() {
 
 // 34
 #[test]
-fn stopped_of_somebody_elses_token_is_a_failure_however_it_is_wrapped() {
+fn stopped_of_another_token_is_a_failure_in_any_wrapper() {
     in_time(|| {
         let other = StopSource::new();
         other.request_stop();

@@ -8,7 +8,7 @@
 //! Modelled: `add`, `start`, `wait`, `stop`, `drop`, `request_stop`, in any order and again; edges, `on_failure`,
 //! `on_completion`, restarts after failures; errors, panics, `Stopped` with and without having been asked; rolling back;
 //! stops that wait for nobody, and later ones that find the true end. Not modelled: time (timeouts of starts and of
-//! single services, the time a deaf service holds up others, backoffs), stop callbacks, groups, queues, signals, a drop
+//! single services, the time a unresponsive service holds up others, backoffs), stop callbacks, groups, queues, signals, a drop
 //! that fails. They have tests of their own.
 //!
 //! `PROPTEST_CASES=20000 cargo test --test model` runs more. A case that fails is shortened and printed, as services and
@@ -92,13 +92,13 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn whatever_is_done_to_a_host_it_does_what_the_model_says(services in vec(spec(), 0..7), commands in commands()) {
+    fn a_host_agrees_with_its_model_after_every_random_command(services in vec(spec(), 0..7), commands in commands()) {
         stage::play(&services, &commands).map_err(TestCaseError::fail)?;
     }
 }
 
 #[test]
-fn a_service_left_hung_by_one_stop_has_its_true_end_in_a_later_one() {
+fn a_service_hung_at_one_stop_has_its_true_outcome_at_a_later_one() {
     use words::Call::*;
     use words::Cause::*;
     use words::Command::*;

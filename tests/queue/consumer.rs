@@ -1,4 +1,4 @@
-//! Promises 69 and 70: what a queue's consumers do with its jobs, also when a stop is asked for and when time is up.
+//! Guarantees 69 and 70: what a consumer does with its jobs, at a stop request and at the stop deadline.
 
 use super::with_token::with_token;
 use crate::support::{LIMIT, MS, next};
@@ -29,7 +29,7 @@ fn left_in_queue(events: &Receiver<Event>) -> Vec<(String, usize)> {
 
 // 69
 #[test]
-fn a_job_that_fails_or_panics_is_logged_counted_and_reported_and_costs_only_itself() {
+fn a_job_that_fails_or_panics_is_logged_and_counted_and_affects_no_other_job() {
     let queue = Queue::bounded(4);
     (1..=4).for_each(|n| queue.push(n).unwrap());
     queue.close();
@@ -61,7 +61,7 @@ fn a_job_that_fails_or_panics_is_logged_counted_and_reported_and_costs_only_itse
 
 // 70
 #[test]
-fn a_job_that_sleeps_or_receives_on_its_context_is_not_cut_short_by_the_asking() {
+fn a_stop_request_does_not_interrupt_a_job_that_sleeps_or_receives() {
     let queue = Queue::bounded(1);
     let (go, gone) = bounded(0);
     let (told, tells) = unbounded();
@@ -87,7 +87,7 @@ fn a_job_that_sleeps_or_receives_on_its_context_is_not_cut_short_by_the_asking()
 
 // 70
 #[test]
-fn when_its_time_is_up_a_jobs_context_is_stopped_and_no_further_job_is_taken() {
+fn at_the_stop_deadline_a_jobs_context_is_stopped_and_no_job_is_taken() {
     let queue = Queue::bounded(3);
     (1..=3).for_each(|n| queue.push(n).unwrap());
     let (told, tells) = unbounded();
@@ -118,7 +118,7 @@ fn when_its_time_is_up_a_jobs_context_is_stopped_and_no_further_job_is_taken() {
 
 // 70
 #[test]
-fn a_consumers_own_stop_timeout_is_its_time() {
+fn a_consumers_own_stop_timeout_is_its_stop_deadline() {
     let queue = Queue::bounded(2);
     (1..=2).for_each(|n| queue.push(n).unwrap());
     let (told, tells) = unbounded();
@@ -133,13 +133,13 @@ fn a_consumers_own_stop_timeout_is_its_time() {
     .stop_timeout(MS * 50);
     host.start().unwrap();
     next(&tells);
-    host.stop(Duration::MAX).unwrap(); // would wait for ever
+    host.stop(Duration::MAX).unwrap(); // would wait forever
     assert_eq!(queue.drain(), [2]);
 }
 
 // 70
 #[test]
-fn a_queue_closes_when_its_last_running_consumer_is_asked_though_that_is_in_a_job() {
+fn a_queue_closes_at_the_stop_request_of_its_last_consumer_even_during_a_job() {
     let queue = Queue::bounded(1);
     let (go, gone) = unbounded::<()>();
     let (told, tells) = unbounded();
@@ -167,7 +167,7 @@ fn a_queue_closes_when_its_last_running_consumer_is_asked_though_that_is_in_a_jo
 
 // 70
 #[test]
-fn a_consumer_without_a_host_finishes_what_is_in_its_queue_after_the_stop_and_closes_it() {
+fn a_consumer_without_a_host_finishes_its_queue_after_the_stop_and_closes_it() {
     let (queue, stop) = (Queue::bounded(3), StopSource::new());
     (1..=3).for_each(|n| queue.push(n).unwrap());
     stop.request_stop();

@@ -1,5 +1,5 @@
-//! Promises 69 and 70 where several consumers share a queue: who closes it and when, and that nothing is lost or
-//! handled twice.
+//! Guarantees 69 and 70 with several consumers: which of them closes the queue, and that no job is lost or handled
+//! twice.
 
 use super::with_token::WithToken;
 use crate::support::{LIMIT, MS, next};
@@ -25,7 +25,7 @@ fn gate() -> (Gate, Receiver<()>, Sender<()>) {
 
 // 69
 #[test]
-fn everything_accepted_is_handled_once_by_whichever_consumer() {
+fn every_accepted_job_is_handled_once_by_one_consumer() {
     const EACH: u32 = 2_000;
     let queue = Queue::bounded(7);
     let (told, tells) = unbounded();
@@ -49,7 +49,7 @@ fn everything_accepted_is_handled_once_by_whichever_consumer() {
 
 // 70
 #[test]
-fn a_queue_stays_open_until_the_last_of_its_consumers_is_asked_and_is_then_closed() {
+fn a_queue_closes_at_the_stop_request_of_its_last_consumer() {
     let queue = Queue::bounded(3);
     let (told, tells) = unbounded();
     let job = move |n: u32, ctx: &Context| Ok(told.send((n, ctx.name().to_owned()))?);
@@ -60,7 +60,7 @@ fn a_queue_stays_open_until_the_last_of_its_consumers_is_asked_and_is_then_close
     host.add("first", queue.consumer(job));
     host.start().unwrap();
     let stopping = spawn(move || host.stop(LIMIT));
-    next(&reached); // so "first" was asked, and has ended
+    next(&reached); // so "first" has received its stop request, and has exited
     queue.push(1).expect("it is open");
     assert_eq!(next(&tells), (1, "last".to_owned()));
     open.send(()).unwrap();
@@ -114,19 +114,19 @@ fn asked_in_a_job(limit: Option<Duration>) -> (Vec<u32>, Vec<u32>) {
 
 // 70
 #[test]
-fn a_consumer_asked_earlier_goes_on_until_it_finds_the_queue_empty() {
+fn a_consumer_that_stops_earlier_continues_until_the_queue_is_empty() {
     assert_eq!(asked_in_a_job(None), (vec![2, 3, 4], vec![]));
 }
 
 // 70
 #[test]
-fn a_consumer_asked_earlier_whose_time_is_up_leaves_the_rest_to_the_others() {
+fn a_consumer_at_its_stop_deadline_leaves_the_rest_to_other_consumers() {
     assert_eq!(asked_in_a_job(Some(MS * 30)), (vec![], vec![2, 3, 4]));
 }
 
 // 70
 #[test]
-fn a_consumer_counts_from_its_start_so_one_that_never_started_keeps_no_queue_open() {
+fn a_consumer_that_never_started_keeps_no_queue_open() {
     let queue = Queue::bounded(1);
     let mut host = Host::new();
     host.add("runs", queue.consumer(|(), _| Ok(())));

@@ -1,8 +1,8 @@
-//! When a queue closes and when it does not: restarts, groups, consumers that fail or never start, and stops that race with
-//! pushes. (What a queue accepts and refuses is in `queue.rs`; the jobs of its consumers are in `consumer.rs`.)
+//! When a queue closes: restarts, groups, consumers that fail or never start, and stops that race with pushes.
+//! (Pushing: `queue`. Jobs: `consumer`.)
 
 use crate::support::log::{Level, record};
-use crate::support::{LIMIT, MS, asleep_in, in_time, next};
+use crate::support::{LIMIT, MS, asleep_in, idle, in_time, next};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{
     Context, Event, EventKind, Host, OnFailure, Outcome, PushError, Queue, Restart, Result, Service, StopReason,
@@ -20,13 +20,6 @@ fn wait_until_closed<T>(queue: &Queue<T>) {
         thread::sleep(MS);
     }
     panic!("the queue never closes");
-}
-
-fn waits() -> impl Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
 }
 
 /// Fails each time something comes.
@@ -66,6 +59,7 @@ fn pipeline(queue: &Queue<u32>) -> (impl Service + use<>, Sender<()>, Receiver<u
     (group, fail, told)
 }
 
+// 96
 #[test]
 fn a_group_that_restarts_leaves_its_queue_open_and_its_next_run_consumes_on() {
     in_time(|| {
@@ -124,7 +118,7 @@ fn a_stop_while_a_group_waits_for_its_restart_closes_its_queue_and_keeps_the_ite
 }
 
 #[test]
-fn jobs_for_which_a_restarting_group_has_no_time_are_left_to_its_next_run_without_an_event() {
+fn jobs_left_by_a_restarting_group_are_handled_by_its_next_run() {
     in_time(|| {
         let (queue, mut host) = (Queue::bounded(10), Host::new());
         let events = host.events();
@@ -199,6 +193,7 @@ fn nested(others: usize, fill: impl Fn(&mut Host) -> Result + Clone + Send + 'st
 type Large = [u8; 32 << 10];
 
 // The stop falls between two pushes, or into one, at random.
+// 97
 #[test]
 fn a_stop_with_ample_time_leaves_no_accepted_job_behind() {
     for round in 0..400 {
@@ -221,7 +216,7 @@ fn a_stop_with_ample_time_leaves_no_accepted_job_behind() {
     }
 }
 
-/// A service that fails when it is told to, with a consumer in it.
+/// A service that contains a consumer, and fails at an order.
 struct Fragile<S>(S, Receiver<()>);
 
 impl<S: Service> Service for Fragile<S> {
@@ -235,13 +230,14 @@ impl<S: Service> Service for Fragile<S> {
     }
 }
 
+// 96
 #[test]
-fn a_consumer_that_fails_for_good_closes_its_queue_and_wakes_who_waits_for_room() {
+fn a_consumer_that_fails_finally_closes_its_queue_and_wakes_waiting_producers() {
     in_time(|| {
         let (queue, (fail, failing), mut host) = (Queue::bounded(1), bounded(1), Host::new());
         let fragile = Fragile(queue.consumer(|_: u32, _| Ok(())), failing);
         host.add("fragile", fragile).on_failure(OnFailure::Ignore);
-        host.add("main", waits());
+        host.add("main", idle());
         host.start().unwrap();
         queue.push(1).unwrap();
         let pushed = queue.clone();
@@ -278,7 +274,7 @@ fn a_group_that_gives_up_closes_the_queue_of_its_consumer() {
         let (queue, mut host) = (Queue::bounded(10), Host::new());
         let (pipeline, fail, _told) = pipeline(&queue);
         host.add("pipeline", pipeline).restart(at_once().give_up_after(2)).on_failure(OnFailure::Ignore);
-        host.add("main", waits());
+        host.add("main", idle());
         host.start().unwrap();
         for _ in 0..3 {
             assert!(!queue.is_closed(), "it may be restarted");
@@ -299,6 +295,7 @@ fn refused_at_the_end_of(queue: &Queue<u32>, end: impl FnOnce()) {
     assert_eq!(queue.drain(), [1]);
 }
 
+// 98
 #[test]
 fn a_queue_whose_consumer_never_started_closes_when_its_host_ends() {
     let host_with = |queue: &Queue<u32>| {
@@ -327,7 +324,7 @@ fn a_queue_whose_consumer_never_started_closes_when_its_host_ends() {
 
         let queue = Queue::bounded(1);
         let mut host = host_with(&queue);
-        host.add("never", waits()); // a name that is taken
+        host.add("never", idle()); // a name that is taken
         refused_at_the_end_of(&queue, || {
             host.start().unwrap_err();
             drop(host);
@@ -399,7 +396,7 @@ fn a_group_whose_services_are_complete_for_good_is_not_restarted() {
             queue.close();
             let fill = move |host: &mut Host| {
                 if one_stops_all {
-                    host.add("server", waits());
+                    host.add("server", idle());
                 }
                 let options = host.add("consumer", queue.consumer(|_, _| Ok(())));
                 if one_stops_all {
@@ -414,6 +411,7 @@ fn a_group_whose_services_are_complete_for_good_is_not_restarted() {
     });
 }
 
+// 91
 #[test]
 fn mark_complete_ends_the_restarts_of_a_service_only_if_its_run_returns_ok() {
     in_time(|| {
@@ -439,7 +437,7 @@ fn mark_complete_ends_the_restarts_of_a_service_only_if_its_run_returns_ok() {
     });
 }
 
-/// Hands out the token of `attach`, and fails each time it is told to.
+/// Sends the token of `attach` to the test, and fails at each order.
 struct Probe(Sender<StopToken>, Receiver<()>);
 
 impl Service for Probe {
@@ -489,7 +487,7 @@ fn the_token_of_attach_is_stopped_when_its_service_has_failed_for_good() {
         let (service, tokens, fail) = probe();
         let mut host = Host::new();
         host.add("service", service()).on_failure(OnFailure::Ignore);
-        host.add("main", waits());
+        host.add("main", idle());
         host.start().unwrap();
         let token = next(&tokens);
         assert!(!token.stop_requested());
@@ -499,6 +497,7 @@ fn the_token_of_attach_is_stopped_when_its_service_has_failed_for_good() {
     });
 }
 
+// 97
 #[test]
 fn items_left_by_several_consumers_are_reported_once_by_the_last_of_them() {
     in_time(|| {
@@ -522,7 +521,7 @@ fn items_left_by_several_consumers_are_reported_once_by_the_last_of_them() {
 }
 
 #[test]
-fn items_left_where_no_consumer_runs_are_logged_with_their_number() {
+fn items_left_in_a_queue_without_a_running_consumer_are_logged() {
     let log = record();
     let (queue, mut host) = (Queue::bounded(1_000), Host::new());
     host.add("never", queue.consumer(|_: u32, _| Ok(())));
@@ -534,7 +533,7 @@ fn items_left_where_no_consumer_runs_are_logged_with_their_number() {
 }
 
 #[test]
-fn a_stop_wakes_a_producer_though_another_callback_of_its_token_blocks() {
+fn a_stop_wakes_a_producer_even_if_another_callback_of_its_token_blocks() {
     in_time(|| {
         let (queue, stop, (release, held)) = (Queue::bounded(1), StopSource::new(), bounded::<()>(0));
         let token = stop.token();

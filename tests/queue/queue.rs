@@ -1,5 +1,4 @@
-//! Promises 69 and 71: what a `Queue` takes and refuses, and whom a full one makes wait. (Its consumers are in
-//! `consumer.rs`.)
+//! Guarantees 69 and 71: what a `Queue` accepts and refuses, and when a push waits. (Consumers: `consumer`.)
 
 use crate::support::{LIMIT, MS, next};
 use crossbeam_channel::{Receiver, unbounded};
@@ -24,7 +23,7 @@ fn full() -> Queue<u32> {
 
 // 69
 #[test]
-fn clones_are_the_same_queue_and_what_goes_in_comes_out_in_order() {
+fn clones_are_the_same_queue_and_items_come_out_in_order() {
     let queue = Queue::bounded(3);
     let clone = queue.clone();
     assert!(queue.is_empty());
@@ -38,7 +37,7 @@ fn clones_are_the_same_queue_and_what_goes_in_comes_out_in_order() {
 
 // 69
 #[test]
-fn a_closed_queue_refuses_in_every_way_and_hands_the_item_back() {
+fn every_push_into_a_closed_queue_returns_the_item() {
     let queue = Queue::bounded(5);
     queue.push("in time").unwrap();
     queue.clone().close();
@@ -52,7 +51,7 @@ fn a_closed_queue_refuses_in_every_way_and_hands_the_item_back() {
 
 // 69
 #[test]
-fn what_is_in_a_closed_queue_is_handled_and_then_its_consumers_complete() {
+fn items_in_a_closed_queue_are_handled_before_its_consumers_complete() {
     let queue = Queue::bounded(10);
     (0..10).for_each(|n| queue.push(n).unwrap());
     queue.close();
@@ -92,7 +91,7 @@ fn a_full_queue_makes_push_wait_for_room() {
 
 // 71
 #[test]
-fn a_full_queue_makes_try_push_and_in_the_end_push_timeout_say_so() {
+fn try_push_and_push_timeout_report_a_full_queue() {
     let queue = full();
     assert_eq!(queue.try_push(1), Err(PushError::Full(1)));
     assert_eq!(queue.push_timeout(2, Duration::ZERO), Err(PushError::Full(2)));
@@ -104,7 +103,7 @@ fn a_full_queue_makes_try_push_and_in_the_end_push_timeout_say_so() {
 
 // 71
 #[test]
-fn a_stop_wakes_the_producer_that_waits_in_push_until_and_its_item_comes_back() {
+fn a_stop_wakes_a_producer_in_push_until_which_returns_its_item() {
     for _ in 0..200 {
         let (queue, stop) = (full(), StopSource::new());
         let (theirs, token) = (queue.clone(), stop.token());
@@ -117,7 +116,7 @@ fn a_stop_wakes_the_producer_that_waits_in_push_until_and_its_item_comes_back() 
 
 // 71
 #[test]
-fn push_until_takes_nothing_after_the_stop_though_there_is_room() {
+fn push_until_accepts_nothing_after_the_stop_even_if_there_is_room() {
     let (queue, stop) = (Queue::bounded(1), StopSource::new());
     stop.request_stop();
     assert_eq!(queue.push_until(1, &stop.token()), Err(PushError::Stopped(1)));
@@ -126,7 +125,7 @@ fn push_until_takes_nothing_after_the_stop_though_there_is_room() {
 
 // 71
 #[test]
-fn a_producer_that_a_stop_woke_ends_well_though_it_says_it_with_a_question_mark() {
+fn a_producer_that_a_stop_woke_ends_cleanly_with_the_question_mark() {
     let queue = full();
     let mut host = Host::new();
     let (producer, (told, tells)) = (queue.clone(), unbounded());
@@ -146,7 +145,7 @@ fn a_producer_that_a_stop_woke_ends_well_though_it_says_it_with_a_question_mark(
 
 // 71
 #[test]
-fn closing_wakes_all_that_wait_for_room_and_each_has_its_item_back() {
+fn closing_a_queue_wakes_all_waiting_producers_with_their_items() {
     for _ in 0..50 {
         let queue = full();
         let waits: Vec<_> = (1..=6)
@@ -169,7 +168,7 @@ fn closing_wakes_all_that_wait_for_room_and_each_has_its_item_back() {
 
 // 69
 #[test]
-fn a_producer_added_before_its_consumer_outlives_it_and_is_told_so() {
+fn a_push_fails_if_the_producer_was_added_before_its_consumer() {
     let queue = Queue::bounded(1);
     let (producer, (told, tells)) = (queue.clone(), unbounded());
     let mut host = Host::new();
@@ -200,7 +199,7 @@ struct Plain;
 
 // 69
 #[test]
-fn a_push_error_asks_nothing_of_the_item() {
+fn a_push_error_needs_no_traits_of_the_item() {
     fn push(queue: &Queue<Plain>) -> Result {
         Ok(queue.try_push(Plain)?) // an error of any service
     }
@@ -220,7 +219,7 @@ fn a_push_error_asks_nothing_of_the_item() {
 
 // 69
 #[test]
-fn what_is_left_in_a_queue_is_dropped_with_it() {
+fn items_left_in_a_queue_are_dropped_with_it() {
     let (item, queue) = (Arc::new(()), Queue::bounded(2));
     queue.push(item.clone()).unwrap();
     let consumer = queue.consumer(|_, _| Ok(()));
@@ -241,7 +240,7 @@ fn a_consumer_of_a_queue_without_room_is_an_error_of_start() {
 }
 
 #[test]
-fn debug_says_how_many_are_in_it_and_whether_it_is_closed() {
+fn debug_shows_the_length_of_a_queue_and_whether_it_is_closed() {
     let queue = Queue::bounded(2);
     queue.push('a').unwrap();
     assert_eq!(format!("{queue:?}"), "Queue { len: 1, closed: false, .. }");

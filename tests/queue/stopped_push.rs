@@ -1,4 +1,4 @@
-//! Promises 34, 71: a producer that is asked to stop while its queue closes, as in a stop that has no time left for an order.
+//! Guarantees 34 and 71: a producer that receives its stop request while its queue closes.
 
 use crate::support::LIMIT;
 use crossbeam_channel::bounded;
@@ -9,7 +9,7 @@ use std::thread;
 /// Both come between two looks of the producer in some of a hundred rounds; on one core, in some of a thousand.
 // 34, 71
 #[test]
-fn a_producer_that_is_asked_to_stop_before_its_queue_closes_hears_of_the_stop() {
+fn a_producer_stopped_before_its_queue_closes_gets_the_stop_as_its_error() {
     for _ in 0..2_000 {
         let (queue, stop, ready) = (Queue::bounded(1), StopSource::new(), Arc::new(Barrier::new(2)));
         let (theirs, token, begin) = (queue.clone(), stop.token(), ready.clone());

@@ -1,4 +1,4 @@
-//! Promise 43: how long a service that failed waits to be started again, by a clock that the test moves.
+//! Guarantee 43: the length of the backoff, with a clock that the test moves.
 
 use crate::support::{LIMIT, MS, SECOND};
 use crossbeam_channel::Receiver;
@@ -68,7 +68,7 @@ fn assert_doubling(seen: &[Vec<Duration>], min: Duration, max: Duration) {
 
 // 43
 #[test]
-fn the_backoff_doubles_from_the_shortest_to_the_longest_and_is_never_out_of_these() {
+fn the_backoff_doubles_from_the_minimum_to_the_maximum_and_stays_in_its_range() {
     let (min, max) = (MS * 100, MS * 1600);
     let seen = rounds(20, 12, Restart::on_failure().backoff(min..=max));
     assert!(seen.iter().all(|waits| waits.len() == 20));
@@ -85,7 +85,7 @@ fn by_default_the_backoff_is_between_100_ms_and_30_s() {
 
 // 43
 #[test]
-fn the_backoff_is_jittered_so_that_services_that_failed_together_do_not_come_back_together() {
+fn the_backoff_has_jitter_so_that_services_do_not_restart_together() {
     let seen = rounds(20, 8, Restart::on_failure().backoff(MS * 100..=SECOND * 1000));
     for (n, waits) in seen.into_iter().enumerate().skip(1) {
         let different = waits.iter().collect::<std::collections::BTreeSet<_>>().len();
@@ -95,14 +95,14 @@ fn the_backoff_is_jittered_so_that_services_that_failed_together_do_not_come_bac
 
 // 43
 #[test]
-fn a_range_of_one_length_is_waited_for_exactly() {
+fn a_range_of_one_value_is_an_exact_backoff() {
     let seen = rounds(2, 5, Restart::always().backoff(SECOND..=SECOND));
     assert_eq!(seen, vec![vec![SECOND; 2]; 5]);
 }
 
 // 43
 #[test]
-fn a_very_short_backoff_too_reaches_the_longest_in_the_end() {
+fn a_very_short_backoff_reaches_the_maximum_too() {
     let (min, max) = (Duration::from_nanos(1), SECOND * 30);
     let seen = rounds(2, 50, Restart::on_failure().backoff(min..=max));
     assert_doubling(&seen, min, max);
@@ -110,7 +110,7 @@ fn a_very_short_backoff_too_reaches_the_longest_in_the_end() {
 
 // 43
 #[test]
-fn a_backoff_that_no_instant_can_hold_waits_for_the_stop() {
+fn a_backoff_too_long_for_an_instant_lasts_until_the_stop() {
     let restart = Restart::on_failure().backoff(Duration::MAX..=Duration::MAX);
     let (time, mut host, events) = failed_once(vec![failing()], &restart);
     time.advance(LONG);
@@ -121,7 +121,7 @@ fn a_backoff_that_no_instant_can_hold_waits_for_the_stop() {
 
 // 43
 #[test]
-fn on_a_manual_clock_nothing_restarts_until_time_moves_and_then_at_the_very_moment_that_was_announced() {
+fn on_a_manual_clock_a_restart_comes_exactly_at_the_announced_moment() {
     let (runs, ran) = crossbeam_channel::unbounded();
     let told = runs.clone();
     let service = worker(move |_| {
@@ -169,7 +169,7 @@ fn a_start_that_fails_in_a_restart_lengthens_the_backoff_like_a_run_that_fails()
 
 // 42, 43
 #[test]
-fn after_a_stable_run_the_backoff_begins_anew() {
+fn after_a_stable_run_the_backoff_starts_at_its_minimum() {
     let mut runs = 0;
     let service = worker(move |ctx| {
         runs += 1;
@@ -190,7 +190,7 @@ fn after_a_stable_run_the_backoff_begins_anew() {
 
 // 43
 #[test]
-fn a_backoff_that_starts_above_its_end_is_an_error_of_start() {
+fn a_backoff_whose_minimum_exceeds_its_maximum_is_an_error_of_start() {
     let mut host = Host::new();
     #[allow(clippy::reversed_empty_ranges)] // which is what this is about
     host.add("feed", failing()).restart(Restart::on_failure().backoff(SECOND * 2..=SECOND));
@@ -201,7 +201,7 @@ fn a_backoff_that_starts_above_its_end_is_an_error_of_start() {
 
 // 44
 #[test]
-fn a_stop_that_comes_when_a_backoff_ends_is_not_followed_by_a_restart() {
+fn a_stop_request_at_the_end_of_a_backoff_is_not_followed_by_a_restart() {
     let mut judged = 0;
     for round in 0..1_000 {
         let mut host = Host::new();

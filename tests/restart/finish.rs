@@ -1,4 +1,4 @@
-//! A stop request while a service waits to be restarted: the report tells the truth, and a policy finishes the work.
+//! A stop request while a service waits to be restarted: what is reported, and the policy that finishes the work.
 
 use crate::support::{LIMIT, MS};
 use crossbeam_channel::{Receiver, bounded, unbounded};
@@ -71,6 +71,7 @@ fn store(accepted: Receiver<u32>, stored: crossbeam_channel::Sender<u32>) -> imp
     })
 }
 
+// 89
 #[test]
 fn a_stop_during_a_backoff_is_reported_as_not_restarted_and_is_no_failure() {
     let (_orders, accepted) = bounded(10);
@@ -97,7 +98,7 @@ fn a_stop_during_a_backoff_is_reported_as_not_restarted_and_is_no_failure() {
 }
 
 #[test]
-fn run_ends_well_when_a_service_was_waiting_to_be_restarted() {
+fn run_returns_ok_if_a_service_was_waiting_to_be_restarted() {
     let mut host = Host::new();
     let (events, handle) = (host.events(), host.handle());
     host.add("flaky", worker(|_| Err("lost".into()))).restart(Restart::on_failure().backoff(always(FOREVER)));
@@ -110,6 +111,7 @@ fn run_ends_well_when_a_service_was_waiting_to_be_restarted() {
     assert!(matches!(report.services[0].outcome, Outcome::NotRestarted(_)), "{report}");
 }
 
+// 89
 #[test]
 fn a_restart_whose_start_is_cut_off_by_a_stop_is_reported_as_not_restarted() {
     struct Reconnects(crossbeam_channel::Sender<()>);
@@ -163,8 +165,9 @@ fn a_first_start_that_waits_for_another_try_is_reported_as_not_restarted() {
     }
 }
 
+// 90
 #[test]
-fn finish_on_stop_gives_a_service_in_a_backoff_one_last_life() {
+fn finish_on_stop_gives_a_service_in_a_backoff_one_last_run() {
     let (orders, accepted) = bounded(10);
     let (stored, all) = unbounded();
     let mut host = Host::new();
@@ -202,6 +205,7 @@ fn fails_until(last: u32) -> (impl Service, Receiver<&'static str>) {
     })
 }
 
+// 90
 #[test]
 fn a_run_that_fails_after_the_stop_request_is_tried_again_until_it_finishes() {
     let (service, calls) = fails_until(5);
@@ -214,6 +218,7 @@ fn a_run_that_fails_after_the_stop_request_is_tried_again_until_it_finishes() {
     assert_eq!(calls.try_iter().collect::<Vec<_>>(), ["start", "run", "stop"].repeat(5));
 }
 
+// 90
 #[test]
 fn a_service_that_cannot_finish_fails_for_good_and_fails_the_host() {
     let (service, calls) = fails_until(u32::MAX);
@@ -259,7 +264,7 @@ fn a_service_that_has_no_time_left_to_finish_has_failed_and_is_not_hung() {
 }
 
 #[test]
-fn a_last_life_that_gives_up_by_stopped_is_reported_as_not_restarted() {
+fn a_last_run_that_ends_with_stopped_is_reported_as_not_restarted() {
     let (service, _calls) = told(|run, ctx| match run {
         1 => Err("lost".into()),
         _ => Ok(ctx.check()?),
@@ -285,7 +290,7 @@ fn a_last_life_that_gives_up_by_stopped_is_reported_as_not_restarted() {
 }
 
 #[test]
-fn a_group_that_finishes_on_stop_starts_its_services_afresh_and_stops_them() {
+fn a_group_that_finishes_on_stop_starts_new_services_and_stops_them() {
     let (orders, accepted) = bounded(10);
     let (stored, all) = unbounded();
     let mut first = true;

@@ -1,4 +1,4 @@
-//! Promise 40: whether a first start that fails is retried.
+//! Guarantee 40: whether a first start that fails is tried again.
 
 use super::observed::{fails, no_backoff, observed, panics};
 use crate::support::{LIMIT, next};
@@ -22,7 +22,7 @@ fn a_first_start_that_fails_is_not_retried_whatever_the_policy() {
 
 // 40
 #[test]
-fn also_first_start_retries_the_first_start_and_those_after_it_wait_for_the_one_that_succeeds() {
+fn also_first_start_retries_the_first_start_while_its_dependents_wait() {
     let (service, steps) = observed(|step, n, ctx| match (step, n) {
         ("start", 1) => fails(),
         ("start", 2) => panics(),
@@ -43,7 +43,7 @@ fn also_first_start_retries_the_first_start_and_those_after_it_wait_for_the_one_
 // 40
 #[test]
 fn a_first_start_is_retried_within_its_start_timeout_and_no_longer() {
-    let time = ManualClock::new(); // it is not moved: the one backoff would last for ever
+    let time = ManualClock::new(); // it is not moved: the backoff would last forever
     let mut host = Host::with_clock(time.clock());
     let (service, steps) = observed(|_, _, _| fails());
     let limit = Duration::from_millis(50);
@@ -57,7 +57,7 @@ fn a_first_start_is_retried_within_its_start_timeout_and_no_longer() {
 
 // 40, 44
 #[test]
-fn a_stop_ends_the_backoff_of_a_first_start_and_is_nobodys_failure() {
+fn a_stop_request_ends_the_backoff_of_a_first_start_without_a_failure() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     let (service, steps) = observed(|_, _, _| fails());

@@ -1,4 +1,4 @@
-//! What the log is told of is done: a service that is called late is not started again while the line is written.
+//! A service that misses its start timeout is not started again, even while the log line about it is written.
 
 use crate::support::LIMIT;
 use crate::support::log::{Level, on_line};
@@ -25,7 +25,7 @@ impl Drop for Fails {
 
 // 23, 41
 #[test]
-fn a_service_that_is_called_late_in_its_backoff_is_not_started_again() {
+fn a_service_that_misses_its_start_timeout_in_a_backoff_is_not_restarted() {
     let (time, (say, said), (then, what)) = (ManualClock::new(), unbounded(), unbounded());
     let mut host = Host::with_clock(time.clock());
     let restart = Restart::on_failure().also_first_start();

@@ -1,4 +1,4 @@
-//! Promises 39, 41, 42, 44 and 45: restarts as a service lives through them. (40 is in `first_start.rs`.)
+//! Guarantees 39, 41, 42, 44 and 45: restarts as the service sees them. (40: `first_start`.)
 
 use super::observed::{fails, no_backoff, observed, panics};
 use crate::support::{LIMIT, SECOND, next, waits};
@@ -32,7 +32,7 @@ fn failed(report: &ServiceReport) -> bool {
 
 // 39
 #[test]
-fn never_restarts_neither_a_failure_nor_a_panic_nor_a_normal_end() {
+fn never_restarts_no_service_after_a_failure_a_panic_or_a_completion() {
     for (end, ended_well) in [(fails as fn() -> Result, false), (panics, false), (ends_well, true)] {
         let (runs, report) = lived(Restart::never(), end);
         assert_eq!((runs, report.restarts), (1, 0));
@@ -42,7 +42,7 @@ fn never_restarts_neither_a_failure_nor_a_panic_nor_a_normal_end() {
 
 // 39
 #[test]
-fn on_failure_restarts_after_an_error_and_a_panic_and_not_after_a_normal_end() {
+fn on_failure_restarts_after_an_error_and_a_panic_and_not_after_a_completion() {
     for end in [fails, panics] {
         let (runs, report) = lived(Restart::on_failure(), end);
         assert_eq!((runs, report.restarts, report.errors, failed(&report)), (3, 2, 3, true));
@@ -54,7 +54,7 @@ fn on_failure_restarts_after_an_error_and_a_panic_and_not_after_a_normal_end() {
 
 // 39
 #[test]
-fn always_restarts_after_a_normal_end_too() {
+fn always_restarts_after_a_completion_too() {
     for (end, errors) in [(fails as fn() -> Result, 3), (panics, 3), (ends_well, 1)] {
         let (runs, report) = lived(Restart::always(), end);
         assert_eq!((runs, report.restarts, report.errors, failed(&report)), (3, 2, errors, true));
@@ -63,7 +63,7 @@ fn always_restarts_after_a_normal_end_too() {
 
 // 37, 41
 #[test]
-fn the_stop_of_the_old_run_has_returned_before_the_start_of_the_new_one_is_called() {
+fn the_stop_of_the_old_run_returns_before_the_start_of_the_new_run() {
     let (go, gone) = unbounded();
     let (service, steps) = observed(move |step, n, ctx| match (step, n) {
         ("run", 1) => fails(),
@@ -141,7 +141,7 @@ fn restarts_after(runs: &'static [u32]) -> usize {
 
 // 42
 #[test]
-fn a_run_that_is_long_enough_forgets_the_restarts_before_it() {
+fn a_run_as_long_as_stable_after_resets_the_restart_count() {
     assert_eq!(restarts_after(&[1, 1, 1, 1]), 2);
     assert_eq!(restarts_after(&[1, 1, 59, 1]), 2);
     assert_eq!(restarts_after(&[1, 1, 60, 1, 1, 1]), 4);
@@ -150,8 +150,8 @@ fn a_run_that_is_long_enough_forgets_the_restarts_before_it() {
 
 // 44
 #[test]
-fn a_stop_ends_a_backoff_at_once_and_the_service_is_stopped_and_not_called_again() {
-    let time = ManualClock::new(); // it is not moved: the backoff would last for ever
+fn a_stop_request_ends_a_backoff_at_once_and_the_service_is_not_called_again() {
+    let time = ManualClock::new(); // it is not moved: the backoff would last forever
     let mut host = Host::with_clock(time.clock());
     let (service, steps) = observed(|step, _, _| if step == "run" { fails() } else { Ok(()) });
     host.add("it", service).restart(Restart::on_failure());
@@ -166,7 +166,7 @@ fn a_stop_ends_a_backoff_at_once_and_the_service_is_stopped_and_not_called_again
 
 // 44
 #[test]
-fn a_failure_after_the_stop_was_asked_for_is_final() {
+fn a_failure_after_the_stop_request_is_final() {
     let (service, steps) = observed(|step, _, ctx| {
         if step == "run" {
             ctx.wait();
@@ -184,7 +184,7 @@ fn a_failure_after_the_stop_was_asked_for_is_final() {
 
 // 45
 #[test]
-fn a_service_that_restarts_touches_no_other() {
+fn a_restart_of_one_service_affects_no_other_service() {
     let mut host = Host::new();
     let (before, before_steps) = observed(|step, _, ctx| if step == "run" { waits(ctx) } else { Ok(()) });
     let (after, after_steps) = observed(|step, _, ctx| if step == "run" { waits(ctx) } else { Ok(()) });

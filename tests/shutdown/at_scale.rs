@@ -1,8 +1,8 @@
-//! A stop with very many services, with no threads left, or with no time left: everybody receives its stop request, and what
-//! is reported is true.
+//! Shutdown with very many services, without free threads, or without time: all receive their stop request, and the
+//! report is true.
 
 use crate::support::log::{Level, on_line};
-use crate::support::{LIMIT, stop_timed_out, unresponsive};
+use crate::support::{LIMIT, idle, stop_timed_out, unresponsive};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use hosted::{Context, EventKind, Host, Outcome, Service, StopCallback, StopSource, StopToken, group, task, worker};
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A service that waits until it is asked to stop, with a callback that it leaves on the shelf.
+/// A service that waits for its stop request, with a callback whose guard it leaves on the shelf.
 fn with_callback(shelf: &Sender<StopCallback>, callback: impl FnOnce() + Send + 'static) -> impl Service {
     let (shelf, mut callback) = (shelf.clone(), Some(callback));
     worker(move |ctx| {
@@ -48,6 +48,7 @@ fn threads_for(services: usize) -> usize {
     threads.lock().unwrap().len()
 }
 
+// 93
 #[test]
 fn callbacks_that_do_not_block_share_a_few_threads() {
     // More than one try: callbacks that this machine lets wait look like callbacks that block.
@@ -55,8 +56,9 @@ fn callbacks_that_do_not_block_share_a_few_threads() {
     assert!(tries.len() < 10, "{tries:?}");
 }
 
+// 93
 #[test]
-fn callbacks_that_block_hold_up_no_others_and_take_no_more_than_512_threads() {
+fn callbacks_that_block_delay_no_others_and_use_at_most_512_threads() {
     const SERVICES: usize = 600;
     let (release, held) = bounded::<()>(0);
     let (tell, told) = unbounded();
@@ -83,8 +85,9 @@ fn callbacks_that_block_hold_up_no_others_and_take_no_more_than_512_threads() {
     assert!(most.load(Ordering::SeqCst) <= 512);
 }
 
+// 92
 #[test]
-fn all_services_whose_turn_it_is_are_flagged_before_the_first_callback_is_called() {
+fn all_services_due_to_stop_have_their_request_before_the_first_callback_runs() {
     let tokens = Arc::new(Mutex::new(Vec::<StopToken>::new()));
     let (tell, told) = unbounded();
     let (shelf, guards) = unbounded();
@@ -109,8 +112,9 @@ fn all_services_whose_turn_it_is_are_flagged_before_the_first_callback_is_called
     assert_eq!(told.try_iter().collect::<Vec<_>>(), vec![true; 200]);
 }
 
+// 93
 #[test]
-fn timers_whose_callbacks_block_share_the_pool_and_hold_up_no_other_timer() {
+fn timers_whose_callbacks_block_share_the_pool_and_delay_no_other_timer() {
     const SOURCES: usize = 600;
     let (release, held) = bounded::<()>(0);
     let (tell, told) = unbounded();
@@ -139,7 +143,7 @@ fn timers_whose_callbacks_block_share_the_pool_and_hold_up_no_other_timer() {
 }
 
 #[test]
-fn a_slow_service_that_depends_only_on_a_completed_task_has_overtaken_nobody() {
+fn a_slow_service_that_depends_only_on_a_completed_task_has_not_timed_out() {
     let (slow, release) = unresponsive();
     let mut host = Host::new();
     let events = host.events();
@@ -154,14 +158,10 @@ fn a_slow_service_that_depends_only_on_a_completed_task_has_overtaken_nobody() {
 }
 
 #[test]
-fn a_slow_service_is_overtaken_also_when_a_completed_task_is_between_it_and_its_dependency() {
+fn a_slow_service_times_out_even_if_a_completed_task_is_before_its_dependency() {
     let ((slow, release), mut host) = (unresponsive(), Host::new());
     let events = host.events();
-    let database = worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    });
-    host.add("database", database);
+    host.add("database", idle());
     host.add("migration", task(|_| Ok(())));
     host.add("slow", slow);
     host.start().unwrap();
@@ -194,7 +194,7 @@ fn nested(depth: usize, told: Sender<Option<Instant>>) -> impl Service {
 }
 
 #[test]
-fn however_deep_groups_are_nested_everything_in_them_is_told_the_same_deadline() {
+fn services_in_deeply_nested_groups_have_the_same_stop_deadline() {
     const DEPTH: usize = 10;
     let (tell, told) = unbounded();
     let mut host = Host::new();
@@ -207,7 +207,7 @@ fn however_deep_groups_are_nested_everything_in_them_is_told_the_same_deadline()
 }
 
 #[test]
-fn of_a_thousand_hung_services_all_are_named_and_as_many_inspected_as_there_is_time_for() {
+fn all_of_a_thousand_hung_services_are_named_and_inspected_while_time_lasts() {
     const SERVICES: usize = 1_000;
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
@@ -237,7 +237,7 @@ fn of_a_thousand_hung_services_all_are_named_and_as_many_inspected_as_there_is_t
 }
 
 #[test]
-fn after_a_freeze_beyond_the_deadline_services_have_a_last_moment_to_do_as_they_are_asked() {
+fn after_a_freeze_beyond_the_deadline_services_have_a_moment_to_stop() {
     // Freezes the host's owner until long after the deadline, in the line that this service has exceeded its stop timeout.
     on_line(|line| {
         if line.level == Level::Warn && line.text.starts_with("service `freezes`") {
@@ -362,7 +362,7 @@ pub(crate) mod starved {
         let mut host = Host::new();
         let job = move |(): (), ctx: &Context| {
             tell.send(()).unwrap();
-            ctx.wait(); // until its time is up
+            ctx.wait(); // until the stop deadline
             Ok(())
         };
         host.add("consumer", queue.consumer(job)).stop_timeout(Duration::from_millis(10));
@@ -376,7 +376,7 @@ pub(crate) mod starved {
     }
 
     #[test]
-    fn a_job_is_told_that_its_time_is_up_also_if_no_thread_can_be_created() {
+    fn a_jobs_token_stops_at_its_deadline_even_if_no_thread_can_be_created() {
         well("a job's time");
     }
 

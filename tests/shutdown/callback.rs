@@ -1,5 +1,5 @@
-//! Promise 73: a stop callback that blocks holds up no other service and no deadline, and is named; one that panics is in
-//! the result.
+//! Guarantee 73: a stop callback that blocks delays no other service and no deadline, and is named. A panic is in the
+//! result.
 
 use crate::support::{LIMIT, hung, idle};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -11,7 +11,7 @@ const SHORT: Duration = Duration::from_secs(1);
 /// Where a service leaves a guard that is to outlive its run.
 type Shelf = Sender<StopCallback>;
 
-/// A service that hears at once, and whose stop callback, left on the shelf, is `callback`.
+/// A service that stops at once, with a stop callback whose guard it leaves on the shelf.
 fn with_callback(shelf: &Shelf, callback: impl Fn() + Clone + Send + 'static) -> impl Service {
     let shelf = shelf.clone();
     worker(move |ctx| {
@@ -34,7 +34,7 @@ fn registered(guards: &Receiver<StopCallback>) -> StopCallback {
 
 // 73
 #[test]
-fn a_callback_that_blocks_holds_up_no_other_service_and_no_deadline_and_is_named() {
+fn a_callback_that_blocks_delays_no_service_and_no_deadline_and_is_named() {
     let (shelf, guards) = unbounded();
     let (callback, release) = blocking();
     let mut host = Host::new();
@@ -63,7 +63,7 @@ fn a_callback_that_blocks_holds_up_no_other_service_and_no_deadline_and_is_named
 
 // 73
 #[test]
-fn those_a_service_depends_on_are_asked_when_it_has_ended_though_its_callback_blocks() {
+fn dependencies_stop_after_their_dependent_even_if_its_callback_blocks() {
     let (shelf, guards) = unbounded();
     let (callback, release) = blocking();
     let mut held = Some(release);
@@ -83,7 +83,7 @@ fn those_a_service_depends_on_are_asked_when_it_has_ended_though_its_callback_bl
 
 // 73
 #[test]
-fn a_callback_that_blocks_is_named_also_where_its_service_waits_for_it() {
+fn a_callback_that_blocks_is_named_even_if_its_service_waits_for_it() {
     let (tell, ready) = bounded(1);
     let (begin, begun) = bounded::<()>(0);
     let (callback, release) = blocking();
@@ -110,7 +110,7 @@ fn a_callback_that_blocks_is_named_also_where_its_service_waits_for_it() {
 
 // 73
 #[test]
-fn callbacks_run_on_another_thread_that_has_the_services_name_once_the_flag_is_set() {
+fn callbacks_run_after_the_flag_is_set_on_a_thread_with_the_services_name() {
     let (shelf, guards) = unbounded();
     let (tell, told) = bounded(2);
     let mut host = Host::new();
@@ -136,7 +136,7 @@ fn callbacks_run_on_another_thread_that_has_the_services_name_once_the_flag_is_s
 
 // 73
 #[test]
-fn a_callback_that_panics_is_in_the_result_and_keeps_no_other_from_running() {
+fn a_callback_that_panics_is_in_the_result_and_all_others_run() {
     let (shelf, guards) = unbounded();
     let (tell, told) = unbounded();
     let run = move |ctx: &Context| {
@@ -162,7 +162,7 @@ fn a_callback_that_panics_is_in_the_result_and_keeps_no_other_from_running() {
 
 // 73
 #[test]
-fn a_callback_of_stopping_that_blocks_holds_up_no_stop() {
+fn a_callback_of_stopping_that_blocks_delays_no_shutdown() {
     let (callback, release) = blocking();
     let (tell, told) = bounded(1);
     let mut host = Host::new();
@@ -180,7 +180,7 @@ fn a_callback_of_stopping_that_blocks_holds_up_no_stop() {
 
 // 73
 #[test]
-fn a_callback_of_stopping_runs_also_where_it_is_the_last_end_that_stops_the_host() {
+fn a_callback_of_stopping_runs_even_if_the_last_completion_stops_the_host() {
     let (tell, told) = bounded(1);
     let (end, ended) = bounded::<()>(0);
     let mut host = Host::new();
@@ -210,7 +210,7 @@ fn returns_from_run(stop: StopToken, service: impl Service) -> bool {
 
 // 73
 #[test]
-fn a_callback_of_stopping_that_blocks_keeps_no_run_from_returning() {
+fn a_callback_of_stopping_that_blocks_does_not_block_run() {
     let stop = StopSource::new();
     let token = stop.token();
     let service = worker(move |ctx| {
@@ -224,7 +224,7 @@ fn a_callback_of_stopping_that_blocks_keeps_no_run_from_returning() {
 
 // 73
 #[test]
-fn a_callback_of_stopping_that_blocks_keeps_no_run_from_returning_that_is_stopped_from_the_first() {
+fn a_callback_of_stopping_that_blocks_does_not_block_a_run_stopped_before() {
     let stop = StopSource::new();
     stop.request_stop();
     assert!(returns_from_run(stop.token(), idle()));

@@ -1,4 +1,4 @@
-//! Promises 55, 76: dropping a host stops it, in time and without a panic; a service's value is dropped on its thread.
+//! Guarantees 55 and 76: dropping a host stops it, in time and without a panic. A service is dropped on its own thread.
 
 use crate::support::log::{Level, on_line};
 use crate::support::{LIMIT, idle};
@@ -31,7 +31,7 @@ fn sticky() -> (impl Service, Sender<()>) {
     (OnDrop(move || _ = held.recv()), release)
 }
 
-/// Tells its name when it is asked to stop, and ends with `result`.
+/// Sends its name at its stop request, and returns `result`.
 fn telling(name: &'static str, tell: &Sender<&'static str>, result: fn() -> Result) -> impl Service {
     let tell = tell.clone();
     worker(move |ctx| {
@@ -71,11 +71,11 @@ fn dropping_a_running_host_takes_no_longer_than_its_stop_timeout() {
         Ok(())
     };
     let mut host = Host::new();
-    host.stop_timeout(SHORT).add("deaf", worker(run));
+    host.stop_timeout(SHORT).add("stuck", worker(run));
     host.start().unwrap();
     let handle = host.handle();
     let began = Instant::now();
-    drop(host); // returns, although nobody has released the deaf one
+    drop(host); // returns, although nobody has released the unresponsive one
     assert!(began.elapsed() >= SHORT);
     assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopped, ServiceState::Hung));
     drop(release);
@@ -111,7 +111,7 @@ fn a_host_dropped_by_a_panic_of_its_owner_is_stopped() {
 
 // 55
 #[test]
-fn dropping_a_host_never_panics_though_services_that_never_started_do_in_their_drop() {
+fn dropping_a_host_never_panics_even_if_dropping_an_unstarted_service_does() {
     let mut never = Host::new();
     never.add("sore", sore());
     assert!(!panics(|| drop(never)), "a host that was never started");
@@ -125,7 +125,7 @@ fn dropping_a_host_never_panics_though_services_that_never_started_do_in_their_d
 
 // 55
 #[test]
-fn dropping_a_host_never_panics_though_the_logger_does() {
+fn dropping_a_host_never_panics_even_if_the_logger_does() {
     on_line(|line| assert!(line.level > Level::Error || !line.text.contains("hazard"), "the logger's own"));
     let (tell, told) = unbounded();
     let mut host = Host::new();
@@ -176,7 +176,7 @@ fn a_services_value_is_dropped_on_its_own_thread() {
 
 // 76
 #[test]
-fn what_a_closure_owns_is_dropped_before_the_stop_returns() {
+fn the_values_of_a_closure_are_dropped_before_stop_returns() {
     let (tell, told) = bounded(1);
     let owned = OnDrop(move || tell.send(std::thread::current().name().map(str::to_owned)).unwrap());
     let mut host = Host::new();
@@ -208,7 +208,7 @@ fn a_drop_that_panics_is_reported() {
 
 // 76
 #[test]
-fn a_drop_that_hangs_is_reported_and_its_true_end_too() {
+fn a_drop_that_hangs_is_reported_and_later_its_true_outcome() {
     let (service, release) = sticky();
     let mut host = Host::new();
     host.add("sticky", service);
@@ -222,7 +222,7 @@ fn a_drop_that_hangs_is_reported_and_its_true_end_too() {
 
 // 76
 #[test]
-fn a_service_is_dropped_before_those_it_depends_on_are_asked() {
+fn a_service_is_dropped_before_its_dependencies_receive_their_stop_request() {
     let (tell, told) = bounded(1);
     let (asked, was_dropped) = bounded(1);
     let first = worker(move |ctx| {

@@ -1,4 +1,4 @@
-//! Promises 31, 32 and 35: how services end, and what that means for the host.
+//! Guarantees 31, 32 and 35: how services end, and what that means for the host.
 
 use crate::support::log::{Level, listen};
 use crate::support::{LIMIT, failures, idle, idle_phase, in_phase, in_time};
@@ -10,7 +10,7 @@ use hosted::{
 
 // 31
 #[test]
-fn a_failure_stops_the_host_is_its_reason_and_is_in_the_result_with_service_phase_and_cause() {
+fn a_failure_stops_the_host_and_is_its_reason_with_service_phase_and_cause() {
     in_time(|| {
         let (mut host, gate) = (Host::new(), bounded::<()>(0));
         host.add("a", idle());
@@ -33,7 +33,7 @@ fn a_failure_stops_the_host_is_its_reason_and_is_in_the_result_with_service_phas
 
 // 31
 #[test]
-fn several_failures_are_all_in_the_result_the_first_one_first_and_the_first_is_the_reason() {
+fn several_failures_are_in_the_result_in_order_and_the_first_is_the_reason() {
     in_time(|| {
         let mut host = Host::new();
         let after_the_stop = |ctx: &Context| {
@@ -102,7 +102,7 @@ fn an_ignored_failure_does_not_stop_the_host_and_is_in_the_report() {
 
 // 35
 #[test]
-fn a_normal_end_is_completed_is_logged_and_leaves_the_host_running() {
+fn a_run_that_returns_ok_is_completed_is_logged_and_leaves_the_host_running() {
     in_time(|| {
         let (mut host, lines) = (Host::new(), listen());
         // The log is that of all tests: no other has a service of this name.
@@ -122,7 +122,7 @@ fn a_normal_end_is_completed_is_logged_and_leaves_the_host_running() {
 
 // 35
 #[test]
-fn a_host_ends_by_itself_when_all_have_completed_or_failed_and_are_ignored() {
+fn a_host_ends_on_its_own_when_all_services_completed_or_are_ignored() {
     in_time(|| {
         let mut host = Host::new();
         host.add("cache", task(|_| Err("cold".into()))).on_failure(OnFailure::Ignore);
@@ -139,7 +139,7 @@ fn a_host_ends_by_itself_when_all_have_completed_or_failed_and_are_ignored() {
 
 // 35
 #[test]
-fn a_completion_that_stops_the_host_ends_it_while_it_runs_and_while_it_starts() {
+fn a_completion_can_stop_the_host_while_it_runs_and_while_it_starts() {
     in_time(|| {
         for blocks in [Phase::Run, Phase::Start] {
             let mut host = Host::new();
@@ -156,7 +156,7 @@ fn a_completion_that_stops_the_host_ends_it_while_it_runs_and_while_it_starts() 
 
 // 35
 #[test]
-fn an_end_on_request_or_by_a_failure_is_no_completion_that_stops_the_host() {
+fn a_clean_stop_or_a_failure_is_not_a_completion_that_stops_the_host() {
     in_time(|| {
         let mut host = Host::new();
         host.add("asked", idle()).on_completion(OnCompletion::StopHost);

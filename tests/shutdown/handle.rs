@@ -1,4 +1,4 @@
-//! Promise 36, from outside: a handle asks for a stop, and neither holds its host up nor is held up by it.
+//! Guarantee 36, from outside: a handle requests a stop, and neither delays its host nor is delayed by it.
 
 use crate::support::{LIMIT, idle};
 use crossbeam_channel::bounded;
@@ -12,7 +12,7 @@ fn idle_host() -> Host {
 
 // 36
 #[test]
-fn a_stop_requested_from_a_handle_ends_the_wait_but_asks_no_service() {
+fn a_stop_request_from_a_handle_ends_the_wait_but_reaches_no_service() {
     let mut host = idle_host();
     host.start().unwrap();
     let handle = host.handle();
@@ -48,7 +48,7 @@ fn a_stop_requested_from_a_handle_on_another_thread_ends_a_run() {
 
 // 36
 #[test]
-fn a_stop_requested_from_a_callback_of_stopping_is_no_deadlock() {
+fn a_stop_request_from_a_callback_of_stopping_does_not_deadlock() {
     let mut host = idle_host();
     host.start().unwrap();
     let handle = host.handle();
@@ -75,7 +75,7 @@ fn a_stop_requested_from_a_handle_before_the_start_stops_the_coming_run() {
 }
 
 #[test]
-fn debug_says_where_the_host_is_in_its_life() {
+fn debug_shows_the_state_of_the_host() {
     let mut host = idle_host();
     let handle = host.handle();
     assert_eq!(format!("{handle:?}"), "HostHandle { state: New, .. }");

@@ -1,4 +1,4 @@
-//! Promises 25, 26, 27, 30 and 36: a host from its start to its stop. How services end is in `host_ends.rs`.
+//! Guarantees 25, 26, 27, 30 and 36: a host from its start to its stop. (How services end: `ends`.)
 
 use crate::support::{LIMIT, by_phase, failures, idle, idle_phase, in_phase, in_time};
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 // 25
 #[test]
-fn a_service_that_fails_in_run_while_a_later_one_is_starting_aborts_the_start_and_is_the_cause() {
+fn a_service_that_fails_while_a_later_one_starts_ends_the_start_and_is_the_cause() {
     in_time(|| {
         let (mut host, (tell, starting)) = (Host::new(), bounded::<()>(0));
         let run = move |_: &Context| {
@@ -77,7 +77,7 @@ fn an_empty_host_starts_stops_and_ends() {
 
 // 30
 #[test]
-fn a_fresh_service_sees_no_stop_request() {
+fn a_new_service_sees_no_stop_request() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let service = by_phase(move |phase, ctx| {
@@ -95,7 +95,7 @@ fn a_fresh_service_sees_no_stop_request() {
 
 // 30
 #[test]
-fn a_service_stopped_as_soon_as_it_starts_runs_its_body_exactly_once_with_a_stopped_token() {
+fn a_service_stopped_while_it_starts_runs_once_with_a_stopped_token() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let service = by_phase(move |phase, ctx| {
@@ -115,7 +115,7 @@ fn a_service_stopped_as_soon_as_it_starts_runs_its_body_exactly_once_with_a_stop
 
 // 30
 #[test]
-fn a_host_stopped_right_after_its_start_has_run_every_body_exactly_once() {
+fn a_host_stopped_right_after_its_start_has_run_each_service_once() {
     in_time(|| {
         for _ in 0..100 {
             let (mut host, (tell, told)) = (Host::new(), unbounded());

@@ -1,4 +1,4 @@
-//! Promises 49, 53: a hung service is named, and stays on the books until its true end.
+//! Guarantees 49 and 53: a hung service is named, and is tracked until its true end.
 
 use crate::support::{LIMIT, hung, idle};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -47,19 +47,19 @@ impl Drop for Stuck {
 
 // 49
 #[test]
-fn a_service_hung_in_its_run_is_named_everyone_else_still_stops_and_the_timeout_holds() {
+fn a_service_hung_in_its_run_is_named_and_all_others_stop_within_the_timeout() {
     is_named_and_alone_hung(Phase::Run);
 }
 
 // 49
 #[test]
-fn a_service_hung_in_its_stop_is_named_everyone_else_still_stops_and_the_timeout_holds() {
+fn a_service_hung_in_its_stop_is_named_and_all_others_stop_within_the_timeout() {
     is_named_and_alone_hung(Phase::Stop);
 }
 
 // 49, 76
 #[test]
-fn a_service_hung_in_its_drop_is_named_everyone_else_still_stops_and_the_timeout_holds() {
+fn a_service_hung_in_its_drop_is_named_and_all_others_stop_within_the_timeout() {
     is_named_and_alone_hung(Phase::Drop);
 }
 
@@ -93,7 +93,7 @@ fn is_named_and_alone_hung(phase: Phase) {
 
 // 49
 #[test]
-fn a_hung_service_is_named_with_the_time_since_it_was_asked() {
+fn a_hung_service_is_named_with_the_time_since_its_stop_request() {
     let (tell, told) = bounded(1);
     let (release, held) = bounded::<()>(0);
     let run = move |ctx: &Context| {
@@ -146,7 +146,7 @@ fn a_service_that_failed_and_then_hangs_is_named_for_both() {
 
 // 53
 #[test]
-fn a_hung_service_is_never_called_stopped_and_a_second_stop_waits_again_and_tells_its_true_end() {
+fn a_hung_service_is_never_reported_as_stopped_and_a_second_stop_waits_again() {
     let (service, release) = stuck(Phase::Run);
     let mut host = Host::new();
     host.add("stuck", service);
@@ -170,7 +170,7 @@ fn a_hung_service_is_never_called_stopped_and_a_second_stop_waits_again_and_tell
 
 // 53
 #[test]
-fn the_true_end_of_a_hung_service_may_be_a_failure_and_is_told() {
+fn the_true_outcome_of_a_hung_service_may_be_a_failure_and_is_reported() {
     let (release, held) = bounded::<()>(0);
     let run = move |_: &Context| {
         _ = held.recv();
@@ -193,7 +193,7 @@ fn the_true_end_of_a_hung_service_may_be_a_failure_and_is_told() {
 
 // 53
 #[test]
-fn what_ends_between_two_stops_is_shown_as_it_ended_without_another() {
+fn a_service_that_ends_between_two_stops_shows_its_true_end() {
     let (service, release) = stuck(Phase::Drop);
     let mut host = Host::new();
     host.add("stuck", service);

@@ -1,4 +1,4 @@
-//! What a stop costs that waits: no processor time. Nothing polls, also when there is hardly any time left.
+//! A stop that waits uses no processor time, even if little time is left.
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells what a thread has cost
 
@@ -7,12 +7,12 @@ use hosted::{Host, group};
 use std::time::Duration;
 
 #[test]
-fn a_stop_that_waits_for_a_deaf_service_uses_no_cpu_up_to_its_deadline() {
+fn a_stop_that_waits_for_an_unresponsive_service_uses_no_cpu() {
     alone!();
     const STOPS: u64 = 100;
-    let (deaf, release) = unresponsive();
+    let (unresponsive, release) = unresponsive();
     let mut host = Host::new();
-    host.add("deaf", deaf);
+    host.add("stuck", unresponsive);
     host.start().unwrap();
     let (before, _) = cost("/proc/thread-self").unwrap();
     for _ in 0..STOPS {
@@ -26,18 +26,18 @@ fn a_stop_that_waits_for_a_deaf_service_uses_no_cpu_up_to_its_deadline() {
 }
 
 #[test]
-fn a_group_that_waits_for_a_deaf_child_uses_no_cpu_up_to_its_deadline() {
+fn a_group_that_waits_for_an_unresponsive_child_uses_no_cpu() {
     alone!();
-    let (deaf, release) = unresponsive();
-    let mut deaf = Some(deaf);
+    let (unresponsive, release) = unresponsive();
+    let mut unresponsive = Some(unresponsive);
     let mut host = Host::new();
     let fill = move |inside: &mut Host| {
-        inside.add("deaf", deaf.take().ok_or("once")?);
+        inside.add("stuck", unresponsive.take().ok_or("once")?);
         Ok(())
     };
-    host.add("with a deaf", group(fill));
+    host.add("with a stuck", group(fill));
     host.start().unwrap();
-    let task = task_named("with a deaf").unwrap();
+    let task = task_named("with a stuck").unwrap();
     let (before, _) = cost(&task).unwrap();
     host.stop(Duration::from_secs(1)).unwrap_err();
     let (after, _) = cost(&task).unwrap(); // it waits on, for its child

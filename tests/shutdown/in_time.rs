@@ -1,4 +1,4 @@
-//! Promises 49, 52 and 55: the time that a stop is given is the time that it takes, whoever gave it.
+//! Guarantees 49, 52 and 55: a stop takes no longer than its timeout, wherever the timeout comes from.
 
 use crate::support::{LIMIT, unresponsive};
 use crossbeam_channel::{Sender, bounded};
@@ -32,7 +32,7 @@ fn a_service_past_its_own_stop_timeout_is_awaited_until_the_deadline() {
 fn stop_in_vain() -> Duration {
     let (service, release) = unresponsive();
     let mut host = Host::new();
-    host.add("deaf", service);
+    host.add("stuck", service);
     host.start().unwrap();
     let began = Instant::now();
     let error = host.stop(TIMEOUT).unwrap_err();
@@ -45,12 +45,12 @@ fn stop_in_vain() -> Duration {
 
 // 49
 #[test]
-fn a_stop_takes_no_longer_than_its_timeout_and_a_little() {
+fn a_stop_returns_within_its_timeout_plus_250_ms() {
     // More than one try: a busy machine may add as much as it likes, but not each time.
     assert!((0..20).any(|_| stop_in_vain() < TIMEOUT * 3 / 2));
 }
 
-/// Tells how much time it is given when it is asked to stop.
+/// Sends the time until its stop deadline, at its stop request.
 struct Asked(Sender<Duration>);
 
 impl Service for Asked {

@@ -1,4 +1,4 @@
-//! The last moment of a stop: who has ended by the deadline, and has not been joined by then, is not called hung.
+//! A service that has exited at the deadline and is not joined yet is not reported as hung.
 
 use crate::support::log::on_line;
 use crate::support::{LIMIT, idle, next};
@@ -13,7 +13,7 @@ fn last_is_stopped() -> bool {
         host.add(name, idle());
     }
     host.start().unwrap();
-    // Without any time `first` is asked at once, and the stop is over then; whether that one hears is its own affair.
+    // With a timeout of zero, `first` receives its stop request at once, and the stop returns. Its outcome does not matter.
     let stopped = |report: &Report| matches!(report.services[1].outcome, Outcome::Stopped);
     let last_is_stopped = match host.stop(Duration::ZERO) {
         Ok(report) => stopped(&report),
@@ -24,7 +24,7 @@ fn last_is_stopped() -> bool {
 }
 
 #[test]
-fn who_has_ended_at_the_deadline_is_joined() {
+fn a_service_that_has_ended_at_the_deadline_is_joined() {
     // Blocks the thread that stops the host, in the line that `first` is stopping, until there is the line that `last` has stopped.
     let (ended, ends) = unbounded();
     on_line(move |line| match &*line.text {

@@ -1,11 +1,12 @@
-//! Promises 47, 48, 50, 51, 52, 56, 57: a stop is in reverse, within its time, and asks everyone. (49, 53: `stopping_hung`)
+//! Guarantees 47, 48, 50, 51, 52, 56 and 57: a shutdown runs in reverse order, within its time, and reaches every
+//! service. (49 and 53: `hung`.)
 
 use crate::support::{LIMIT, failures, idle, stop_timed_out, unresponsive};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{Cause, Context, Host, HostState, Outcome, Phase, Report, Result, Service, StopReason, worker};
 use std::time::{Duration, Instant};
 
-/// A service that runs until it is asked to stop, tells when that was, and lets go of `held` then.
+/// A service that runs until its stop request, sends the time of the request, and then drops `held`.
 fn polite(mut held: Option<Sender<()>>) -> (impl Service, Receiver<Instant>) {
     let (tell, told) = unbounded();
     let run = move |ctx: &Context| {
@@ -17,7 +18,7 @@ fn polite(mut held: Option<Sender<()>>) -> (impl Service, Receiver<Instant>) {
     (worker(run), told)
 }
 
-/// Tells of each call, and stops as it is told to.
+/// Reports each call, and its `stop` returns what the test wants.
 struct Witness {
     name: &'static str,
     calls: Sender<(&'static str, &'static str)>,
@@ -47,7 +48,7 @@ fn outcomes(report: &Report) -> Vec<(&str, &Outcome)> {
 
 // 47
 #[test]
-fn a_stop_without_a_start_is_ok_and_touches_nobody() {
+fn a_stop_without_a_start_returns_ok_and_calls_no_service() {
     let (calls, called) = unbounded();
     let mut host = Host::new();
     host.add("idle", Witness { name: "idle", calls, at_stop: || Err("never".into()) });
@@ -77,7 +78,7 @@ fn a_host_that_was_stopped_before_its_start_does_not_start() {
 
 // 48
 #[test]
-fn an_error_or_a_panic_in_a_stop_keeps_no_other_from_being_stopped_and_all_are_in_the_result() {
+fn after_an_error_or_a_panic_in_a_stop_all_others_are_stopped_and_reported() {
     let (calls, called) = unbounded();
     let mut host = Host::new();
     let mut add = |name, at_stop: fn() -> Result| {
@@ -130,7 +131,7 @@ fn four_hung_services_cost_one_timeout() {
 
 // 51
 #[test]
-fn one_slow_service_holds_up_the_others_for_half_of_what_is_left_and_that_is_reported() {
+fn a_slow_service_delays_its_dependencies_by_half_of_the_remaining_time() {
     const TIMEOUT: Duration = Duration::from_secs(4);
     let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release)); // the slow one ends as soon as the stop has gone on past it
@@ -149,8 +150,8 @@ fn one_slow_service_holds_up_the_others_for_half_of_what_is_left_and_that_is_rep
 
 // 51
 #[test]
-fn however_many_are_deaf_everyone_is_asked_before_the_deadline_and_in_order() {
-    let names: Vec<String> = (0..40).map(|n| format!("deaf {n}")).collect(); // more than any halving has time for
+fn all_services_receive_their_stop_request_in_order_if_many_are_unresponsive() {
+    let names: Vec<String> = (0..40).map(|n| format!("stuck {n}")).collect(); // more than any halving has time for
     let mut host = Host::new();
     let mut releases = Vec::new();
     for name in &names {
@@ -166,7 +167,7 @@ fn however_many_are_deaf_everyone_is_asked_before_the_deadline_and_in_order() {
     let in_reverse: Vec<String> = names.iter().rev().map(|name| format!("service `{name}` is stopping")).collect();
     assert_eq!(asked, in_reverse.iter().collect::<Vec<_>>());
     let place = |part: &str| lines.iter().position(|line| line.contains(part));
-    assert!(place("service `deaf 0` is stopping") < place("is hung"), "{lines:#?}");
+    assert!(place("service `stuck 0` is stopping") < place("is hung"), "{lines:#?}");
     assert_eq!(stop_timed_out(error.report()), names[1..], "the first depends on nobody");
     let told = lines.iter().filter(|line| line.contains("those it depends on are asked now")).count();
     assert_eq!(told, names.len() - 1, "{lines:#?}");
@@ -176,7 +177,7 @@ fn however_many_are_deaf_everyone_is_asked_before_the_deadline_and_in_order() {
 
 // 52
 #[test]
-fn a_stop_timeout_of_its_own_moves_on_earlier_and_the_service_is_still_awaited() {
+fn a_services_own_stop_timeout_lets_its_dependencies_stop_earlier() {
     const OWN: Duration = Duration::from_millis(50);
     let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release));
@@ -194,7 +195,7 @@ fn a_stop_timeout_of_its_own_moves_on_earlier_and_the_service_is_still_awaited()
 
 // 52
 #[test]
-fn a_stop_timeout_beyond_the_hosts_gives_no_more_than_half_of_what_is_left() {
+fn a_stop_timeout_beyond_the_hosts_is_half_of_the_remaining_time() {
     const TIMEOUT: Duration = Duration::from_secs(2);
     let (slow, release) = unresponsive();
     let (first, asked) = polite(Some(release));
@@ -210,7 +211,7 @@ fn a_stop_timeout_beyond_the_hosts_gives_no_more_than_half_of_what_is_left() {
 
 // 56
 #[test]
-fn a_service_that_fails_while_being_stopped_is_reported_as_such_and_once() {
+fn a_service_that_fails_while_it_is_stopped_is_reported_as_failed_once() {
     let mut host = Host::new();
     host.add("db", idle());
     host.add(
@@ -234,7 +235,7 @@ fn a_service_that_fails_while_being_stopped_is_reported_as_such_and_once() {
 
 // 57
 #[test]
-fn with_no_time_everyone_is_asked_and_nobody_is_waited_for() {
+fn with_a_timeout_of_zero_all_services_receive_a_stop_request_without_a_wait() {
     let mut host = Host::new();
     let (tokens, theirs) = unbounded();
     let (release, held) = bounded::<()>(0);

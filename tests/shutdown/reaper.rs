@@ -1,4 +1,4 @@
-//! Promise 74: a thread-local destructor that blocks makes no stop miss its deadline, and holds up nobody.
+//! Guarantee 74: a thread-local destructor that blocks makes no stop miss its deadline, and delays no other service.
 
 use crate::support::{BlocksInDrop, LIMIT, idle};
 use crossbeam_channel::{Sender, bounded};
@@ -48,7 +48,7 @@ fn a_thread_local_destructor_that_blocks_does_not_make_a_stop_miss_its_deadline(
 
 // 74
 #[test]
-fn those_it_depends_on_are_asked_though_a_thread_local_destructor_still_blocks() {
+fn dependencies_stop_even_if_a_thread_local_destructor_still_blocks() {
     let (service, release) = lingering();
     let mut held = Some(release);
     let first = worker(move |ctx| {
@@ -66,13 +66,13 @@ fn those_it_depends_on_are_asked_though_a_thread_local_destructor_still_blocks()
 
 // 74
 #[test]
-fn one_that_is_held_up_does_not_hold_up_twenty_others() {
+fn one_thread_that_cannot_be_joined_delays_no_other_of_twenty() {
     several_do_not_hold_up_twenty_others(1);
 }
 
 // 74
 #[test]
-fn five_that_are_held_up_do_not_hold_up_twenty_others() {
+fn five_threads_that_cannot_be_joined_delay_no_other_of_twenty() {
     several_do_not_hold_up_twenty_others(5);
 }
 
@@ -97,12 +97,12 @@ fn several_do_not_hold_up_twenty_others(several: usize) {
 
 // 74
 #[test]
-fn one_that_is_held_up_at_a_second_stop_does_not_hold_up_others_that_ended_since() {
+fn a_thread_that_cannot_be_joined_delays_no_others_at_a_second_stop() {
     let mut host = Host::new();
     let (lingering, lets_it_go) = lingering();
     let (release, held) = bounded::<()>(0);
     let (tell, told) = bounded(2);
-    for name in ["deaf", "deaf too"] {
+    for name in ["stuck", "stuck too"] {
         let (held, tell) = (held.clone(), tell.clone());
         let run = move |_: &Context| {
             _ = held.recv();
@@ -113,7 +113,7 @@ fn one_that_is_held_up_at_a_second_stop_does_not_hold_up_others_that_ended_since
     host.add("lingering", lingering).after::<&str>([]);
     host.start().unwrap();
     let first = host.stop(Duration::from_millis(200)).unwrap_err();
-    assert_eq!(hung(first.report()), ["deaf", "deaf too", "lingering"]);
+    assert_eq!(hung(first.report()), ["stuck", "stuck too", "lingering"]);
     drop(release);
     for _ in 0..2 {
         told.recv_timeout(LIMIT).unwrap();
@@ -126,7 +126,7 @@ fn one_that_is_held_up_at_a_second_stop_does_not_hold_up_others_that_ended_since
 
 // 74
 #[test]
-fn one_that_is_held_up_does_not_hold_up_those_that_ended_long_before_a_stop_without_time() {
+fn a_thread_that_cannot_be_joined_delays_no_others_at_a_stop_without_time() {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
     let lingers = move |_: &Context| {
@@ -149,7 +149,7 @@ fn one_that_is_held_up_does_not_hold_up_those_that_ended_long_before_a_stop_with
 
 // 53, 74
 #[test]
-fn who_was_hung_is_so_until_its_thread_is_gone_though_it_has_ended() {
+fn a_hung_service_stays_hung_until_its_thread_has_exited() {
     let (in_run, in_destructor) = (bounded::<()>(0), bounded::<()>(0));
     let mut host = Host::new();
     let run = move |_: &Context| {
@@ -157,11 +157,11 @@ fn who_was_hung_is_so_until_its_thread_is_gone_though_it_has_ended() {
         _ = in_run.1.recv();
         Ok(())
     };
-    host.add("deaf", worker(run));
+    host.add("stuck", worker(run));
     host.start().unwrap();
     let events = host.events();
     let error = host.stop(Duration::ZERO).unwrap_err();
-    assert_eq!(hung(error.report()), ["deaf"], "{error}");
+    assert_eq!(hung(error.report()), ["stuck"], "{error}");
     drop(in_run.0);
     let stopped = |event: &Event| matches!(event.kind, EventKind::Stopped);
     assert!(events.iter().any(|event| stopped(&event)), "it ends");
@@ -172,8 +172,8 @@ fn who_was_hung_is_so_until_its_thread_is_gone_though_it_has_ended() {
 }
 
 #[test]
-fn a_stop_is_over_with_the_last_thread_and_not_at_the_next_word() {
-    // A word on who is waited for comes every second: so many stops that waited for one would take for ever.
+fn a_stop_returns_with_the_last_thread_and_not_at_the_next_log_line() {
+    // A progress line comes every second. If a stop returned only at the next line, so many stops would take too long.
     const STOPS: usize = 100;
     let (done, over) = bounded(1);
     std::thread::spawn(move || {

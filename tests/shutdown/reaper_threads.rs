@@ -1,8 +1,8 @@
-//! How many threads the joining takes, in a process where nothing else joins.
+//! How many threads join the threads of services.
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
 
-use crate::support::{LIMIT, alone};
+use crate::support::{LIMIT, alone, idle};
 use crossbeam_channel::bounded;
 use hosted::{Host, worker};
 use std::fs;
@@ -16,20 +16,17 @@ fn reapers() -> usize {
     tasks.filter(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim_end() == "hosted-reaper")).count()
 }
 
-/// Stops those that end, waits for the deaf one as long as it takes many reapers to be made, and counts them.
+/// Stops those that end, waits for the unresponsive one as long as it takes many reapers to be made, and counts them.
 fn reapers_of_a_stop() -> usize {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
-    let deaf = worker(move |_| {
+    let unresponsive = worker(move |_| {
         _ = held.recv();
         Ok(())
     });
-    host.add("deaf", deaf).after::<&str>([]);
+    host.add("stuck", unresponsive).after::<&str>([]);
     for number in 0..ENDING {
-        let idle = worker(|ctx| {
-            ctx.wait();
-            Ok(())
-        });
+        let idle = idle();
         host.add(format!("idle {number}"), idle).after::<&str>([]);
     }
     host.start().unwrap();
@@ -41,7 +38,7 @@ fn reapers_of_a_stop() -> usize {
 }
 
 #[test]
-fn where_no_thread_is_held_up_few_reapers_join_many() {
+fn a_few_reapers_join_many_threads_that_exit_at_once() {
     alone!();
     // More than one try: a reaper that this machine lets wait looks like one that is held up.
     let tries: Vec<usize> = (0..5).map(|_| reapers_of_a_stop()).collect();

@@ -1,4 +1,5 @@
-//! Promise 58: the report has every service, in order, with durations, and its picture shows who took the time.
+//! Guarantee 58: the report has every service in order, with durations, and its timeline shows which service took how
+//! long.
 
 use crate::support::{LIMIT, idle, unresponsive};
 use crossbeam_channel::{Receiver, bounded, unbounded};
@@ -119,7 +120,7 @@ fn a_report_of_a_failed_start_has_every_service_too() {
     assert!(cache.start_took.is_zero() && web.start_took.is_zero(), "neither was ever ready");
     assert!(web.stop_took.is_zero(), "it was not asked to stop: {report}");
     assert!(schema.start_took > Duration::ZERO && schema.stop_took.is_zero(), "it had ended before the stop");
-    // Whoever failed may, or may not, have ended when it would be asked.
+    // The failed service may have exited before its stop request, or not.
     let picture = shape(&error.to_string()).replace("failed         [--] T  errors", "failed         errors");
     assert_eq!(picture, FAILED_START);
 }
@@ -134,7 +135,7 @@ stopped in T: service `cache` failed
 
 // 58
 #[test]
-fn a_report_of_a_set_up_that_is_wrong_has_every_service_too() {
+fn a_report_of_an_invalid_set_up_has_every_service_too() {
     let mut host = Host::new();
     host.add("db", Slow);
     host.add("web", idle());
@@ -170,7 +171,7 @@ fn a_report_counts_restarts_and_errors() {
 
 // 58
 #[test]
-fn the_picture_has_a_line_for_every_service_and_says_what_became_of_it() {
+fn the_timeline_has_a_line_with_the_outcome_of_every_service() {
     let (hung, release) = unresponsive();
     let mut host = Host::new();
     let events = host.events();
@@ -197,7 +198,7 @@ stopped in T: a stop was requested
 
 // 58
 #[test]
-fn the_bars_of_the_picture_show_when_each_was_asked_and_how_long_it_took() {
+fn the_bars_of_the_timeline_show_each_stop_request_and_duration() {
     let mut host = Host::new();
     host.add("a", idle());
     host.add("b", Slow);
@@ -219,7 +220,7 @@ fn the_bars_of_the_picture_show_when_each_was_asked_and_how_long_it_took() {
 
 // 58
 #[test]
-fn a_name_of_any_letters_keeps_the_picture_straight_and_cannot_forge_a_line() {
+fn a_name_of_any_letters_keeps_the_timeline_aligned_and_forges_no_line() {
     let mut host = Host::new();
     host.add("größe", idle());
     host.add("x\n  forged  stopped", idle());
@@ -233,7 +234,7 @@ fn a_name_of_any_letters_keeps_the_picture_straight_and_cannot_forge_a_line() {
 
 // 58
 #[test]
-fn a_service_is_overtaken_only_if_others_were_asked_while_it_was_alive() {
+fn a_service_exceeds_its_stop_timeout_only_if_its_dependencies_stopped_meanwhile() {
     let (slow, release) = unresponsive();
     let (other, other_release) = unresponsive();
     let (asked, is_asked) = unbounded();

@@ -1,4 +1,4 @@
-//! Promises 31, 48, 56, where an error has foreign code in it: its `Display` and its `Drop` may do anything.
+//! Guarantees 31, 48 and 56, if an error has user code in its `Display` and its `Drop`.
 
 use crate::support::LIMIT;
 use crossbeam_channel::{Sender, bounded};
@@ -41,7 +41,7 @@ impl fmt::Display for Shy {
 
 impl std::error::Error for Shy {}
 
-/// What `f` gives, unless it takes for ever.
+/// What `f` returns, unless it hangs.
 fn within_the_limit<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     let (tell, told) = bounded(1);
     std::thread::spawn(move || tell.send(f()));
@@ -74,7 +74,7 @@ impl Service for Fails {
 
 // 48, 56
 #[test]
-fn an_error_may_look_at_the_host_when_it_is_shown() {
+fn an_error_may_call_the_host_in_its_display() {
     for phase in [Phase::Start, Phase::Run, Phase::Stop] {
         let error = within_the_limit(move || {
             let mut host = Host::new();
@@ -99,7 +99,7 @@ fn flaky(tell: Sender<()>) -> impl Service {
 
 // 48
 #[test]
-fn an_error_may_look_at_the_host_when_it_is_dropped() {
+fn an_error_may_call_the_host_in_its_drop() {
     within_the_limit(|| {
         let (tell, told) = bounded(1);
         let mut host = Host::new();
@@ -113,7 +113,7 @@ fn an_error_may_look_at_the_host_when_it_is_dropped() {
 
 // 31
 #[test]
-fn an_error_that_panics_when_it_is_shown_is_a_failure_all_the_same() {
+fn an_error_whose_display_panics_is_still_a_failure() {
     let mut host = Host::new();
     let run = |ctx: &Context| {
         ctx.wait_until_started()?;

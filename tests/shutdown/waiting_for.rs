@@ -1,4 +1,4 @@
-//! Promise 54, the rest: each second it is said whom a host waits for, by name, and not by hundreds of names.
+//! Guarantee 54: log lines name the services that the host waits for, at most ten of them.
 
 use crate::support::LIMIT;
 use crossbeam_channel::bounded;
@@ -33,7 +33,7 @@ fn waited_for(number: usize) -> String {
 
 // 54
 #[test]
-fn ten_that_are_waited_for_are_named() {
+fn ten_services_that_the_host_waits_for_are_named() {
     let text = waited_for(10);
     assert_eq!(text.matches("`stuck ").count(), 10, "{text}");
     assert!(!text.contains(" more"), "{text}");
@@ -41,7 +41,7 @@ fn ten_that_are_waited_for_are_named() {
 
 // 54
 #[test]
-fn of_more_than_ten_that_are_waited_for_ten_are_named_and_the_others_counted() {
+fn ten_of_many_services_that_the_host_waits_for_are_named_and_the_rest_counted() {
     for (number, others) in [(11, " and 1 more"), (13, " and 3 more")] {
         let text = waited_for(number);
         assert_eq!(text.matches("`stuck ").count(), 10, "{text}");
@@ -49,7 +49,7 @@ fn of_more_than_ten_that_are_waited_for_ten_are_named_and_the_others_counted() {
     }
 }
 
-/// How long a host has waited when it says for whom the first time, and the second.
+/// How long a host has waited at its first and at its second line that names services.
 fn first_two_words() -> [Duration; 2] {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
@@ -73,7 +73,7 @@ fn first_two_words() -> [Duration; 2] {
 
 // 54
 #[test]
-fn it_is_said_each_second() {
+fn a_line_each_second_names_the_services_that_the_host_waits_for() {
     let second = Duration::from_secs(1);
     let in_time = |[one, two]: [Duration; 2]| {
         assert!(one >= second && two >= second * 2, "{one:?}, {two:?}");

@@ -1,4 +1,4 @@
-//! Promises 59, 60, 64, 77: many signals, signals of several kinds at once, to one thread, and during the exit.
+//! Guarantees 59, 60, 64 and 77: many signals, several kinds at once, to one thread, and during the exit.
 #![cfg(target_os = "linux")]
 
 use crate::support::LIMIT;
@@ -47,7 +47,7 @@ fn ends_by_many(child: Child, during: &str) -> i32 {
     code
 }
 
-/// For who reads it with `--nocapture`.
+/// For a reader who uses `--nocapture`.
 fn tell(what: &str, codes: &[i32]) {
     let second = codes.iter().filter(|code| **code == 130).count();
     eprintln!("{what}: of {} processes {second} ended with 130, the others gracefully", codes.len());
@@ -70,7 +70,7 @@ fn a_burst_of_200_signals_ends_a_process_gracefully_or_with_130() {
 #[test]
 fn a_burst_of_200_signals_during_the_stop_ends_the_process_with_130() {
     for (signal, _) in KINDS {
-        let child = Child::play("deaf");
+        let child = Child::play("stuck");
         child.signal(signal);
         child.says("asked");
         child.suffers(&at_once(signal));
@@ -86,7 +86,7 @@ fn installing() {
 
 // 59, 60
 #[test]
-fn signals_without_a_pause_while_the_handler_is_installed_end_a_process_gracefully_or_with_130() {
+fn signals_while_the_handler_is_installed_end_gracefully_or_with_130() {
     let ends = KINDS.map(|(signal, _)| {
         // Ignored until then: else the first would do to the process what it does to any other.
         let ignored = format!(r#"trap '' {signal}; exec "$0" "$@""#);
@@ -111,7 +111,7 @@ fn signals_of_different_kinds_that_come_together_are_one() {
     assert!(ends.contains(&7), "{ends:?}");
 }
 
-/// The service's own thread gets the signal, and asks for it again when it has been told.
+/// The service's own thread receives the signal, and raises it again after the stop request.
 fn to_a_thread(signal: c_int) {
     let mut host = Host::new();
     let run = move |ctx: &Context| {
@@ -120,7 +120,7 @@ fn to_a_thread(signal: c_int) {
         ctx.wait();
         say("asked");
         raise(signal);
-        crate::support::child::programs::for_ever()
+        crate::support::child::programs::forever()
     };
     host.stop_timeout(crate::support::child::AN_HOUR).add("raises", worker(run));
     leave(host.run().map(drop))

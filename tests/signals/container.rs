@@ -1,8 +1,8 @@
-//! Promises 59, 60, 63: the process is number 1 of its PID namespace, as in a container.
+//! Guarantees 59, 60 and 63: the process is PID 1 of its namespace, as in a container.
 #![cfg(target_os = "linux")]
 
 use crate::support::LIMIT;
-use crate::support::child::programs::{Server, deaf, graceful, is_graceful};
+use crate::support::child::programs::{Server, graceful, is_graceful, unresponsive};
 use crate::support::child::{Child, Program, leave, say};
 use hosted::Host;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ const WAYS: [&str; 2] = ["unshare --pid --fork", "unshare --user --map-root-user
 
 pub(crate) const PROGRAMS: &[Program] = &[
     ("PID 1: graceful", || as_number_1(graceful)),
-    ("PID 1: deaf", || as_number_1(deaf)),
+    ("PID 1: stuck", || as_number_1(unresponsive)),
     ("PID 1: only started", || as_number_1(ends_with_its_input)),
     ("PID 1: orphans", || as_number_1(orphans)),
 ];
@@ -39,7 +39,7 @@ fn play(program: &str) -> Option<Child> {
 
 // 59
 #[test]
-fn as_number_1_a_host_that_runs_ends_gracefully_at_a_signal() {
+fn as_pid_1_a_running_host_stops_gracefully_at_a_signal() {
     for signal in ["INT", "TERM", "HUP"] {
         let Some(child) = play("PID 1: graceful") else { return };
         is_graceful(child, signal);
@@ -48,9 +48,9 @@ fn as_number_1_a_host_that_runs_ends_gracefully_at_a_signal() {
 
 // 60
 #[test]
-fn as_number_1_a_second_signal_ends_the_process_with_130() {
+fn as_pid_1_a_second_signal_ends_the_process_with_130() {
     for signal in ["INT", "TERM", "HUP"] {
-        let Some(child) = play("PID 1: deaf") else { return };
+        let Some(child) = play("PID 1: stuck") else { return };
         child.signal(signal);
         child.says("asked");
         child.signal(signal);
@@ -69,7 +69,7 @@ fn ends_with_its_input() {
 
 // 63
 #[test]
-fn as_number_1_a_host_that_only_started_is_ended_by_no_signal_but_kill() {
+fn as_pid_1_a_host_that_only_started_is_terminated_by_sigkill_alone() {
     let Some(mut child) = play("PID 1: only started") else { return };
     // While a thread makes another one it blocks all signals. One that finds the first thread at that is not ignored by
     // the kernel, and ends the process.
@@ -127,7 +127,7 @@ fn orphans() {
 }
 
 #[test]
-fn as_number_1_a_host_reaps_no_orphans() {
+fn as_pid_1_a_host_reaps_no_orphans() {
     let Some(child) = play("PID 1: orphans") else { return };
     child.signal("TERM");
     child.says("stop");

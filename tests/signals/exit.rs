@@ -1,7 +1,8 @@
-//! Promises 62, 63, 64: how a process ends, and that only `run` and `ctrl_c` touch its signals. (59, 60, 61, 77: `signal`)
+//! Guarantees 62, 63 and 64: how a process exits, and that only `run` and `ctrl_c` install signal handlers. (59, 60,
+//! 61, 77: `signal`.)
 #![cfg(unix)]
 
-use crate::support::child::programs::for_ever;
+use crate::support::child::programs::forever;
 use crate::support::child::{Child, Program, leave, say};
 use crate::support::idle;
 use hosted::{Context, Host, Outcome, Phase, Result, Service, StopSource, StopToken, ctrl_c, task, worker};
@@ -57,7 +58,7 @@ fn failed() -> Host {
 /// The same, with one whose thread never ends.
 fn failed_and_hung() -> Host {
     let mut host = failed();
-    host.stop_timeout(SHORT).add("stuck", worker(|_| for_ever()));
+    host.stop_timeout(SHORT).add("stuck", worker(|_| forever()));
     host
 }
 
@@ -65,20 +66,20 @@ fn not_started() -> Host {
     say("ready");
     let mut host = Host::new();
     host.add("schema", task(|_| Err("no such table".into())));
-    host.add("web", worker(|_| for_ever()));
+    host.add("web", worker(|_| forever()));
     host
 }
 
 fn hung_start() -> Host {
     say("ready");
     let mut host = Host::new();
-    host.stop_timeout(SHORT).add("schema", task(|_| for_ever())).start_timeout(SHORT);
+    host.stop_timeout(SHORT).add("schema", task(|_| forever())).start_timeout(SHORT);
     host
 }
 
 // 62
 #[test]
-fn a_failed_service_ends_main_with_1_and_a_report_on_stderr_hung_threads_notwithstanding() {
+fn a_failed_service_ends_main_with_1_and_a_report_even_if_threads_are_hung() {
     let (code, said) = Child::play("failed and hung").ends();
     assert_eq!(code, 1, "{said}");
     let lines: Vec<&str> = said.lines().collect();
@@ -100,7 +101,7 @@ fn a_failed_start_ends_main_with_1_and_a_report_on_stderr() {
 
 // 62
 #[test]
-fn an_exit_code_is_124_where_threads_were_abandoned_and_1_where_none_was() {
+fn the_exit_code_is_124_if_threads_were_abandoned_and_1_otherwise() {
     for (program, code) in
         [("failed and hung, code", 124), ("hung start, code", 124), ("failed, code", 1), ("not started, code", 1)]
     {
@@ -150,7 +151,7 @@ fn start_stop_and_run_until_install_no_handler() {
 
 // 63
 #[test]
-fn a_host_that_only_started_leaves_a_signal_its_usual_effect() {
+fn a_host_that_only_started_does_not_change_the_effect_of_a_signal() {
     let child = Child::play("only started");
     child.signal("TERM");
     assert_eq!(child.ends(), (-15, String::new()));
@@ -171,7 +172,7 @@ fn handler_of_its_own() {
 
 // 63
 #[test]
-fn a_program_with_a_handler_of_its_own_keeps_it_and_has_run_until() {
+fn a_program_keeps_its_own_signal_handler_with_run_until() {
     let child = Child::play("handler of its own");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));

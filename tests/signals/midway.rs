@@ -1,7 +1,7 @@
-//! Promises 59, 60, 61, 44, 77: a signal in the middle of something: a stop, a rollback, a backoff; two hosts, a group.
+//! Guarantees 59, 60, 61, 44 and 77: a signal during a stop, a rollback or a backoff; with two hosts, and with a group.
 #![cfg(unix)]
 
-use crate::support::child::programs::{Server, for_ever, stay};
+use crate::support::child::programs::{Server, forever, stay};
 use crate::support::child::{AN_HOUR, Child, Program, leave, say};
 use hosted::testing::ManualClock;
 use hosted::{
@@ -22,7 +22,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     ("one host has stopped", one_host_has_stopped),
     ("one host heard", one_host_heard),
     ("group", in_group),
-    ("deaf group", deaf_in_group),
+    ("stuck group", unresponsive_in_group),
 ];
 
 /// Why a host stops.
@@ -33,7 +33,7 @@ enum Why {
     FailedStart,
 }
 
-/// Its stop goes on until a signal has come, or for ever.
+/// Its `stop` lasts until a signal has come, or forever.
 struct Slow {
     signal: StopToken,
     stays: bool,
@@ -44,7 +44,7 @@ impl Service for Slow {
         say("ready");
         self.signal.wait();
         say("told");
-        if self.stays { for_ever() } else { Ok(()) }
+        if self.stays { forever() } else { Ok(()) }
     }
 }
 
@@ -70,7 +70,7 @@ fn stopping(why: Why, stays: bool) {
 
 // 59, 77
 #[test]
-fn a_first_signal_during_a_stop_for_another_reason_changes_neither_the_stop_nor_its_reason_nor_the_exit_code() {
+fn a_first_signal_during_a_stop_changes_neither_its_reason_nor_the_exit_code() {
     let child = Child::play("handle");
     child.signal("TERM");
     child.says("told");
@@ -89,7 +89,7 @@ fn a_first_signal_during_a_stop_for_another_reason_changes_neither_the_stop_nor_
 
 // 60
 #[test]
-fn a_second_signal_ends_the_process_with_130_whatever_the_stop_was_for() {
+fn a_second_signal_ends_the_process_with_130_for_any_stop_reason() {
     for program in ["handle, stays", "failure, stays", "rollback, stays"] {
         let child = Child::play(program);
         child.signal("TERM");
@@ -125,7 +125,7 @@ fn backoff_of_the_first_start() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     std::thread::spawn(move || {
-        time.wait_for_sleepers(1); // and is not moved: the backoff would last for ever
+        time.wait_for_sleepers(1); // and is not moved: the backoff would last forever
         say("ready");
     });
     host.add("flaky", task(|_| Err("no such table".into()))).restart(Restart::on_failure().also_first_start());
@@ -159,7 +159,7 @@ fn one_host_has_stopped() {
 
 // 63
 #[test]
-fn of_two_hosts_one_of_which_has_stopped_the_other_is_stopped_by_the_first_signal() {
+fn the_first_signal_stops_a_host_beside_one_that_has_stopped() {
     let child = Child::play("one host has stopped");
     child.signal("TERM");
     child.says("stop");
@@ -185,16 +185,16 @@ fn one_host_heard() {
         say("ready");
         ctx.wait();
         say(&format!("the other: {:?}", ended.recv()?));
-        for_ever()
+        forever()
     };
     let mut host = Host::new();
-    host.stop_timeout(AN_HOUR).add("deaf", worker(run));
+    host.stop_timeout(AN_HOUR).add("stuck", worker(run));
     leave(host.run().map(drop))
 }
 
 // 60, 63
 #[test]
-fn of_two_hosts_one_of_which_has_heard_the_signal_and_ended_the_other_one_ends_at_the_second_with_130() {
+fn the_second_signal_ends_a_host_beside_one_that_the_first_has_stopped() {
     let child = Child::play("one host heard");
     child.signal("TERM");
     child.says("the other: Signal");
@@ -218,10 +218,10 @@ fn in_group() {
     leave(host.run().map(|report| say(&format!("{:?}", report.reason))))
 }
 
-fn deaf_in_group() {
+fn unresponsive_in_group() {
     let mut host = Host::new();
     let fill = |host: &mut Host| {
-        host.add("deaf", worker(stay));
+        host.add("stuck", worker(stay));
         Ok(())
     };
     host.stop_timeout(AN_HOUR).add("group", group(fill));
@@ -230,14 +230,14 @@ fn deaf_in_group() {
 
 // 46, 59, 60
 #[test]
-fn a_signal_stops_the_services_of_a_group_in_reverse_and_a_second_one_ends_the_process_with_130() {
+fn a_signal_stops_a_group_in_reverse_and_a_second_one_ends_the_process() {
     let child = Child::play("group");
     child.signal("TERM");
     child.says("stop");
     child.says("the first");
     child.says("Signal");
     assert_eq!(child.ends(), (0, String::new()));
-    let child = Child::play("deaf group");
+    let child = Child::play("stuck group");
     child.signal("TERM");
     child.says("asked");
     child.signal("TERM");

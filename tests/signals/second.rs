@@ -1,14 +1,14 @@
-//! Signals: what is logged before a second one ends the process, and handlers that fail or replace another.
+//! What is logged before a second signal ends the process, and handlers that fail or replace another.
 
-use crate::support::child::programs::{deaf, for_ever};
+use crate::support::child::programs::{forever, unresponsive};
 use crate::support::child::{Child, Program, leave, say};
 use hosted::ctrl_c;
 use std::sync::Mutex;
 use std::thread;
 
 pub(crate) const PROGRAMS: &[Program] = &[
-    ("deaf with a log", deaf_with_a_log),
-    ("deaf with a logger that blocks", deaf_with_a_logger_that_blocks),
+    ("stuck with a log", unresponsive_with_a_log),
+    ("stuck with a logger that blocks", unresponsive_with_a_logger_that_blocks),
     ("no host", no_host),
     ("replaced handler", own_handler),
     ("nothing replaced", nothing_replaced),
@@ -49,7 +49,7 @@ impl log::Log for Keeps {
     fn flush(&self) {}
 }
 
-/// Blocks for ever in the line that comes before the exit.
+/// Blocks forever in the line before the exit.
 struct Blocks;
 
 impl log::Log for Blocks {
@@ -59,7 +59,7 @@ impl log::Log for Blocks {
 
     fn log(&self, line: &log::Record<'_>) {
         if line.args().to_string().starts_with("exiting at once") {
-            for_ever();
+            forever();
         }
     }
 
@@ -71,14 +71,14 @@ fn log_warnings(logger: &'static dyn log::Log) {
     log::set_max_level(log::LevelFilter::Warn);
 }
 
-fn deaf_with_a_log() {
+fn unresponsive_with_a_log() {
     log_warnings(&Says);
-    deaf();
+    unresponsive();
 }
 
-fn deaf_with_a_logger_that_blocks() {
+fn unresponsive_with_a_logger_that_blocks() {
     log_warnings(&Blocks);
-    deaf();
+    unresponsive();
 }
 
 /// The line before the exit, among those that the child has said.
@@ -99,19 +99,21 @@ fn last_line_of(program: &str, kill: impl Fn(&Child)) -> String {
     tries.find_map(|line| line).expect("a last line, in one of fifty tries")
 }
 
+// 95
 #[test]
 fn a_second_signal_logs_which_services_are_left_before_the_process_exits() {
-    let line = last_line_of("deaf with a log", |child| {
+    let line = last_line_of("stuck with a log", |child| {
         child.signal("INT");
         child.says("asked");
         child.signal("INT");
     });
-    assert!(line.contains("another ctrl-c or termination signal; still running: `deaf` (in its run"), "{line}");
+    assert!(line.contains("another ctrl-c or termination signal; still running: `stuck` (in its run"), "{line}");
 }
 
+// 95
 #[test]
 fn a_logger_that_blocks_cannot_keep_a_second_signal_from_ending_the_process() {
-    let child = Child::play("deaf with a logger that blocks");
+    let child = Child::play("stuck with a logger that blocks");
     child.signal("INT");
     child.says("asked");
     child.signal("INT");
@@ -122,7 +124,7 @@ fn no_host() {
     log_warnings(&Says);
     drop(ctrl_c().unwrap());
     say("ready");
-    for_ever()
+    forever()
 }
 
 #[test]
@@ -167,14 +169,14 @@ fn nothing_replaced() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_handler_of_the_programs_own_that_is_replaced_is_a_warning_with_its_signal() {
+fn replacing_an_existing_handler_is_a_warning_with_its_signal() {
     let child = Child::play("replaced handler");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));
 }
 
 #[test]
-fn without_a_handler_of_the_programs_own_nothing_is_warned_of() {
+fn without_an_existing_handler_there_is_no_warning() {
     let child = Child::play("nothing replaced");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));
@@ -213,7 +215,7 @@ fn with_threads(threads: usize) {
             token.wait();
             leave(())
         }
-        Err(_) => for_ever(),
+        Err(_) => forever(),
     }
 }
 
@@ -230,7 +232,7 @@ fn with_little_room(program: &str) -> Child {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn without_a_thread_for_the_handler_signals_do_what_they_did_before() {
+fn without_a_thread_for_the_handler_signals_keep_their_effect() {
     let child = with_little_room("one thread");
     child.signal("INT");
     assert_eq!(child.ends_saying().0, -2, "killed by SIGINT, which nobody handles");
@@ -238,7 +240,7 @@ fn without_a_thread_for_the_handler_signals_do_what_they_did_before() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn with_just_enough_threads_for_the_handler_signals_are_heard() {
+fn with_just_enough_threads_for_the_handler_signals_are_handled() {
     let child = with_little_room("two threads");
     child.signal("INT");
     assert_eq!(child.ends_saying().0, 0);

@@ -1,4 +1,4 @@
-//! Promises 59, 60, 62, 63: signals and exit codes as a shell has them: `nohup`, `setsid`, `timeout`, jobs, pipelines.
+//! Guarantees 59, 60, 62 and 63: signals and exit codes in a shell: `nohup`, `setsid`, `timeout`, jobs, pipelines.
 #![cfg(target_os = "linux")]
 
 use crate::support::child::programs::{ends_gracefully, is_graceful};
@@ -12,7 +12,7 @@ pub(crate) const PROGRAMS: &[Program] = &[("prints", prints)];
 
 // 59
 #[test]
-fn under_nohup_a_hangup_stops_a_host_that_runs_though_it_was_to_be_ignored() {
+fn under_nohup_a_hangup_stops_a_running_host() {
     for signal in ["HUP", "TERM", "INT"] {
         is_graceful(Child::script(r#"exec nohup "$0" "$@""#, "graceful"), signal);
     }
@@ -29,7 +29,7 @@ fn under_nohup_a_hangup_is_ignored_by_a_host_that_only_started() {
 
 // 59
 #[test]
-fn in_a_session_of_its_own_a_host_hears_signals() {
+fn in_its_own_session_a_host_handles_signals() {
     for signal in ["INT", "TERM", "HUP"] {
         is_graceful(Child::script(r#"exec setsid "$0" "$@""#, "graceful"), signal);
     }
@@ -46,10 +46,10 @@ fn in_a_background_job_of_a_script_ctrl_c_is_ignored_by_a_host_that_only_started
 
 // 59, 60, 63
 #[test]
-fn the_shell_sees_the_exit_code_of_main_or_130_and_128_and_the_signal_where_no_host_runs() {
+fn the_shell_sees_the_exit_code_of_main_or_130_or_128_plus_the_signal() {
     for signal in ["INT", "TERM", "HUP"] {
         is_graceful(Child::script(SHELL, "graceful"), signal);
-        let child = Child::script(SHELL, "deaf");
+        let child = Child::script(SHELL, "stuck");
         child.signal(signal);
         child.says("asked");
         child.signal(signal);
@@ -64,7 +64,7 @@ fn the_shell_sees_the_exit_code_of_main_or_130_and_128_and_the_signal_where_no_h
 
 // 63
 #[test]
-fn signals_that_are_not_the_librarys_end_the_process_without_a_stop_and_the_shell_sees_128_and_the_signal() {
+fn other_signals_end_the_process_without_a_stop_with_128_plus_the_signal() {
     let others = [("QUIT", 131), ("ABRT", 134), ("KILL", 137), ("USR1", 138), ("USR2", 140), ("ALRM", 142)];
     for (signal, code) in others {
         // Without the limit two of them may write a core file.
@@ -90,7 +90,7 @@ fn prints() {
 
 // 62
 #[test]
-fn in_a_pipeline_whose_reader_has_gone_a_print_is_the_failure_of_its_service() {
+fn in_a_pipeline_without_a_reader_a_print_fails_its_service() {
     let script = r#"exec 3>&1; { "$0" "$@"; printf '\n@@code %s\n' $? >&3; } | sed /@@ready/q"#;
     let child = Child::script(script, "prints");
     child.says("code 1");
@@ -109,7 +109,7 @@ fn ctrl_c_in_a_terminal_stops_a_host_and_pressed_again_ends_the_process_with_130
     let mut child = Child::script(TERMINAL, "graceful");
     child.reads(CTRL_C);
     ends_gracefully(child, "ctrl-c");
-    let mut child = Child::script(TERMINAL, "deaf");
+    let mut child = Child::script(TERMINAL, "stuck");
     child.reads(CTRL_C);
     child.says("asked");
     child.reads(CTRL_C);
@@ -128,7 +128,7 @@ fn a_terminal_that_is_closed_stops_a_host_gracefully() {
 
 // 59
 #[test]
-fn under_timeout_a_host_ends_gracefully_though_timeout_signals_it_twice() {
+fn under_timeout_a_host_ends_gracefully_even_if_it_is_signalled_twice() {
     let codes = [(); 10].map(|()| {
         let child = Child::script(r#"exec timeout 3600 "$0" "$@""#, "graceful");
         child.signal_parent("TERM"); // which hands it on to the process, and then to its group

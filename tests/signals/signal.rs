@@ -1,7 +1,7 @@
-//! Promises 59, 60, 61, 77: what a first and a second signal do to a whole process. (62, 63, 64: `exit`)
+//! Guarantees 59, 60, 61 and 77: what a first and a second signal do to a process. (62, 63, 64: `exit`.)
 #![cfg(unix)]
 
-use crate::support::child::programs::{for_ever, is_graceful, stay};
+use crate::support::child::programs::{forever, is_graceful, stay};
 use crate::support::child::{AN_HOUR, Child, Program, leave, say};
 use hosted::{Context, Host, StopReason, ctrl_c, task, worker};
 use std::sync::{Arc, Barrier};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Barrier};
 pub(crate) const PROGRAMS: &[Program] = &[
     ("token", token),
     ("starting", starting),
-    ("deaf start", deaf_start),
+    ("stuck start", unresponsive_start),
     ("two hosts", two_hosts),
     ("one after the other", one_after_the_other),
     ("nothing left", nothing_left),
@@ -19,7 +19,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
 
 // 59
 #[test]
-fn a_signal_lets_run_return_ok_what_comes_after_it_run_and_main_choose_its_own_exit_code() {
+fn after_a_signal_run_returns_ok_and_main_decides_the_exit_code() {
     for signal in ["INT", "TERM", "HUP"] {
         is_graceful(Child::play("graceful"), signal);
     }
@@ -27,7 +27,7 @@ fn a_signal_lets_run_return_ok_what_comes_after_it_run_and_main_choose_its_own_e
 
 // 59
 #[test]
-fn a_background_job_of_a_script_starts_and_hears_signals_though_the_shell_ignores_ctrl_c_there() {
+fn a_background_job_of_a_script_handles_signals_even_if_the_shell_ignores_ctrl_c() {
     for signal in ["INT", "TERM"] {
         is_graceful(Child::script(r#""$0" "$@" & wait $!"#, "graceful"), signal);
     }
@@ -43,7 +43,7 @@ fn token() {
 
 // 59
 #[test]
-fn every_token_of_ctrl_c_is_stopped_by_a_signal_without_a_host_too() {
+fn a_signal_stops_every_token_of_ctrl_c_even_without_a_host() {
     let child = Child::play("token");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));
@@ -53,7 +53,7 @@ fn every_token_of_ctrl_c_is_stopped_by_a_signal_without_a_host_too() {
 #[test]
 fn a_second_signal_during_the_stop_ends_the_process_at_once_with_130() {
     for (first, second) in [("INT", "INT"), ("TERM", "TERM"), ("HUP", "HUP"), ("TERM", "INT"), ("INT", "TERM")] {
-        let child = Child::play("deaf");
+        let child = Child::play("stuck");
         child.signal(first);
         child.says("asked");
         child.signal(second);
@@ -95,16 +95,16 @@ fn a_signal_during_the_start_is_rolled_back_cleanly_and_ends_with_0() {
     }
 }
 
-fn deaf_start() {
+fn unresponsive_start() {
     let mut host = Host::new();
-    host.stop_timeout(AN_HOUR).add("deaf", task(stay));
+    host.stop_timeout(AN_HOUR).add("stuck", task(stay));
     leave(host.run().map(drop))
 }
 
 // 60, 61
 #[test]
-fn a_second_signal_during_a_start_that_does_not_hear_ends_the_process_with_130() {
-    let child = Child::play("deaf start");
+fn a_second_signal_during_an_unresponsive_start_ends_the_process_with_130() {
+    let child = Child::play("stuck start");
     child.signal("INT");
     child.says("asked");
     child.signal("INT");
@@ -156,7 +156,7 @@ fn one_after_the_other() {
         };
         second.add("second", worker(run));
         say(&format!("the second: {:?}", second.run()?.reason));
-        for_ever()
+        forever()
     };
     host.stop_timeout(AN_HOUR).add("first", worker(run));
     leave(host.run().map(drop))
@@ -164,7 +164,7 @@ fn one_after_the_other() {
 
 // 77
 #[test]
-fn a_signal_stops_who_was_not_told_yet_though_others_were_and_only_then_ends_the_process() {
+fn a_signal_stops_a_host_that_got_none_before_it_ends_the_process() {
     let child = Child::play("one after the other");
     child.signal("INT");
     child.says("the second runs");
@@ -180,7 +180,7 @@ fn nothing_left() {
     host.run().unwrap();
     drop(ctrl_c().unwrap());
     say("ready");
-    for_ever()
+    forever()
 }
 
 // 77
@@ -197,10 +197,10 @@ fn blocked_callback() {
     let token = ctrl_c().unwrap();
     let _guard = token.on_stop(|| {
         say("called");
-        for_ever()
+        forever()
     });
     say("ready");
-    for_ever()
+    forever()
 }
 
 fn blocked_stopping() {
@@ -208,13 +208,13 @@ fn blocked_stopping() {
     host.add("server", task(|_| Ok(())));
     let _guard = host.handle().stopping().on_stop(|| {
         say("called");
-        for_ever()
+        forever()
     });
-    let deaf = |_: &Context| {
+    let unresponsive = |_: &Context| {
         say("ready");
-        for_ever()
+        forever()
     };
-    host.stop_timeout(AN_HOUR).add("deaf", worker(deaf));
+    host.stop_timeout(AN_HOUR).add("stuck", worker(unresponsive));
     leave(host.run().map(drop))
 }
 

@@ -1,4 +1,4 @@
-//! Promise 77, the rest: what somebody does when a signal has come holds up nobody else who is told of it.
+//! Guarantee 77: a callback on one token of `ctrl_c` delays no other token.
 #![cfg(unix)]
 
 use crate::support::child::{Child, Program, leave, say};
@@ -21,7 +21,7 @@ fn between_two_that_block() {
 
 // 77
 #[test]
-fn a_callback_that_blocks_holds_up_no_other_token_of_the_signal() {
+fn a_callback_that_blocks_delays_no_other_token_of_ctrl_c() {
     let child = Child::play("between two that block");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));

@@ -1,4 +1,5 @@
-//! The other side of promise 23: whoever is ready in time is left alone, and whose time it is decides what a late one costs.
+//! Guarantee 23, the other side: a service that is ready in time is not affected, and the source of a timeout decides
+//! its effect.
 
 use crate::support::{LIMIT, idle};
 use crossbeam_channel::{Sender, bounded};
@@ -6,7 +7,7 @@ use hosted::{Cause, Context, Host, OnFailure, Outcome, Phase, Restart, Result, S
 use std::thread;
 use std::time::Duration;
 
-/// A service whose start does not hear: it blocks until the sender is dropped.
+/// A service whose `start` ignores its stop request: it blocks until the sender is dropped.
 fn stuck_in_start() -> (impl Service, Sender<()>) {
     let (release, held) = bounded::<()>(0);
     let start = move |_: &Context| -> Result {
@@ -18,7 +19,7 @@ fn stuck_in_start() -> (impl Service, Sender<()>) {
 
 // 23
 #[test]
-fn who_was_ready_in_time_is_left_alone_when_that_time_has_passed() {
+fn a_service_that_was_ready_in_time_is_not_affected_by_the_start_timeout() {
     const OWN: Duration = Duration::from_secs(1);
     let mut host = Host::new();
     host.add("in time", idle()).start_timeout(OWN);
@@ -41,7 +42,7 @@ fn who_was_ready_in_time_is_left_alone_when_that_time_has_passed() {
 
 // 23
 #[test]
-fn the_hosts_time_is_everyones_also_of_those_that_may_fail() {
+fn the_hosts_start_timeout_applies_to_ignored_services_too() {
     const WHOLE: Duration = Duration::from_millis(200);
     let (stuck, release) = stuck_in_start();
     let mut host = Host::new();
@@ -58,7 +59,7 @@ fn the_hosts_time_is_everyones_also_of_those_that_may_fail() {
 
 // 23
 #[test]
-fn of_two_limits_the_earlier_one_counts() {
+fn the_earlier_of_two_start_timeouts_applies() {
     const SHORT: Duration = Duration::from_millis(200);
     for (own, whole) in [(SHORT, LIMIT), (LIMIT, SHORT)] {
         let (stuck, release) = stuck_in_start();
@@ -73,7 +74,7 @@ fn of_two_limits_the_earlier_one_counts() {
 
 // 23, 31
 #[test]
-fn what_a_late_start_fails_with_is_told_too_even_before_it_is_asked_to_stop() {
+fn the_error_of_a_late_start_is_reported_even_before_its_stop_request() {
     for round in 0..200 {
         let mut host = Host::new();
         let start = |ctx: &Context| -> Result {

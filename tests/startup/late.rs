@@ -1,4 +1,4 @@
-//! Promises 23 and 24: start timeouts, and a stop that is asked for during the start.
+//! Guarantees 23 and 24: start timeouts, and a stop request during start-up.
 
 use super::diary::Diary;
 use crate::support::{LIMIT, by_phase, idle, idle_phase, in_phase, in_time};
@@ -53,7 +53,7 @@ fn a_service_past_its_start_timeout_is_named_and_the_start_is_rolled_back() {
 
 // 23
 #[test]
-fn a_host_past_its_start_timeout_names_those_that_are_late() {
+fn a_host_past_its_start_timeout_names_the_late_services() {
     in_time(|| {
         let (mut host, limit) = (Host::new(), Duration::from_millis(20));
         host.start_timeout(limit);
@@ -70,7 +70,7 @@ fn a_host_past_its_start_timeout_names_those_that_are_late() {
 
 // 23
 #[test]
-fn a_start_that_returns_ok_after_its_timeout_is_a_failure_and_its_own_thread_calls_stop() {
+fn a_start_that_returns_ok_after_its_timeout_fails_and_its_thread_calls_stop() {
     in_time(|| {
         let (mut host, limit, (tell, told)) = (Host::new(), Duration::from_millis(20), unbounded());
         let service = by_phase(move |phase, ctx| {
@@ -87,7 +87,7 @@ fn a_start_that_returns_ok_after_its_timeout_is_a_failure_and_its_own_thread_cal
 
 // 23
 #[test]
-fn a_start_that_returns_ok_after_its_timeout_is_a_failure_however_late_the_host_looks() {
+fn a_start_that_returns_ok_after_its_timeout_fails_even_if_the_host_checks_late() {
     in_time(|| {
         for limit in [Duration::ZERO, Duration::from_micros(50)].repeat(100) {
             let mut host = Host::new();
@@ -102,15 +102,15 @@ fn a_start_that_returns_ok_after_its_timeout_is_a_failure_however_late_the_host_
 
 // 23
 #[test]
-fn a_late_service_is_hung_only_if_alive_at_the_deadline_and_then_a_later_stop_tells_its_true_end() {
+fn a_late_service_is_hung_only_if_it_is_alive_at_the_deadline() {
     in_time(|| {
         let (mut host, limit, (release, blocked)) = (Host::new(), Duration::from_millis(20), bounded::<()>(0));
         host.stop_timeout(Duration::from_millis(100));
-        let deaf = move |_: &Context| {
+        let unresponsive = move |_: &Context| {
             _ = blocked.recv(); // until the sender is gone
             Ok(())
         };
-        host.add("late", in_phase(Phase::Start, deaf)).start_timeout(limit);
+        host.add("late", in_phase(Phase::Start, unresponsive)).start_timeout(limit);
         let error = host.start().unwrap_err();
         assert_timed_out(&error, "late", limit);
         let hung = |error: &HostError| matches!(error.report().services[0].outcome, Outcome::Hung(_));
@@ -124,7 +124,7 @@ fn a_late_service_is_hung_only_if_alive_at_the_deadline_and_then_a_later_stop_te
 
 // 23, 32
 #[test]
-fn those_after_a_late_service_that_is_ignored_start_without_it() {
+fn dependents_of_a_late_ignored_service_start_without_it() {
     in_time(|| {
         let mut host = Host::new();
         let options = host.add("cache", in_phase(Phase::Start, late));
@@ -141,7 +141,7 @@ fn those_after_a_late_service_that_is_ignored_start_without_it() {
 
 // 24
 #[test]
-fn a_stop_asked_for_during_the_start_stops_what_started_and_calls_no_service_failed() {
+fn a_stop_request_during_start_up_stops_the_started_services_without_a_failure() {
     in_time(|| {
         let (mut host, diary, (tell, begun)) = (Host::new(), Diary::default(), bounded(0));
         host.add("a", diary.keeper(|_| Ok(())));
@@ -167,7 +167,7 @@ fn a_stop_asked_for_during_the_start_stops_what_started_and_calls_no_service_fai
 
 // 24
 #[test]
-fn a_stop_asked_for_during_the_start_makes_run_return_ok_with_that_reason() {
+fn a_stop_request_during_start_up_makes_run_return_ok_with_that_reason() {
     in_time(|| {
         let (mut host, diary, stop) = (Host::new(), Diary::default(), StopSource::new());
         let requester = stop.clone();

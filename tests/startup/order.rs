@@ -1,5 +1,5 @@
-//! Promises 17, 18, 28 and 29: the order of the start. What goes wrong is in `starting_rollback.rs` and
-//! `starting_late.rs`; random graphs and bad input are in `plan.rs`.
+//! Guarantees 17, 18, 28 and 29: the order of the start. (Failures: `rollback` and `late`. Random graphs and invalid
+//! input: `plan`.)
 
 use crate::support::{Gate, LIMIT, by_phase, idle, in_phase, in_time, states};
 use crossbeam_channel::bounded;
@@ -39,7 +39,7 @@ fn each_service_starts_when_the_one_added_before_it_is_ready() {
 
 // 17
 #[test]
-fn services_stop_in_exact_reverse_each_when_the_one_after_it_has_ended() {
+fn services_stop_in_exact_reverse_order_one_after_another() {
     in_time(|| {
         let (mut host, gate) = (Host::new(), Gate::new());
         for name in ["a", "b", "c"] {
@@ -63,7 +63,7 @@ fn services_stop_in_exact_reverse_each_when_the_one_after_it_has_ended() {
 
 // 18
 #[test]
-fn a_service_with_after_waits_only_for_those_it_names() {
+fn a_service_with_after_waits_only_for_the_services_it_names() {
     in_time(|| {
         let (mut host, slow, named) = (Host::new(), Gate::new(), Gate::new());
         let (at_slow, at_named) = (slow.clone(), named.clone());
@@ -146,16 +146,16 @@ fn a_task_that_fails_or_panics_fails_the_start() {
 
 // 29
 #[test]
-fn a_body_that_blocks_from_its_first_line_blocks_nobodys_start() {
+fn a_run_that_blocks_from_its_first_line_delays_no_start() {
     in_time(|| {
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
         for name in ["a", "b", "c"] {
             let blocked = blocked.clone();
-            let deaf = move |_: &Context| {
+            let unresponsive = move |_: &Context| {
                 _ = blocked.recv(); // until the sender is gone
                 Ok(())
             };
-            host.add(name, worker(deaf));
+            host.add(name, worker(unresponsive));
         }
         host.start().unwrap();
         assert_eq!(states(&host.handle()), [ServiceState::Running; 3]);

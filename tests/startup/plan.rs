@@ -1,4 +1,5 @@
-//! Promises 18, 19, 26 and 75: who comes after whom, and bad input, which is refused before any thread exists.
+//! Guarantees 18, 19, 26 and 75: the order of dependencies, and invalid input, which is refused before any thread
+//! exists.
 
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::{Sender, unbounded};
@@ -89,7 +90,7 @@ fn an_unknown_name_in_after_is_an_error_of_start_that_names_both() {
 
 // 19
 #[test]
-fn a_service_comes_only_after_those_added_before_it_not_after_itself_or_a_later_one() {
+fn after_accepts_only_services_that_were_added_before() {
     assert_refused("`asker` comes after `last`", |host, witness| _ = host.add("asker", witness()).after(["last"]));
     assert_refused("`asker` comes after `asker`", |host, witness| _ = host.add("asker", witness()).after(["asker"]));
 }
@@ -123,7 +124,7 @@ fn a_consumer_of_a_queue_without_room_is_an_error_of_start() {
 
 // bad input
 #[test]
-fn a_restart_backoff_that_is_upside_down_is_an_error_of_start() {
+fn a_restart_backoff_whose_minimum_exceeds_its_maximum_is_an_error_of_start() {
     let upside_down = Restart::on_failure().backoff(Duration::from_secs(2)..=Duration::from_secs(1));
     assert_refused("`phoenix`", |host, witness| _ = host.add("phoenix", witness()).restart(upside_down));
 }
@@ -148,7 +149,7 @@ fn a_bad_name_in_a_group_is_the_groups_failure_and_names_the_child() {
 
 // 26
 #[test]
-fn a_second_start_is_an_error_that_says_so_and_leaves_the_running_host_alone() {
+fn a_second_start_is_an_error_and_does_not_affect_the_running_host() {
     in_time(|| {
         let mut host = Host::new();
         host.add("a", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
@@ -165,9 +166,9 @@ fn a_second_start_is_an_error_that_says_so_and_leaves_the_running_host_alone() {
     });
 }
 
-// 26
+// 26, 88
 #[test]
-fn an_add_after_the_start_is_an_error_of_the_next_start_that_names_it_and_never_runs() {
+fn a_service_added_after_the_start_is_an_error_of_the_next_start_and_never_runs() {
     in_time(|| {
         let (tell, told) = unbounded();
         let mut host = Host::new();

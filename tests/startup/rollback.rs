@@ -1,4 +1,4 @@
-//! Promises 20, 21 and 22: a start that fails is rolled back.
+//! Guarantees 20, 21 and 22: a failed start is rolled back.
 
 use super::diary::Diary;
 use crate::support::{LIMIT, idle, idle_phase, in_phase, in_time};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 // 20
 #[test]
-fn a_failing_start_keeps_later_services_from_starting_and_stops_earlier_ones_in_reverse() {
+fn after_a_failed_start_later_services_never_start_and_earlier_ones_are_stopped() {
     in_time(|| {
         let (mut host, diary) = (Host::new(), Diary::default());
         host.add("a", diary.keeper(|_| Ok(())));
@@ -30,7 +30,7 @@ fn a_failing_start_keeps_later_services_from_starting_and_stops_earlier_ones_in_
 
 // 20
 #[test]
-fn the_error_of_a_failed_start_has_the_root_cause_first_and_then_what_went_wrong_in_rolling_back() {
+fn the_error_of_a_failed_start_has_the_root_cause_before_rollback_failures() {
     in_time(|| {
         let mut host = Host::new();
         host.add("a", in_phase(Phase::Stop, |_| Err("a cannot close".into())));
@@ -49,7 +49,7 @@ fn the_error_of_a_failed_start_has_the_root_cause_first_and_then_what_went_wrong
 
 // 20, 32
 #[test]
-fn those_after_a_service_that_fails_its_start_and_is_ignored_start_without_it() {
+fn dependents_of_an_ignored_failed_start_start_without_it() {
     in_time(|| {
         let starts: [fn(&Context) -> Result; 2] = [|_| Err("no cache".into()), |_| panic!("no cache")];
         for start in starts {
@@ -67,7 +67,7 @@ fn those_after_a_service_that_fails_its_start_and_is_ignored_start_without_it() 
 
 // 21, 23
 #[test]
-fn rolling_back_has_a_stop_budget_of_its_own_when_the_start_budget_is_spent() {
+fn the_rollback_has_the_whole_stop_timeout_after_a_start_timeout() {
     in_time(|| {
         let (tell, told) = bounded(1);
         let mut host = Host::new();
@@ -88,7 +88,7 @@ fn rolling_back_has_a_stop_budget_of_its_own_when_the_start_budget_is_spent() {
 
 // 22
 #[test]
-fn what_never_started_is_never_stopped_now_or_at_a_later_stop() {
+fn stop_is_called_only_after_start_returned_ok_even_by_a_later_stop() {
     in_time(|| {
         let (mut host, diary) = (Host::new(), Diary::default());
         host.add("a", diary.keeper(|_| Ok(())));
@@ -109,7 +109,7 @@ fn what_never_started_is_never_stopped_now_or_at_a_later_stop() {
 
 // 20
 #[test]
-fn where_no_thread_is_to_be_had_what_started_is_stopped_and_the_source_says_for_whom() {
+fn if_a_thread_cannot_be_created_the_start_is_rolled_back_with_the_name() {
     in_time(|| {
         let (mut host, diary) = (Host::new(), Diary::default());
         host.add("a", diary.keeper(|_| Ok(())));
@@ -128,7 +128,7 @@ fn where_no_thread_is_to_be_had_what_started_is_stopped_and_the_source_says_for_
 
 // 20
 #[test]
-fn a_failing_start_keeps_those_beside_it_from_starting_whose_turn_has_not_come() {
+fn after_a_failed_start_independent_services_that_wait_never_start() {
     in_time(|| {
         const BESIDE: usize = 2_000; // so many that it has failed long before the last one's turn
         let mut host = Host::new();

@@ -1,4 +1,4 @@
-//! Promise 26: waiting until the whole host has started. That a host runs once is in `host.rs` and `plan.rs`.
+//! Guarantee 26: waiting until the whole host has started. (A host runs once: `plan`.)
 
 use crate::support::{LIMIT, idle, idle_phase, in_phase, in_time};
 use crossbeam_channel::unbounded;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 // 26
 #[test]
-fn a_worker_can_wait_until_the_whole_host_has_started_and_a_child_of_a_group_too() {
+fn a_worker_and_a_child_of_a_group_can_wait_until_the_whole_host_has_started() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let waiter = |name: &'static str| {
@@ -37,7 +37,7 @@ fn a_worker_can_wait_until_the_whole_host_has_started_and_a_child_of_a_group_too
 
 // 26
 #[test]
-fn once_the_host_has_started_nobody_waits_for_it_any_more() {
+fn wait_until_started_returns_at_once_after_the_start() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let run = move |ctx: &Context| {
@@ -81,7 +81,7 @@ fn a_stop_and_a_failed_start_end_the_wait_for_the_start() {
 
 // 26
 #[test]
-fn a_start_that_fails_at_its_very_end_tells_nobody_that_the_host_has_started() {
+fn a_start_that_fails_at_the_very_end_never_counts_as_started() {
     in_time(|| {
         for round in 0..2_000 {
             let (mut host, (tell, told)) = (Host::new(), unbounded());
@@ -103,7 +103,7 @@ fn a_start_that_fails_at_its_very_end_tells_nobody_that_the_host_has_started() {
 
 // 26
 #[test]
-fn without_a_host_nobody_waits_for_its_start() {
+fn wait_until_started_returns_at_once_without_a_host() {
     let stop = StopSource::new();
     let ctx = Context::new("a", stop.token());
     assert_eq!(ctx.wait_until_started(), Ok(()));

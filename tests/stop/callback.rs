@@ -1,5 +1,5 @@
-//! Promises of stop callbacks: when, where and how often they run. What goes wrong inside one is reported from it: a
-//! failed assertion would be caught.
+//! Stop callbacks: when, where and how often they run. A failed assertion inside a callback would be caught, so
+//! callbacks report to the test.
 
 use crate::support::log::record;
 use crate::support::{Sleeper, asleep_in, counting, in_time, race};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 // 3
 #[test]
-fn callbacks_run_on_the_requesting_thread_before_it_returns_the_flag_set_and_every_waiter_of_the_subtree_woken() {
+fn callbacks_run_on_the_requesting_thread_after_all_waiters_were_woken() {
     in_time(|| {
         let root = StopSource::new();
         let child = StopSource::linked([&root.token()]);
@@ -44,7 +44,7 @@ fn callbacks_run_on_the_requesting_thread_before_it_returns_the_flag_set_and_eve
 
 // 4
 #[test]
-fn registered_after_the_stop_it_runs_at_once_on_the_registering_thread_and_the_guard_is_inert() {
+fn a_callback_registered_after_the_stop_runs_at_once_on_the_registering_thread() {
     in_time(|| {
         let (alone, listened) = (StopSource::new(), StopSource::new());
         let earlier = listened.token().on_stop(|| ());
@@ -66,7 +66,7 @@ fn registered_after_the_stop_it_runs_at_once_on_the_registering_thread_and_the_g
 
 // 5
 #[test]
-fn registered_while_a_stop_is_requested_it_runs_exactly_once_ten_thousand_times() {
+fn a_callback_registered_during_a_stop_request_runs_exactly_once_in_10_000_races() {
     type Round = (StopSource, Arc<AtomicUsize>, Mutex<Vec<StopCallback>>);
     let fresh = || (StopSource::new(), Arc::default(), Mutex::default());
     let stop = |(source, ..): &Round| assert!(source.request_stop());
@@ -80,7 +80,7 @@ fn registered_while_a_stop_is_requested_it_runs_exactly_once_ten_thousand_times(
 
 // 7
 #[test]
-fn a_callback_may_drop_others_register_more_link_wait_and_request_the_stop_again() {
+fn a_callback_may_drop_guards_register_link_wait_and_request_the_stop_again() {
     in_time(|| {
         let source = StopSource::new();
         let runs = Arc::new(AtomicUsize::new(0));
@@ -161,7 +161,7 @@ impl Drop for DropBomb {
 
 // 8
 #[test]
-fn a_callback_that_panics_is_logged_and_keeps_none_from_running() {
+fn a_callback_that_panics_is_logged_and_all_others_run() {
     in_time(|| {
         let log = record();
         let source = StopSource::new();
@@ -201,7 +201,7 @@ fn a_callback_that_panics_because_it_was_registered_late_is_logged_too() {
 }
 
 #[test]
-fn a_panic_of_what_an_unregistered_callback_captured_is_logged_and_goes_no_further() {
+fn a_panic_while_an_unregistered_callback_is_dropped_is_logged_and_caught() {
     in_time(|| {
         let log = record();
         let source = StopSource::new();

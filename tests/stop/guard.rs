@@ -1,4 +1,4 @@
-//! Promises of the guards of stop callbacks: dropping one, or unregistering, while nothing or everything happens.
+//! The guards of stop callbacks: dropping and unregistering, at any moment.
 
 use crate::support::{LIMIT, Sleeper, asleep_in, counting, in_time, race};
 use hosted::{StopCallback, StopSource, StopToken};
@@ -22,7 +22,7 @@ fn gate() -> (mpsc::Sender<()>, impl FnOnce() + Send + 'static) {
 
 // 6
 #[test]
-fn dropping_a_guard_while_its_callback_runs_elsewhere_waits_until_it_is_done() {
+fn dropping_a_guard_waits_for_its_callback_on_another_thread() {
     in_time(|| {
         let source = StopSource::new();
         let done = Arc::new(AtomicBool::new(false));
@@ -76,7 +76,7 @@ fn dropping_a_guard_in_its_own_callback_does_not_wait() {
 
 // 6
 #[test]
-fn dropping_a_guard_while_another_callback_runs_does_not_wait_and_the_dropped_one_never_runs() {
+fn dropping_a_guard_does_not_wait_for_another_callback() {
     in_time(|| {
         let source = StopSource::new();
         let (started, running) = mpsc::channel();
@@ -108,7 +108,7 @@ fn dropping_a_guard_while_another_callback_runs_does_not_wait_and_the_dropped_on
 
 // 9
 #[test]
-fn unregister_never_waits_and_tells_whether_the_callback_will_ever_run() {
+fn unregister_never_waits_and_returns_true_if_the_callback_will_never_run() {
     in_time(|| {
         let source = StopSource::new();
         let runs = Arc::new(AtomicUsize::new(0));
@@ -153,7 +153,7 @@ fn callbacks_that_unregister_each_other_at_the_same_time_do_not_deadlock() {
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands take Miri longer than a hang may")]
-fn of_thousands_registered_and_unregistered_exactly_those_that_are_left_run_once() {
+fn callbacks_that_stay_registered_among_thousands_run_exactly_once() {
     in_time(|| {
         let source = StopSource::new();
         let (sender, ran) = mpsc::channel();
@@ -180,7 +180,7 @@ fn of_thousands_registered_and_unregistered_exactly_those_that_are_left_run_once
 }
 
 #[test]
-fn whichever_of_a_few_are_unregistered_the_others_run() {
+fn unregistering_some_callbacks_affects_no_others() {
     for left in 0..1_u32 << 6 {
         let source = StopSource::new();
         let (sender, ran) = mpsc::channel();
@@ -234,7 +234,7 @@ impl Registered {
 
 // 5
 #[test]
-fn when_a_guard_is_dropped_while_a_stop_is_requested_its_callback_has_run_or_never_will_ten_thousand_times() {
+fn a_callback_never_runs_after_the_drop_of_its_guard_in_10_000_races() {
     let forget = |round: &Registered| {
         drop(round.guard.lock().unwrap().take());
         *round.verdict.lock().unwrap() = Some((round.done.load(Ordering::SeqCst), round.runs()));
@@ -250,7 +250,7 @@ fn when_a_guard_is_dropped_while_a_stop_is_requested_its_callback_has_run_or_nev
 
 // 5
 #[test]
-fn unregistered_while_a_stop_is_requested_it_tells_whether_it_runs_ten_thousand_times() {
+fn unregister_tells_the_truth_in_10_000_races_with_a_stop_request() {
     let unregister = |round: &Registered| {
         let never = round.guard.lock().unwrap().take().unwrap().unregister();
         *round.verdict.lock().unwrap() = Some((never, 0));

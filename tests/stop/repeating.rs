@@ -1,6 +1,5 @@
-//! Promises of `on_stop_repeating`: called again and again from the stop on, and never after the guard has gone.
-//!
-//! That the calls come at ever longer intervals is proved beside them, in `src/stop/repeat.rs`, where no clock runs.
+//! `on_stop_repeating`: calls from the stop until the guard is dropped. (The growing intervals are tested in
+//! `src/stop/repeating.rs`.)
 
 use crate::support::log::record;
 use crate::support::{LIMIT, asleep_in, in_time};
@@ -21,7 +20,7 @@ fn telling() -> (impl FnMut() + Send + 'static, Receiver<String>) {
 
 // 85
 #[test]
-fn it_is_called_again_and_again_from_the_stop_on_until_its_guard_is_dropped() {
+fn a_repeating_callback_is_called_from_the_stop_until_its_guard_is_dropped() {
     in_time(|| {
         for every in [Duration::ZERO, OFTEN] {
             let (source, (call, calls)) = (StopSource::new(), telling());
@@ -39,7 +38,7 @@ fn it_is_called_again_and_again_from_the_stop_on_until_its_guard_is_dropped() {
 }
 
 #[test]
-fn a_stop_that_was_before_is_heard_all_the_same() {
+fn a_repeating_callback_registered_after_the_stop_is_called() {
     in_time(|| {
         let (source, (call, calls)) = (StopSource::new(), telling());
         source.request_stop();
@@ -50,7 +49,7 @@ fn a_stop_that_was_before_is_heard_all_the_same() {
 }
 
 #[test]
-fn a_linked_source_hears_its_parents_stop() {
+fn a_repeating_callback_of_a_linked_source_is_called_at_the_parents_stop() {
     in_time(|| {
         let (source, (call, calls)) = (StopSource::new(), telling());
         let linked = StopSource::linked([&source.token()]);
@@ -62,7 +61,7 @@ fn a_linked_source_hears_its_parents_stop() {
 }
 
 #[test]
-fn a_guard_that_is_dropped_before_the_stop_was_never_called() {
+fn a_repeating_callback_dropped_before_the_stop_is_never_called() {
     for token in [StopSource::new().token(), StopToken::never()] {
         let (call, calls) = telling();
         drop(token.on_stop_repeating(OFTEN, call));
@@ -75,7 +74,7 @@ fn a_guard_that_is_dropped_before_the_stop_was_never_called() {
 }
 
 #[test]
-fn dropping_the_guard_ends_a_wait_however_long() {
+fn dropping_the_guard_ends_a_long_interval() {
     in_time(|| {
         let (source, (call, calls)) = (StopSource::new(), telling());
         let guard = source.token().on_stop_repeating(NEVER_AGAIN, call);
@@ -87,7 +86,7 @@ fn dropping_the_guard_ends_a_wait_however_long() {
 }
 
 #[test]
-fn dropping_the_guard_waits_for_a_call_under_way() {
+fn dropping_the_guard_waits_for_a_running_call() {
     let (source, (begun, begins)) = (StopSource::new(), channel());
     let (go_on, held) = channel::<()>();
     let ended = Arc::new(Mutex::new(0));
@@ -110,7 +109,7 @@ fn dropping_the_guard_waits_for_a_call_under_way() {
 }
 
 #[test]
-fn a_call_that_drops_its_own_guard_is_the_last_and_waits_for_nobody() {
+fn a_call_that_drops_its_own_guard_does_not_wait_and_is_the_last() {
     let source = StopSource::new();
     let (called, calls) = channel();
     let slot = Arc::new(Mutex::new(None::<RepeatingStopCallback>));
@@ -128,7 +127,7 @@ fn a_call_that_drops_its_own_guard_is_the_last_and_waits_for_nobody() {
 }
 
 #[test]
-fn a_call_that_panics_is_logged_and_is_the_last_and_harms_nobody() {
+fn a_call_that_panics_is_logged_and_is_the_last() {
     let log = record();
     let (source, (begun, begins)) = (StopSource::new(), channel());
     let guard = source.token().on_stop_repeating(OFTEN, move || {
@@ -148,7 +147,7 @@ fn a_call_that_panics_is_logged_and_is_the_last_and_harms_nobody() {
 }
 
 #[test]
-fn what_panics_when_it_is_dropped_with_the_callback_is_logged_and_harms_nobody() {
+fn a_panic_while_a_repeating_callback_is_dropped_is_logged() {
     let log = record();
     struct Bomb;
     impl Drop for Bomb {
@@ -175,7 +174,7 @@ fn what_panics_when_it_is_dropped_with_the_callback_is_logged_and_harms_nobody()
 }
 
 #[test]
-fn the_one_who_stops_is_not_held_up_by_a_call_that_blocks() {
+fn a_call_that_blocks_does_not_block_request_stop() {
     let (source, (sender, held)) = (StopSource::new(), channel::<()>());
     let guard = source.token().on_stop_repeating(OFTEN, move || _ = held.recv());
     in_time(move || assert!(source.request_stop()));
@@ -185,7 +184,7 @@ fn the_one_who_stops_is_not_held_up_by_a_call_that_blocks() {
 
 // 85
 #[test]
-fn no_call_comes_after_the_drop_however_that_races_the_stop_200_times() {
+fn no_call_comes_after_the_drop_of_the_guard_in_200_races_with_the_stop() {
     in_time(|| {
         for round in 0..200 {
             let (source, start, over) = (StopSource::new(), Barrier::new(2), Arc::new(Mutex::new(false)));
@@ -231,7 +230,7 @@ fn a_services_repeated_callback_runs_on_a_thread_of_its_name_until_the_service_e
 }
 
 #[test]
-fn the_name_of_its_thread_is_plain_whatever_the_context_is_called() {
+fn the_thread_name_of_a_repeating_callback_is_escaped() {
     let (source, (named, name)) = (StopSource::new(), channel());
     let ctx = Context::new("a\0b\nc", source.token());
     let tell = move || _ = named.send(thread::current().name().map(str::to_owned));

@@ -1,4 +1,4 @@
-//! The threads of `on_stop_repeating`: none before the stop, none after the drop. A process of its own, to count in.
+//! The threads of `on_stop_repeating`: none before the stop, none after the drop.
 
 #![cfg(target_os = "linux")]
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 #[test]
-fn there_is_a_thread_from_the_stop_on_until_the_drop_and_no_longer() {
+fn a_repeating_callback_has_a_thread_only_from_the_stop_until_the_drop() {
     alone!();
     let threads = || fs::read_dir("/proc/self/task").unwrap().count();
     let before = threads();

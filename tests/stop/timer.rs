@@ -1,5 +1,5 @@
-//! Promises of `request_stop_after`. That a timer does *not* fire is seen by one that is due later and has fired: one
-//! thread fires them all, in order of their times.
+//! `request_stop_after`. One thread fires all timers in order of their times, so a later timer that has fired shows
+//! that an earlier one did not.
 
 use crate::support::{LIMIT, RACES, asleep_in, in_time, race};
 use hosted::{StopSource, StopToken};
@@ -80,7 +80,7 @@ fn a_timer_wakes_waiters_and_reaches_linked_sources_and_their_callbacks() {
 
 // 14
 #[test]
-fn a_timer_fires_though_nobody_but_a_callback_holds_the_source() {
+fn a_timer_fires_if_only_a_callback_holds_the_source() {
     in_time(|| {
         // A callback on its own token, and one on another's.
         let other = StopSource::new();
@@ -100,7 +100,7 @@ fn a_timer_fires_though_nobody_but_a_callback_holds_the_source() {
 
 // 14
 #[test]
-fn a_dropped_sources_timer_never_fires_though_a_token_and_a_callback_are_held() {
+fn the_timer_of_a_dropped_source_never_fires_even_if_a_token_is_left() {
     in_time(|| {
         let (token, _guard, ran, linked) = changed_in_time(|source| {
             let (token, (sender, ran)) = (source.token(), mpsc::channel());
@@ -116,7 +116,7 @@ fn a_dropped_sources_timer_never_fires_though_a_token_and_a_callback_are_held() 
 }
 
 #[test]
-fn a_timer_outlives_every_clone_of_its_source_but_the_last() {
+fn a_timer_fires_as_long_as_one_clone_of_its_source_is_left() {
     let source = StopSource::new();
     source.clone().request_stop_after(SOON);
     let last = source.clone();
@@ -125,7 +125,7 @@ fn a_timer_outlives_every_clone_of_its_source_but_the_last() {
 }
 
 #[test]
-fn called_again_it_starts_anew_and_duration_max_takes_it_back() {
+fn a_second_call_replaces_the_timer_and_duration_max_removes_it() {
     let later = changed_in_time(|source| {
         source.request_stop_after(LATE);
         source
@@ -144,7 +144,7 @@ fn called_again_it_starts_anew_and_duration_max_takes_it_back() {
 }
 
 #[test]
-fn duration_max_is_never_and_nearly_that_long_is_no_overflow() {
+fn a_timer_of_duration_max_never_fires_and_long_times_do_not_overflow() {
     let sources = [Duration::MAX, Duration::MAX / 2, Duration::from_secs(i64::MAX as u64 / 2)].map(|delay| {
         let source = StopSource::new();
         source.request_stop_after(delay);
@@ -156,7 +156,7 @@ fn duration_max_is_never_and_nearly_that_long_is_no_overflow() {
 
 // 14
 #[test]
-fn after_a_stop_by_hand_a_timer_changes_nothing() {
+fn a_timer_has_no_effect_after_a_stop_request() {
     in_time(|| {
         let (source, guard, ran) = changed_in_time(|source| {
             let (sender, ran) = mpsc::channel();
@@ -172,7 +172,7 @@ fn after_a_stop_by_hand_a_timer_changes_nothing() {
 }
 
 #[test]
-fn a_timer_racing_a_stop_by_hand_makes_one_stop_of_it_ten_thousand_times() {
+fn a_timer_and_a_stop_request_stop_a_source_once_in_10_000_races() {
     type Round = (StopSource, Mutex<mpsc::Receiver<()>>, hosted::StopCallback);
     let runs = Arc::new(AtomicUsize::new(0));
     let total = runs.clone();
@@ -193,7 +193,7 @@ fn a_timer_racing_a_stop_by_hand_makes_one_stop_of_it_ten_thousand_times() {
 }
 
 #[test]
-fn a_timers_callback_that_blocks_holds_up_no_other_timer() {
+fn a_timer_callback_that_blocks_delays_no_other_timer() {
     in_time(|| {
         let (open, opened) = mpsc::channel::<()>();
         let (started, blocked) = mpsc::channel();
@@ -211,7 +211,7 @@ fn a_timers_callback_that_blocks_holds_up_no_other_timer() {
 }
 
 #[test]
-fn of_many_timers_set_in_any_order_each_fires_once_and_none_before_its_time() {
+fn each_of_many_timers_fires_once_and_not_before_its_time() {
     in_time(|| {
         let (sender, fired) = mpsc::channel();
         let timers: Vec<_> = (0..100_u64)

@@ -1,4 +1,4 @@
-//! A promise about the thread behind `request_stop_after`, in a process where nothing else has a timer.
+//! The thread behind `request_stop_after`.
 
 #![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
 
@@ -22,7 +22,7 @@ fn used() -> (StopSource, StopToken) {
 }
 
 #[test]
-fn the_timers_thread_is_started_by_the_first_timer_and_by_nothing_else() {
+fn only_the_first_timer_starts_the_timer_thread() {
     alone!();
     let before = threads();
     let (stopped, token) = used();

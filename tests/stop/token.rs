@@ -1,4 +1,4 @@
-//! Promises of sources and tokens: who is stopped by whom, and what a stop says of itself.
+//! Sources and tokens: which source stops which, and what a stop reports.
 
 use crate::support::{LIMIT, asleep_in, in_time, on_a_small_stack, race, times};
 use hosted::{RecvError, StopCallback, StopSource, StopToken, Stopped};
@@ -15,7 +15,7 @@ fn chain(first: &StopSource, length: usize) -> StopSource {
 
 // 1
 #[test]
-fn a_fresh_source_is_not_stopped_and_stopped_once_it_is_stopped_for_ever() {
+fn a_new_source_is_not_stopped_and_a_stop_is_forever() {
     for source in [StopSource::new(), StopSource::default(), StopSource::linked([])] {
         let (token, clone) = (source.token(), source.clone());
         assert!(!source.stop_requested() && !clone.stop_requested() && !token.stop_requested());
@@ -35,7 +35,7 @@ fn a_fresh_source_is_not_stopped_and_stopped_once_it_is_stopped_for_ever() {
 
 // 2
 #[test]
-fn of_many_concurrent_requests_exactly_one_is_true_and_callbacks_run_once() {
+fn exactly_one_of_many_concurrent_requests_returns_true() {
     const REQUESTERS: usize = 4;
     in_time(|| {
         for round in 0..times(1_000) {
@@ -91,7 +91,7 @@ fn any_parent_stops_a_linked_source_and_it_never_stops_a_parent() {
 }
 
 #[test]
-fn the_same_parent_twice_a_grandparent_and_never_are_parents_like_any() {
+fn the_same_parent_twice_a_grandparent_and_never_are_valid_parents() {
     let root = StopSource::new();
     let middle = StopSource::linked([&root.token()]);
     let tokens = [root.token(), middle.token(), root.token(), StopToken::never()];
@@ -125,7 +125,7 @@ fn a_source_linked_to_a_stopped_parent_is_born_stopped() {
 
 // 10
 #[test]
-fn a_linked_source_is_reached_though_the_middle_of_the_chain_is_gone() {
+fn a_stop_reaches_a_linked_source_even_if_the_source_between_was_dropped() {
     let root = StopSource::new();
     let leaf = chain(&root, 5); // the four between them have neither source nor token left
     let root_token = root.token();
@@ -158,7 +158,7 @@ fn a_dropped_parent_stops_nobody() {
 
 // 10
 #[test]
-fn a_source_linked_while_its_parents_stop_is_stopped_ten_thousand_times() {
+fn a_source_linked_while_its_parent_stops_is_stopped_in_10_000_races() {
     type Round = ([StopSource; 2], Mutex<Option<StopSource>>);
     let fresh = || ([StopSource::new(), StopSource::new()], Mutex::new(None));
     let stop = |(parents, _): &Round| assert!(parents[0].request_stop());
@@ -192,7 +192,7 @@ fn a_chain_of_a_million_is_stopped_and_dropped_without_recursion() {
 }
 
 #[test]
-fn stopped_is_told_by_its_innermost_source_also_through_io_error() {
+fn stopped_is_found_at_the_end_of_the_source_chain_even_in_io_error() {
     fn chain<'a>(error: &'a (dyn Error + 'static)) -> Vec<String> {
         std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| error.source())
             .map(ToString::to_string)
@@ -211,7 +211,7 @@ fn stopped_is_told_by_its_innermost_source_also_through_io_error() {
 }
 
 #[test]
-fn debug_says_what_it_is_and_whether_a_stop_was_requested() {
+fn debug_shows_the_type_and_whether_a_stop_was_requested() {
     let source = StopSource::new();
     let (token, guard) = (source.token(), source.token().on_stop(|| ()));
     assert_eq!(format!("{source:?}"), "StopSource { stop_requested: false, .. }");

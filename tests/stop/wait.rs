@@ -1,4 +1,4 @@
-//! Promises of the waits on a token: what ends them, what they say then, and what they cost.
+//! The waits on a token: what ends them, what they return, and what they cost.
 
 use crate::support::{LIMIT, Sleeper, alone, asleep_in, assert_at_rest, in_time, race, task_named};
 use crossbeam_channel::{TryRecvError, bounded, never, select, unbounded};
@@ -53,7 +53,7 @@ fn every_wait_wakes_at_the_stop() {
 
 // 12
 #[test]
-fn every_wait_ends_at_once_when_already_stopped() {
+fn every_wait_returns_at_once_after_the_stop() {
     let source = StopSource::new();
     let listened = source.token();
     let guard = listened.on_stop(|| ());
@@ -76,7 +76,7 @@ fn every_wait_ends_at_once_when_already_stopped() {
 }
 
 #[test]
-fn a_wait_that_runs_out_lasts_its_time_and_says_that_there_was_no_stop() {
+fn a_wait_that_times_out_lasts_its_time_and_reports_no_stop() {
     let time = Duration::from_millis(20);
     for token in [StopSource::new().token(), StopToken::never()] {
         let start = Instant::now();
@@ -99,7 +99,7 @@ fn a_wait_that_runs_out_lasts_its_time_and_says_that_there_was_no_stop() {
 
 // 12
 #[test]
-fn duration_max_is_for_ever_and_so_is_nearly_that_long() {
+fn waits_of_duration_max_and_nearly_that_long_last_forever() {
     let source = StopSource::new();
     let last_instant = (0..63).rev().fold(Instant::now(), |far, bit| {
         far.checked_add(Duration::from_secs(1 << bit)).unwrap_or(far) // as far off as the clock goes
@@ -129,7 +129,7 @@ fn duration_max_is_for_ever_and_so_is_nearly_that_long() {
 
 // 15
 #[test]
-fn never_is_never_stopped_however_it_is_waited_for() {
+fn no_wait_on_never_ends_with_a_stop() {
     let token = StopToken::never();
     assert!(!token.stop_requested() && !token.clone().stop_requested());
     assert_eq!(token.check(), Ok(()));
@@ -159,7 +159,7 @@ fn never_is_never_stopped_however_it_is_waited_for() {
 }
 
 #[test]
-fn recv_gives_what_is_sent_and_says_when_the_last_sender_is_gone() {
+fn recv_returns_messages_and_an_error_if_the_last_sender_is_gone() {
     let token = StopSource::new().token();
     let (sender, receiver) = unbounded();
     sender.send(1).unwrap();
@@ -189,7 +189,7 @@ fn recv_prefers_stopped_and_leaves_messages_in_the_channel() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no /proc to say that a thread is asleep")]
-fn recv_that_a_stop_has_woken_leaves_a_message_sent_after_the_stop() {
+fn a_recv_woken_by_a_stop_leaves_a_message_sent_after_the_stop() {
     for round in 0..100 {
         let (sender, receiver) = unbounded();
         let source = StopSource::new();
@@ -209,7 +209,7 @@ fn recv_that_a_stop_has_woken_leaves_a_message_sent_after_the_stop() {
 
 // 12
 #[test]
-fn no_wake_up_is_lost_when_a_wait_races_the_stop_ten_thousand_times() {
+fn no_wake_up_is_lost_in_10_000_races_between_a_wait_and_the_stop() {
     let waits: [fn(&StopSource); 4] = [
         |source| source.token().wait(),
         |source| assert!(source.token().wait_timeout(Duration::MAX)),
@@ -223,7 +223,7 @@ fn no_wake_up_is_lost_when_a_wait_races_the_stop_ten_thousand_times() {
 
 // 13
 #[test]
-fn a_stop_requested_while_holding_the_mutex_that_the_woken_thread_wants_next_does_not_deadlock() {
+fn a_stop_request_under_a_mutex_that_the_woken_thread_needs_does_not_deadlock() {
     let source = StopSource::new();
     let mutex = Arc::new(Mutex::new(()));
     let sleepers = WAITS.map(|wait| {

@@ -1,4 +1,4 @@
-//! What may cross threads: `Host`, the handles and tokens that go everywhere, and every error.
+//! Which types may cross threads: `Host`, the handles and tokens, and every error.
 
 use hosted::testing::ManualClock;
 use hosted::{
@@ -27,7 +27,7 @@ fn a_host_can_be_sent_to_another_thread_and_so_can_its_services() {
 }
 
 #[test]
-fn handles_contexts_tokens_and_sources_are_for_every_thread() {
+fn handles_contexts_tokens_and_sources_are_send_and_sync() {
     send_sync::<HostHandle>();
     send_sync::<Context>();
     send_sync::<StopToken>();
@@ -37,7 +37,7 @@ fn handles_contexts_tokens_and_sources_are_for_every_thread() {
 }
 
 #[test]
-fn a_queue_is_for_every_thread_whatever_can_be_sent_through_it() {
+fn a_queue_is_send_and_sync_if_its_items_are_send() {
     send_sync::<Queue<String>>();
     send_sync::<Queue<Unshared>>();
     send_sync::<Queue<Box<dyn FnOnce() + Send>>>();
@@ -50,7 +50,7 @@ fn the_guard_of_a_callback_and_the_ticks_can_be_sent() {
 }
 
 #[test]
-fn what_is_told_of_a_host_is_for_every_thread() {
+fn reports_events_and_statuses_are_send_and_sync() {
     send_sync::<Event>();
     send_sync::<Report>();
     send_sync::<ServiceStatus>();
@@ -70,7 +70,7 @@ fn every_error_is_static_send_and_sync() {
 }
 
 #[test]
-fn a_push_error_is_an_error_of_whatever_it_carries() {
+fn a_push_error_is_an_error_for_every_item_type() {
     fn is_error<T: Error>() {}
     struct Opaque; // no Debug, no Display
     is_error::<PushError<Opaque>>();
@@ -79,7 +79,7 @@ fn a_push_error_is_an_error_of_whatever_it_carries() {
 }
 
 #[test]
-fn errors_go_through_the_question_mark() {
+fn all_errors_convert_with_the_question_mark() {
     fn host() -> hosted::Result {
         let mut host = Host::new();
         host.start()?;

@@ -1,4 +1,4 @@
-//! What errors say: of a service (who, in which phase, why), of a host (the report for a person), of waits.
+//! The texts of errors: of a service (name, phase, cause), of a host (the report), and of waits.
 
 use crate::support::{LIMIT, by_phase, idle, idle_phase, in_time};
 use crossbeam_channel::bounded;
@@ -38,7 +38,7 @@ fn feed_error() -> FeedError {
 }
 
 #[test]
-fn a_service_error_names_the_service_the_phase_and_the_cause_with_its_sources_on_one_line() {
+fn a_service_error_names_service_phase_cause_and_sources_on_one_line() {
     in_time(|| {
         let phases = [(Phase::Start, "starting"), (Phase::Run, "running"), (Phase::Stop, "stopping")];
         for (at, doing) in phases {
@@ -63,11 +63,11 @@ fn a_time_out_names_the_service_the_phase_and_the_time() {
         let error = host.start().unwrap_err();
         assert_eq!(error.failures()[0].to_string(), "service `a` had not started after 20.0ms");
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
-        let deaf = move |_: &Context| {
+        let unresponsive = move |_: &Context| {
             _ = blocked.recv(); // until the sender is gone
             Ok(())
         };
-        host.add("a", worker(deaf));
+        host.add("a", worker(unresponsive));
         host.start().unwrap();
         let error = host.stop(Duration::ZERO).unwrap_err();
         let text = error.failures()[0].to_string();
@@ -117,7 +117,7 @@ fn a_host_error_debugs_as_it_displays_every_failure_and_then_every_service() {
 }
 
 #[test]
-fn a_host_error_of_the_set_up_and_one_of_a_stop_during_the_start_say_so() {
+fn a_host_error_tells_an_invalid_set_up_from_a_stop_during_start_up() {
     in_time(|| {
         let mut host = Host::new();
         host.add("", idle());
@@ -134,7 +134,7 @@ fn a_host_error_of_the_set_up_and_one_of_a_stop_during_the_start_say_so() {
 }
 
 #[test]
-fn the_errors_of_waits_and_pushes_say_what_happened() {
+fn the_errors_of_waits_and_pushes_name_their_cause() {
     assert_eq!(Stopped.to_string(), "stopped");
     assert_eq!(RecvError::Stopped.to_string(), "stopped while waiting for a message");
     assert_eq!(RecvError::Disconnected.to_string(), "the channel is empty and its last sender is gone");
@@ -153,11 +153,11 @@ fn exit_codes_tell_failures_from_abandoned_threads() {
         let code = |error: &HostError| format!("{:?}", error.exit_code());
         assert_eq!(code(&error_of(worker(|_| Err("no".into())))), format!("{:?}", ExitCode::from(1)));
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
-        let deaf = move |_: &Context| {
+        let unresponsive = move |_: &Context| {
             _ = blocked.recv(); // until the sender is gone
             Ok(())
         };
-        host.add("deaf", worker(deaf));
+        host.add("stuck", worker(unresponsive));
         host.start().unwrap();
         assert_eq!(code(&host.stop(Duration::ZERO).unwrap_err()), format!("{:?}", ExitCode::from(124)));
         drop(release);
@@ -166,7 +166,7 @@ fn exit_codes_tell_failures_from_abandoned_threads() {
 }
 
 #[test]
-fn an_error_that_panics_when_it_is_displayed_is_reported_all_the_same() {
+fn an_error_whose_display_panics_is_still_reported() {
     in_time(|| {
         #[derive(Debug)]
         struct Mute;

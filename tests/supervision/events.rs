@@ -1,4 +1,4 @@
-//! Promise 38: events.
+//! Guarantee 38: events.
 
 use crate::support::log::listen;
 use crate::support::{LIMIT, by_phase, idle, idle_phase, in_time};
@@ -77,7 +77,7 @@ fn a_step_is_announced_before_it_is_taken() {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let events = host.events();
         let service = by_phase(move |phase, ctx| {
-            idle_phase(phase, ctx)?; // in its run: until it has been asked
+            idle_phase(phase, ctx)?; // in `run`: until the stop request
             Ok(tell.send((phase, story(&events, Some("a"))))?)
         });
         host.add("a", service);
@@ -92,7 +92,7 @@ fn a_step_is_announced_before_it_is_taken() {
 
 // 38
 #[test]
-fn a_service_that_is_asked_to_stop_while_it_is_stopping_is_said_to_be_stopping_once() {
+fn a_service_in_its_stop_has_one_stopping_event_if_a_stop_is_requested() {
     in_time(|| {
         let (mut host, (tell, closing)) = (Host::new(), bounded(0));
         let events = host.events();
@@ -112,7 +112,7 @@ fn a_service_that_is_asked_to_stop_while_it_is_stopping_is_said_to_be_stopping_o
     });
 }
 
-/// A host with one service that reports as often as it is told to, and answers when it has.
+/// A host with one service that reports as many errors as it receives orders for, and then answers.
 fn reporter(name: impl Into<Arc<str>>) -> (Host, Sender<u32>, Receiver<u32>) {
     let ((order, orders), (answer, answers)) = (bounded(0), bounded(0));
     let mut host = Host::new();
@@ -130,7 +130,7 @@ fn reporter(name: impl Into<Arc<str>>) -> (Host, Sender<u32>, Receiver<u32>) {
 
 // 38
 #[test]
-fn a_slow_listener_holds_up_nothing_keeps_1024_events_and_is_told_how_many_it_missed() {
+fn a_slow_subscriber_delays_nothing_keeps_1024_events_and_learns_how_many_it_missed() {
     in_time(|| {
         let (mut host, order, answers) = reporter("a");
         let events = host.events();
@@ -156,7 +156,7 @@ fn a_slow_listener_holds_up_nothing_keeps_1024_events_and_is_told_how_many_it_mi
 
 // 38
 #[test]
-fn each_subscription_is_its_own_and_hears_what_happens_from_then_on() {
+fn each_subscription_receives_all_events_from_then_on() {
     in_time(|| {
         let (mut host, order, answers) = reporter("a");
         let (slow, first) = (host.events(), host.events());
@@ -178,7 +178,7 @@ fn each_subscription_is_its_own_and_hears_what_happens_from_then_on() {
 
 // 38
 #[test]
-fn a_dead_listener_holds_up_nothing_and_nobody_listening_keeps_nothing() {
+fn a_dropped_subscription_delays_nothing_and_without_one_nothing_is_kept() {
     in_time(|| {
         let name: Arc<str> = "a".into(); // each event that is kept somewhere holds it
         let (mut host, order, answers) = reporter(name.clone());
@@ -203,7 +203,7 @@ fn a_dead_listener_holds_up_nothing_and_nobody_listening_keeps_nothing() {
 
 // 38
 #[test]
-fn log_lines_say_what_the_events_say() {
+fn log_lines_have_the_text_of_the_events() {
     in_time(|| {
         let (lines, mut host) = (listen(), Host::new());
         let events = host.events();

@@ -1,4 +1,4 @@
-//! What reading and breaking found, each as a promise that it is not found again.
+//! Faults that reviews found, each with the guarantee that it does not come back.
 
 use crate::support::LIMIT;
 use crossbeam_channel::{bounded, unbounded};
@@ -8,17 +8,17 @@ use std::time::Duration;
 
 // 17, 24
 #[test]
-fn a_service_that_becomes_ready_when_the_stop_has_begun_ends_before_what_it_depends_on_is_asked() {
+fn a_service_that_becomes_ready_during_the_stop_ends_before_its_dependencies() {
     struct Late(crossbeam_channel::Sender<&'static str>);
     impl Service for Late {
         fn start(&mut self, ctx: &Context) -> Result {
             ctx.host().request_stop();
-            ctx.wait(); // until it is asked: by then the stop has begun
+            ctx.wait(); // for the stop request: by then the stop has begun
             Ok(())
         }
 
         fn stop(&mut self, _: &Context) -> Result {
-            std::thread::sleep(Duration::from_millis(20)); // so that whoever does not wait for it is asked meanwhile
+            std::thread::sleep(Duration::from_millis(20)); // so that a service that does not wait for it stops meanwhile
             Ok(self.0.send("api ended")?)
         }
     }
@@ -42,7 +42,7 @@ fn a_service_that_becomes_ready_when_the_stop_has_begun_ends_before_what_it_depe
 
 // 70, 78
 #[test]
-fn a_group_that_is_stopping_already_hands_its_hosts_shorter_deadline_on_to_its_children() {
+fn a_stopping_group_gives_a_shorter_deadline_of_its_host_to_its_children() {
     let queue = Queue::bounded(1);
     let (taking, taken) = bounded(1);
     let jobs = queue.clone();
@@ -66,14 +66,14 @@ fn a_group_that_is_stopping_already_hands_its_hosts_shorter_deadline_on_to_its_c
     let asked = |event: &hosted::Event| {
         matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/consumer")
     };
-    events.iter().find(asked).unwrap(); // with the 25 seconds of a group that was not asked
+    events.iter().find(asked).unwrap(); // within the 25 seconds of a group without a stop request
     let report = host.stop(Duration::from_secs(2)).unwrap();
     assert!(matches!(report.services[1].outcome, Outcome::Stopped), "{report}");
 }
 
 // 26
 #[test]
-fn the_error_of_a_second_start_says_how_the_services_are() {
+fn the_error_of_a_second_start_has_the_states_of_the_services() {
     let mut host = Host::new();
     host.add("idle", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
     host.start().unwrap();
@@ -102,7 +102,7 @@ impl Drop for Bomb {
 
 // 33, 39
 #[test]
-fn an_error_that_panics_when_it_is_dropped_costs_neither_the_stop_nor_the_restart() {
+fn an_error_whose_drop_panics_prevents_neither_the_stop_nor_the_restart() {
     struct Fails(crossbeam_channel::Sender<&'static str>, u32);
     impl Service for Fails {
         fn run(&mut self, _: &Context) -> Result {
@@ -126,7 +126,7 @@ fn an_error_that_panics_when_it_is_dropped_costs_neither_the_stop_nor_the_restar
 
 // 69
 #[test]
-fn a_job_whose_error_panics_when_it_is_dropped_costs_only_itself() {
+fn a_job_whose_error_panics_in_its_drop_affects_no_other_job() {
     let queue = Queue::bounded(2);
     let (tell, told) = unbounded();
     let mut host = Host::new();

@@ -1,4 +1,4 @@
-//! Promise 37, the rest: under a board's lock no foreign code runs, such as the drop of a service's error.
+//! Guarantee 37: the registry holds no lock while user code runs, such as the drop of a service's error.
 
 use crate::support::{LIMIT, by_phase, idle_phase, in_time};
 use crossbeam_channel::{Sender, unbounded};
@@ -7,7 +7,7 @@ use hosted::{Context, Host, HostHandle, OnFailure, Phase, Restart, group, worker
 use std::fmt;
 use std::time::Duration;
 
-/// An error that looks at the host when it is dropped: it would wait for ever for a lock that is held around it.
+/// An error that calls the host when it is dropped. If a lock is held around the drop, it waits forever.
 #[derive(Debug)]
 struct Nosy(HostHandle, Sender<()>);
 
@@ -28,7 +28,7 @@ impl Drop for Nosy {
 
 // 37
 #[test]
-fn the_error_of_a_run_that_is_repeated_is_dropped_with_no_lock_held() {
+fn the_error_of_a_restarted_run_is_dropped_without_a_lock() {
     in_time(|| {
         let (mut host, (tell, dropped)) = (Host::new(), unbounded());
         let mut lives = 0;
@@ -48,7 +48,7 @@ fn the_error_of_a_run_that_is_repeated_is_dropped_with_no_lock_held() {
 
 // 37
 #[test]
-fn the_second_error_of_an_ignored_service_is_dropped_with_no_lock_held() {
+fn the_second_error_of_an_ignored_service_is_dropped_without_a_lock() {
     in_time(|| {
         let (mut host, (tell, dropped)) = (Host::new(), unbounded());
         let service = by_phase(move |phase, ctx| match phase {
@@ -64,7 +64,7 @@ fn the_second_error_of_an_ignored_service_is_dropped_with_no_lock_held() {
 
 // 37
 #[test]
-fn the_errors_of_a_groups_former_children_are_dropped_with_no_lock_held() {
+fn the_errors_of_a_groups_former_children_are_dropped_without_a_lock() {
     in_time(|| {
         let (time, (tell, dropped)) = (ManualClock::new(), unbounded());
         let mut host = Host::with_clock(time.clock());

@@ -1,4 +1,5 @@
-//! Promises 33, 48, 54, as log lines: who is waited for, and what went wrong. (Levels and targets: `logging_levels`)
+//! Guarantees 33, 48 and 54, as log lines: failures, and the services that the host waits for. (Levels:
+//! `logging_levels`.)
 
 use crate::support::log::{Level, Line, listen};
 use crate::support::{BlocksInDrop, LIMIT, idle};
@@ -62,7 +63,7 @@ fn two_lines(lines: &Receiver<Line>, part: &str, release: Sender<()>) -> [Line; 
 
 // 54
 #[test]
-fn while_a_start_and_a_stop_take_long_a_line_a_second_says_for_whom() {
+fn a_long_start_or_stop_logs_each_second_which_services_it_waits_for() {
     for (phase, part) in [(Phase::Start, "still starting after"), (Phase::Run, "still stopping after")] {
         let lines = listen();
         let (release, held) = bounded(0);
@@ -88,7 +89,7 @@ thread_local! {
 
 // 54
 #[test]
-fn who_has_completed_and_whose_thread_does_not_end_is_waited_for_by_name_too() {
+fn a_completed_service_whose_thread_does_not_exit_is_named_in_the_log() {
     let lines = listen();
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
@@ -179,7 +180,7 @@ impl Drop for Fails {
 
 // 33, 48
 #[test]
-fn whatever_goes_wrong_is_logged_as_an_error_once_with_the_services_name() {
+fn every_failure_is_logged_once_as_an_error_with_the_services_name() {
     for (within, panics, words) in [
         (Phase::Start, false, "failed while starting"),
         (Phase::Start, true, "panicked while starting"),

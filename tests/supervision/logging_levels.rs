@@ -1,4 +1,4 @@
-//! The levels and targets of log lines, which are stable: a part of promises 33, 48, 49 and 51.
+//! The levels and targets of log lines, which are stable: part of guarantees 33, 48, 49 and 51.
 
 use crate::support::log::{Level, Line, listen};
 use crate::support::{LIMIT, alone, idle};
@@ -29,7 +29,7 @@ fn timeless(lines: Vec<String>) -> Vec<String> {
 
 // 33
 #[test]
-fn the_hosts_few_lines_are_info_and_each_services_transitions_debug_and_a_completion_info() {
+fn lines_of_the_host_and_completions_are_info_and_transitions_are_debug() {
     alone!();
     let lines = lines_of(|| {
         let mut host = Host::new();
@@ -93,7 +93,7 @@ fn a_restart_and_a_reported_error_are_warnings() {
 
 // 33
 #[test]
-fn ticks_are_traced_and_those_that_are_missed_or_fail_are_warnings() {
+fn ticks_are_trace_and_missed_or_failed_ticks_are_warnings() {
     alone!();
     let lines = lines_of(|| {
         let clock = ManualClock::new();
@@ -111,7 +111,7 @@ fn ticks_are_traced_and_those_that_are_missed_or_fail_are_warnings() {
 
 // 33
 #[test]
-fn jobs_are_traced_and_those_that_fail_or_are_left_are_warnings() {
+fn jobs_are_trace_and_failed_or_remaining_jobs_are_warnings() {
     alone!();
     let lines = lines_of(|| {
         let queue = Queue::bounded(10);
@@ -139,26 +139,26 @@ fn jobs_are_traced_and_those_that_fail_or_are_left_are_warnings() {
 
 // 49, 51
 #[test]
-fn who_is_overtaken_is_a_warning_and_who_is_hung_an_error() {
+fn an_exceeded_stop_timeout_is_a_warning_and_a_hung_service_an_error() {
     alone!();
     let lines = lines_of(|| {
         let (release, held) = bounded::<()>(0);
-        let deaf = move |_: &Context| {
+        let unresponsive = move |_: &Context| {
             _ = held.recv();
             Ok(())
         };
         let mut host = Host::new();
         host.add("first", idle());
-        host.add("deaf", worker(deaf)).stop_timeout(Duration::from_millis(1));
+        host.add("stuck", worker(unresponsive)).stop_timeout(Duration::from_millis(1));
         host.start().unwrap();
         host.stop(Duration::from_secs(1)).unwrap_err();
         drop(release);
         host.stop(LIMIT).unwrap();
     });
     let overtaken = of(&lines, "service", "those it depends on are asked now");
-    assert!(overtaken[0].starts_with("WARN service `deaf` has not ended "), "{overtaken:?}");
+    assert!(overtaken[0].starts_with("WARN service `stuck` has not ended "), "{overtaken:?}");
     let hung = of(&lines, "service", "is hung");
-    assert!(hung.len() == 1 && hung[0].starts_with("ERROR service `deaf` is hung: thread deaf "), "{hung:?}");
+    assert!(hung.len() == 1 && hung[0].starts_with("ERROR service `stuck` is hung: thread stuck "), "{hung:?}");
     assert!(hung[0].contains(" is still in its run after "), "{hung:?}");
     let left = of(&lines, "host", "leaving 1 hung behind");
     assert!(left.len() == 1 && left[0].starts_with("INFO stopped in "), "{lines:#?}");
@@ -166,7 +166,7 @@ fn who_is_overtaken_is_a_warning_and_who_is_hung_an_error() {
 
 // 33
 #[test]
-fn a_line_is_what_the_event_says_and_no_name_or_message_can_forge_another() {
+fn a_line_has_the_text_of_its_event_and_no_name_can_forge_another_line() {
     alone!();
     let mut said = Vec::new();
     let lines = lines_of(|| {

@@ -1,4 +1,4 @@
-//! Promise 33: a panic in a service.
+//! Guarantee 33: a panic in a service.
 
 use crate::support::log::{Level, listen, on_line};
 use crate::support::{Gate, LIMIT, by_phase, failures, in_phase, in_time};
@@ -25,7 +25,7 @@ fn a_panic_is_logged_when_it_happens_and_stop_is_still_called() {
         host.add("volcano", service);
         host.start().unwrap();
         assert_eq!(gate.arrival(), "volcano");
-        // It is in its stop: nobody has asked it to stop yet, let alone joined its thread.
+        // The service is in its `stop`. It has received no stop request yet, and its thread is not joined.
         let told = lines.try_iter().filter(|line| line.text == "service `volcano` panicked while running: lava 7");
         let told: Vec<_> = told.map(|line| (line.level, line.target)).collect();
         assert_eq!(told, [(Level::Error, "hosted::service".to_owned())]);
@@ -38,7 +38,7 @@ fn a_panic_is_logged_when_it_happens_and_stop_is_still_called() {
 
 // 33
 #[test]
-fn a_second_panic_during_the_stop_changes_nothing_for_the_others() {
+fn a_second_panic_in_stop_affects_no_other_service() {
     in_time(|| {
         let (mut host, (tell, told)) = (Host::new(), unbounded());
         let other = tell.clone();
@@ -113,7 +113,7 @@ impl std::error::Error for Bomb {}
 
 // 33
 #[test]
-fn a_panic_that_says_nothing_or_panics_again_when_it_is_dropped_is_a_failure_like_any_other() {
+fn a_panic_without_text_or_with_a_payload_that_panics_in_drop_is_a_failure() {
     in_time(|| {
         let runs: [fn(&Context) -> Result; 2] = [|_| panic_any(7), |_| panic_any(Bomb)];
         for run in runs {
@@ -130,7 +130,7 @@ fn a_panic_that_says_nothing_or_panics_again_when_it_is_dropped_is_a_failure_lik
 
 // 33
 #[test]
-fn an_error_that_panics_when_it_is_dropped_does_not_end_its_service_in_silence() {
+fn an_error_whose_drop_panics_does_not_end_its_service_silently() {
     in_time(|| {
         let mut host = Host::new();
         let restart = Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO);

@@ -1,22 +1,16 @@
-//! Mistakes in the set-up of a host are errors, whoever looks at which result.
+//! Mistakes in the set-up of a host are errors of every result.
 
-use crate::support::LIMIT;
+use crate::support::{LIMIT, idle};
 use hosted::{Host, Outcome, worker};
 use std::error::Error;
 
-fn waiting() -> impl hosted::Service {
-    worker(|ctx| {
-        ctx.wait();
-        Ok(())
-    })
-}
-
+// 88
 #[test]
 fn a_service_added_after_the_start_is_an_error_of_every_stop() {
     let mut host = Host::new();
-    host.add("early", waiting());
+    host.add("early", idle());
     host.start().unwrap();
-    host.add("late", waiting());
+    host.add("late", idle());
     for _ in 0..2 {
         let error = host.stop(LIMIT).unwrap_err();
         let (text, source) = (error.to_string(), error.source().unwrap().to_string());
@@ -27,6 +21,7 @@ fn a_service_added_after_the_start_is_an_error_of_every_stop() {
     }
 }
 
+// 88
 #[test]
 fn a_service_added_after_the_start_is_an_error_of_run_beside_the_failures() {
     let mut host = Host::new();
@@ -38,7 +33,7 @@ fn a_service_added_after_the_start_is_an_error_of_run_beside_the_failures() {
         }),
     );
     host.start().unwrap();
-    host.add("late", waiting());
+    host.add("late", idle());
     assert!(host.run().unwrap_err().to_string().contains("service `late` was added after the start"));
     host.wait(); // for the failure of `early`
     let error = host.stop(LIMIT).unwrap_err();

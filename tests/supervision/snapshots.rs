@@ -1,5 +1,4 @@
-//! Promise 37: snapshots. Events are in `board_events.rs`, what must not happen under the board's lock in
-//! `board_locks.rs`.
+//! Guarantee 37: snapshots. (Events: `events`. User code under a lock: `locks`.)
 
 use crate::support::{Gate, LIMIT, by_phase, idle, idle_phase, in_time, states};
 use crossbeam_channel::{TryRecvError, bounded, unbounded};
@@ -34,7 +33,7 @@ fn a_snapshot_waits_neither_for_a_slow_start_nor_for_a_slow_stop() {
 
 // 37
 #[test]
-fn a_snapshot_during_a_backoff_says_restarting_and_what_went_wrong() {
+fn a_snapshot_during_a_backoff_shows_restarting_and_the_last_error() {
     in_time(|| {
         let (time, (tell, told)) = (ManualClock::new(), unbounded());
         let mut host = Host::with_clock(time.clock());
@@ -62,7 +61,7 @@ fn a_snapshot_during_a_backoff_says_restarting_and_what_went_wrong() {
 
 // 37
 #[test]
-fn restarts_are_counted_also_when_a_stop_comes_between_two_lives() {
+fn restarts_are_counted_even_if_a_stop_comes_between_two_runs() {
     in_time(|| {
         for _ in 0..500 {
             let (mut host, (tell, lives)) = (Host::new(), unbounded());
@@ -115,7 +114,7 @@ fn a_snapshot_shows_a_chain_of_services_as_it_was_at_one_moment() {
 // 37
 #[test]
 #[cfg(target_os = "linux")]
-fn a_snapshot_says_what_a_service_is_blocked_in_only_while_it_starts_or_stops() {
+fn a_snapshot_shows_what_a_service_is_blocked_in_only_while_it_starts_or_stops() {
     in_time(|| {
         let (mut host, gate) = (Host::new(), Gate::new());
         let at_gate = gate.clone();

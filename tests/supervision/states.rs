@@ -1,4 +1,5 @@
-//! What a board says of services in unusual orders: ready when the stop has begun, hung in numbers.
+//! What the host reports in unusual orders: a service that is ready after the stop has begun, and the number of hung
+//! services.
 
 use crate::support::{LIMIT, unresponsive};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -6,7 +7,7 @@ use hosted::{Context, EventKind, Host, Result, Service, ServiceState, task};
 use std::thread;
 use std::time::Duration;
 
-/// Its start waits to be asked to stop; its run tells what the board says of it.
+/// Its `start` waits for the stop request. Its `run` sends the state that the host shows for it.
 struct ReadyTooLate {
     starting: Sender<()>,
     seen: Sender<ServiceState>,
@@ -25,7 +26,7 @@ impl Service for ReadyTooLate {
 }
 
 #[test]
-fn a_service_that_is_ready_when_it_has_been_asked_to_stop_is_shown_as_stopping() {
+fn a_service_that_becomes_ready_after_its_stop_request_is_shown_as_stopping() {
     let (starting, started) = bounded(1);
     let (seen, states) = bounded(1);
     let mut host = Host::new();
@@ -48,10 +49,10 @@ fn hung(events: &Receiver<hosted::Event>) -> Option<usize> {
 }
 
 #[test]
-fn a_host_that_has_stopped_says_how_many_are_hung() {
+fn the_stopped_event_of_a_host_has_the_number_of_hung_services() {
     let mut host = Host::new();
     host.add("done", task(|_| Ok(())));
-    let releases = ["deaf", "deaf too"].map(|name| {
+    let releases = ["stuck", "stuck too"].map(|name| {
         let (service, release) = unresponsive();
         host.add(name, service);
         release

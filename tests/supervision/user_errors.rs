@@ -1,5 +1,5 @@
-//! Promises 33 and 37 for a service's error: its `Display` and its `Drop` are foreign code. They are never called with
-//! a lock held, and when they panic the failure is a failure all the same.
+//! Guarantees 33 and 37: the `Display` and `Drop` of a service's error are user code. They run without a lock, and a
+//! panic in them does not hide the failure.
 
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::unbounded;
@@ -73,7 +73,7 @@ fn policies() -> [(Restart, OnFailure, u64); 3] {
 
 // 37, 38
 #[test]
-fn an_error_may_look_at_the_host_when_it_is_shown_and_when_it_is_dropped() {
+fn an_error_may_call_the_host_in_its_display_and_in_its_drop() {
     for (restart, then, errors) in policies() {
         let report = run(restart, then, |host| Curious(host.clone()).into());
         assert_eq!(report.services[0].errors, errors);
@@ -83,7 +83,7 @@ fn an_error_may_look_at_the_host_when_it_is_shown_and_when_it_is_dropped() {
 
 // 37, 46
 #[test]
-fn an_error_of_a_child_may_look_at_the_host_when_its_group_is_made_anew() {
+fn an_error_of_a_child_may_call_the_host_while_its_group_restarts() {
     let restarts = in_time(|| {
         let mut host = Host::new();
         let outer = host.handle();
@@ -107,7 +107,7 @@ fn an_error_of_a_child_may_look_at_the_host_when_its_group_is_made_anew() {
 
 // 33
 #[test]
-fn an_error_whose_text_panics_is_a_failure_like_any_other() {
+fn an_error_whose_display_panics_is_a_failure() {
     for (restart, then, errors) in policies() {
         let report = run(restart, then, |_| Mute.into());
         assert_eq!(report.services[0].errors, errors);
@@ -119,7 +119,7 @@ fn an_error_whose_text_panics_is_a_failure_like_any_other() {
 
 // 69
 #[test]
-fn a_job_whose_error_has_no_text_costs_only_itself() {
+fn a_job_whose_error_cannot_be_displayed_affects_no_other_job() {
     let (told, tells) = unbounded();
     let queue = Queue::bounded(2);
     let consumer = queue.consumer(move |n, _| {

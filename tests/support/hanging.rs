@@ -1,17 +1,17 @@
-//! What the tests of the last resort share: services that hang on a socket, and whether they lost it.
+//! Services that hang on a socket, for the tests of the feature `disconnect`.
 
 use hosted::{Context, Host, HostError, Report, Result, ServiceOptions, worker};
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The time of each service: then it is disconnected, and again as often as it has passed.
+/// The stop timeout of each service. The host disconnects the service whenever this time has passed.
 pub(crate) const TIME: Duration = Duration::from_millis(300);
 
-/// Of this the last tenth is for what is freed to end.
+/// The timeout of a stop. Its last tenth is for disconnected services to end.
 pub(crate) const STOP: Duration = Duration::from_secs(5);
 
-/// Adds a service that blocks in `blocks` and does not hear; it is disconnected. It comes after none.
+/// Adds an independent service that blocks in `blocks`, ignores its stop request, and may be disconnected.
 pub(crate) fn add<'h, T>(
     host: &'h mut Host,
     name: &str,
@@ -25,12 +25,12 @@ pub(crate) fn add<'h, T>(
     host.add(name, worker(run)).after::<&str>([]).disconnect_when_hung().stop_timeout(TIME)
 }
 
-/// What a stop says, whether what is freed had the time to end or not: that is the machine's business.
+/// The report of a stop, whether the disconnected services had the time to end or not.
 pub(crate) fn report(stopped: &Result<Report, HostError>) -> &Report {
     stopped.as_ref().unwrap_or_else(|error| error.report())
 }
 
-/// A read to whose stream nobody writes has been ended by the other side of it being told so.
+/// Returns `true` if the other side of this connection was shut down.
 pub(crate) fn hung_up(mut peer: &TcpStream) -> bool {
     peer.set_nonblocking(true).unwrap();
     match peer.read(&mut [0]) {

@@ -1,8 +1,8 @@
-//! What is on the heap at this moment: an allocator that counts. What C code allocates is not in it.
+//! An allocator that counts the blocks and bytes on the heap. It does not see what C code allocates.
 //!
-//! Taken by path by those who want it, since it is the allocator of their whole program.
+//! Included by path, because it becomes the allocator of the whole program.
 
-#![allow(dead_code)] // each uses what it needs
+#![allow(dead_code)] // each program uses its own part of it
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,4 +1,4 @@
-//! What the tests of blocking code share: no test hangs, sleepers are asleep, and races meet.
+//! What the tests share.
 
 #![allow(dead_code, unused_imports, unused_macros)] // each test program uses its own part of it
 
@@ -24,7 +24,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{fs, hint, thread};
 
-/// Only so that a hang becomes a failure: no test expects anything to be faster.
+/// Turns a hang into a failure. No test expects anything to be faster.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -40,19 +40,19 @@ pub(crate) fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static)
     Sleeper::spawn(f, 2 << 20).result()
 }
 
-/// Runs `f` on a thread with so small a stack that no recursion fits on it; a hang fails.
+/// Runs `f` on a thread whose stack is too small for recursion. A hang is a failure.
 pub(crate) fn on_a_small_stack<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     Sleeper::spawn(f, 128 << 10).result()
 }
 
-/// Calls `f` on a thread of its own and returns when that is asleep in it, or done with it.
+/// Calls `f` on another thread, and returns when that thread is asleep or done.
 pub(crate) fn asleep_in<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> Sleeper<R> {
     let sleeper = Sleeper::spawn(f, 1 << 20);
     sleeper.fall_asleep();
     sleeper
 }
 
-/// A thread that waits for something, and what it will say of it.
+/// A thread that waits for something, and its result.
 pub(crate) struct Sleeper<R> {
     result: mpsc::Receiver<thread::Result<R>>,
     thread: thread::Thread,
@@ -73,13 +73,13 @@ impl<R: Send + 'static> Sleeper<R> {
         Sleeper { result, thread: sleeper.unwrap().thread().clone(), task }
     }
 
-    /// What `f` returned; waits for that, and fails where that takes for ever.
+    /// Waits for what `f` returns. A hang is a failure, and a panic goes on here.
     pub(crate) fn result(&self) -> R {
         let result = self.result.recv_timeout(LIMIT).expect("a result, rather than a hang");
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// What `f` returned; `None` where it panicked, or took for ever.
+    /// Waits for what `f` returns. Returns `None` if it panicked or hangs.
     pub(crate) fn result_in_time(&self) -> Option<R> {
         self.result.recv_timeout(LIMIT).ok()?.ok()
     }
@@ -134,7 +134,7 @@ pub(crate) fn assert_at_rest(tasks: &[String]) {
         thread::sleep(time); // there is no event to wait for: that nothing happens is the promise
         (before, costs())
     };
-    // Falling asleep may take a few steps; who polls never ends taking them.
+    // Falling asleep may take a few steps. A thread that polls never stops waking up.
     let settled = (0..600).any(|_| {
         let (before, after) = over(Duration::from_millis(100));
         before == after
@@ -153,7 +153,7 @@ fn stat(task: &str, number: usize) -> Option<String> {
     from_third.split_whitespace().nth(number - 3).map(str::to_owned)
 }
 
-/// So many times; under Miri, to which a million of anything is a day, some.
+/// This many times. Under Miri, which needs a day for a million of anything, fewer times.
 pub(crate) const fn times(n: usize) -> usize {
     if cfg!(miri) { n / 1_000 + 10 } else { n }
 }

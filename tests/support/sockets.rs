@@ -1,4 +1,4 @@
-//! What the tests of I/O share: sockets, and what a stop says.
+//! Sockets, pipes and descriptors for the tests of I/O.
 
 use hosted::Stopped;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Whether an error is a stop's: of the right kind, with `Stopped` inside.
+/// Returns `true` if the error means that a stop was requested: the right kind, with `Stopped` inside.
 pub(crate) fn is_stopped(error: &io::Error) -> bool {
     error.kind() == ErrorKind::ConnectionAborted && error.get_ref().is_some_and(|inner| inner.is::<Stopped>())
 }
@@ -18,7 +18,7 @@ pub(crate) fn tcp() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// A listener whose name is gone: nobody can connect.
+/// A listener whose path is gone: nothing can connect.
 pub(crate) fn unix() -> UnixListener {
     let folder = tempfile::tempdir().unwrap();
     UnixListener::bind(folder.path().join("listener")).unwrap()
@@ -37,7 +37,7 @@ pub(crate) fn pipe() -> (File, File) {
     (from.into(), into.into())
 }
 
-/// Where whoever connects gets no answer: a listener with a backlog that is full.
+/// An address where connections get no answer: a listener with a full backlog.
 pub(crate) fn silent() -> SocketAddr {
     static FULL: OnceLock<(TcpListener, Vec<TcpStream>)> = OnceLock::new();
     let full = || {

@@ -120,7 +120,8 @@ impl Stage {
     fn threads_are_gone(&self) {
         let began = Instant::now();
         let ended = |place| self.model.state_of(place).is_some_and(|state| state != ServiceState::Hung);
-        let still = || self.handle.services().iter().enumerate().any(|(at, row)| row.state == ServiceState::Hung && ended(at));
+        let still =
+            || self.handle.services().iter().enumerate().any(|(at, row)| row.state == ServiceState::Hung && ended(at));
         while still() && began.elapsed() < limit() {
             thread::yield_now();
         }

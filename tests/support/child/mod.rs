@@ -29,15 +29,15 @@ pub(crate) type Program = (&'static str, fn());
 
 /// In the child: plays the program that its parent wants.
 pub(crate) fn play(programs: &[&[Program]]) {
-    // Without a parent nobody asked for one: somebody runs all ignored tests.
+    // Without a parent there is no program to play: somebody runs all ignored tests.
     let Ok(name) = std::env::var(PROGRAM) else { return };
     let named: Vec<&Program> = programs.iter().copied().flatten().filter(|program| program.0 == name).collect();
     let [(_, program)] = named[..] else { panic!("{} programs are named `{name}`", named.len()) };
     std::thread::spawn(|| {
-        std::thread::sleep(5 * LIMIT); // where the parent has died, nobody else ends it
+        std::thread::sleep(5 * LIMIT); // if the parent has died, nothing else ends the child
         std::process::exit(99)
     });
-    // In a namespace of its own it does not know by itself how its parent calls it.
+    // In its own PID namespace it has another id than the one that its parent uses.
     let seen = std::fs::read_link("/proc/self").map(|link| link.display().to_string());
     say(&seen.unwrap_or_else(|_| std::process::id().to_string()));
     program();

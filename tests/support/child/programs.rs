@@ -4,7 +4,8 @@ use super::{Child, Program, leave, say};
 use hosted::{Context, Host, Result, Service, worker};
 use std::process::ExitCode;
 
-pub(crate) const SHARED: &[Program] = &[("graceful", graceful), ("deaf", deaf), ("only started", only_started)];
+pub(crate) const SHARED: &[Program] =
+    &[("graceful", graceful), ("stuck", unresponsive), ("only started", only_started)];
 
 /// Says what is done to it.
 pub(crate) struct Server;
@@ -22,18 +23,18 @@ impl Service for Server {
     }
 }
 
-pub(crate) fn for_ever() -> ! {
+pub(crate) fn forever() -> ! {
     loop {
         std::thread::park();
     }
 }
 
-/// Says when it is asked to stop, and goes on.
+/// Says that it has received its stop request, and continues.
 pub(crate) fn stay(ctx: &Context) -> Result {
     say("ready");
     ctx.wait();
     say("asked");
-    for_ever()
+    forever()
 }
 
 /// A host that runs until a signal comes, and a `main` with an exit code of its own.
@@ -58,17 +59,17 @@ pub(crate) fn ends_gracefully(child: Child, signal: &str) {
     assert_eq!(child.ends(), (7, String::new()), "{signal}");
 }
 
-/// A host that runs, and is deaf to the request.
-pub(crate) fn deaf() {
+/// A host that runs a service which ignores its stop request.
+pub(crate) fn unresponsive() {
     let mut host = Host::new();
-    host.stop_timeout(super::AN_HOUR).add("deaf", worker(stay));
+    host.stop_timeout(super::AN_HOUR).add("stuck", worker(stay));
     leave(host.run().map(drop))
 }
 
-/// A host that has only started: nobody has asked for signals.
+/// A host that has only started: no signal handler is installed.
 pub(crate) fn only_started() {
     let mut host = Host::new();
     host.add("server", Server);
     host.start().unwrap();
-    for_ever()
+    forever()
 }
