@@ -33,6 +33,8 @@ pub(super) fn shut_down(host: &mut Host, timeout: Duration, quiet: bool) {
     let Host { registry, services, dependencies, reapers, .. } = host;
     let (callbacks, by) = registry.begin_shutdown();
     callbacks.run_on_thread();
+    // A service that was added after the start never starts, and has no dependencies.
+    dependencies.resize_with(services.len(), Vec::new);
     let mut shutdown = Shutdown::new(registry, services, dependencies, reapers, timeout);
     if quiet {
         shutdown.reminder = Reminder::never();
