@@ -150,7 +150,7 @@ fn a_tick_that_fails_or_panics_is_logged_and_counted_and_the_next_one_comes() {
     assert_eq!((report.errors, report.restarts), (2, 0));
     let last = "a tick panicked: the disk is gone";
     assert_eq!(bench.host.handle().services()[0].last_error.as_deref(), Some(last));
-    let said = ["the disk is full", last].map(|text| format!("service `cleaner` reports: {text}"));
+    let said = ["the disk is full", last].map(|text| format!("service `cleaner` reported an error: {text}"));
     assert_eq!(bench.remarks(), said);
     for text in said {
         let lines = log.containing(&text);

@@ -175,6 +175,6 @@ fn options_made_alone_or_for_another_host_name_services_by_their_names() {
         let mut unknown = Host::new();
         *unknown.add("c", task(|_| Ok(()))) = options;
         let text = unknown.start().unwrap_err().to_string();
-        assert!(text.contains("service `c` comes after `b`, and none of that name was added before it"), "{text}");
+        assert!(text.contains("service `c`: unknown dependency `b`"), "{text}");
     }
 }

@@ -32,7 +32,7 @@ fn a_stack_size_of_zero_is_the_minimum_and_one_too_large_is_an_error_of_start() 
             let mut host = Host::new();
             host.add("large", worker(|_| Ok(()))).stack_size(bytes);
             let error = host.start().unwrap_err();
-            assert!(error.to_string().contains("no thread is to be had for service `large`"), "{error}");
+            assert!(error.to_string().contains("cannot start a thread for service `large`"), "{error}");
             assert!(matches!(error.report().services[0].outcome, Outcome::NeverStarted), "{error}");
         }
     });
@@ -133,7 +133,7 @@ fn a_fill_that_starts_or_stops_its_host_fails_the_group() {
         let (reason, outcome, text) = in_time(move || filled(adds));
         assert_eq!(reason, StopReason::Failed("group".into()));
         assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
-        assert!(text.contains("a host runs once"), "{text}");
+        assert!(text.contains("a host can run only once"), "{text}");
     }
 }
 

@@ -69,7 +69,7 @@ fn a_service_cannot_start_its_own_host_and_a_request_ends_its_wait_for_it() {
             tell.send(refused).unwrap();
             assert_eq!(host.wait(), StopReason::Requested);
         });
-        assert!(told.recv().unwrap().contains("a host runs once"));
+        assert!(told.recv().unwrap().contains("a host can run only once"));
         handle.request_stop();
         over.wait();
     });

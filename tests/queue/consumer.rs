@@ -54,9 +54,9 @@ fn a_job_that_fails_or_panics_is_logged_and_counted_and_affects_no_other_job() {
     assert_eq!((report.services[0].errors, report.services[0].restarts), (3, 0));
     let is_report = |event: &Event| matches!(event.kind, EventKind::Reported { .. });
     let said = events.try_iter().filter(is_report).map(|event| event.to_string()).collect::<Vec<_>>();
-    let expected = ["no such address", "a job panicked: no such letter", "stopped"];
-    assert_eq!(said, expected.map(|text| format!("service `mailer` reports: {text}")));
-    assert_eq!(host.handle().services()[0].last_error.as_deref(), Some("stopped"));
+    let expected = ["no such address", "a job panicked: no such letter", "stop requested"];
+    assert_eq!(said, expected.map(|text| format!("service `mailer` reported an error: {text}")));
+    assert_eq!(host.handle().services()[0].last_error.as_deref(), Some("stop requested"));
 }
 
 // 70

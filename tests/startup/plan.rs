@@ -83,7 +83,7 @@ fn a_duplicate_name_is_an_error_of_start_that_names_it_before_any_thread_exists(
 // 19
 #[test]
 fn an_unknown_name_in_after_is_an_error_of_start_that_names_both() {
-    assert_refused("`asker` comes after `nobody`", |host, witness| {
+    assert_refused("service `asker`: unknown dependency `nobody`", |host, witness| {
         host.add("asker", witness()).after(["first", "nobody"]);
     });
 }
@@ -91,14 +91,18 @@ fn an_unknown_name_in_after_is_an_error_of_start_that_names_both() {
 // 19
 #[test]
 fn after_accepts_only_services_that_were_added_before() {
-    assert_refused("`asker` comes after `last`", |host, witness| _ = host.add("asker", witness()).after(["last"]));
-    assert_refused("`asker` comes after `asker`", |host, witness| _ = host.add("asker", witness()).after(["asker"]));
+    assert_refused("service `asker`: unknown dependency `last`", |host, witness| {
+        _ = host.add("asker", witness()).after(["last"])
+    });
+    assert_refused("service `asker`: unknown dependency `asker`", |host, witness| {
+        _ = host.add("asker", witness()).after(["asker"])
+    });
 }
 
 // 75
 #[test]
 fn an_empty_name_is_an_error_of_start_that_says_which_service_has_it() {
-    assert_refused("service number 2 has an empty name", |host, witness| _ = host.add("", witness()));
+    assert_refused("service #2 has an empty name", |host, witness| _ = host.add("", witness()));
 }
 
 // 75
@@ -156,13 +160,13 @@ fn a_second_start_is_an_error_and_does_not_affect_the_running_host() {
         host.start().unwrap();
         for _ in 0..2 {
             let error = host.start().unwrap_err();
-            assert!(error.failures().is_empty() && source(&error).contains("a host runs once"), "{error}");
+            assert!(error.failures().is_empty() && source(&error).contains("a host can run only once"), "{error}");
             assert_eq!(host.handle().state(), HostState::Started);
             assert_eq!(host.handle().services()[0].state, ServiceState::Running);
         }
         host.stop(LIMIT).unwrap();
-        assert!(source(&host.start().unwrap_err()).contains("a host runs once"));
-        assert!(source(&host.run_until(&StopToken::never()).unwrap_err()).contains("a host runs once"));
+        assert!(source(&host.start().unwrap_err()).contains("a host can run only once"));
+        assert!(source(&host.run_until(&StopToken::never()).unwrap_err()).contains("a host can run only once"));
     });
 }
 
@@ -177,7 +181,7 @@ fn a_service_added_after_the_start_is_an_error_of_the_next_start_and_never_runs(
         host.add("newcomer", Witness(tell));
         let error = host.start().unwrap_err();
         assert!(error.failures().is_empty() && source(&error).contains("`newcomer`"), "{error}");
-        assert!(source(&error).contains("a host runs once"), "{error}");
+        assert!(source(&error).contains("a host can run only once"), "{error}");
         let error = host.stop(LIMIT).unwrap_err();
         assert!(error.failures().is_empty() && source(&error).contains("`newcomer`"), "{error}");
         let report = error.report();

@@ -61,7 +61,7 @@ fn a_time_out_names_the_service_the_phase_and_the_time() {
         let options = host.add("a", by_phase(|_, ctx| idle_phase(Phase::Run, ctx)));
         options.start_timeout(Duration::from_millis(20));
         let error = host.start().unwrap_err();
-        assert_eq!(error.failures()[0].to_string(), "service `a` had not started after 20.0ms");
+        assert_eq!(error.failures()[0].to_string(), "service `a` did not start within 20 ms");
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
         let unresponsive = move |_: &Context| {
             _ = blocked.recv(); // until the sender is gone
@@ -71,8 +71,8 @@ fn a_time_out_names_the_service_the_phase_and_the_time() {
         host.start().unwrap();
         let error = host.stop(Duration::ZERO).unwrap_err();
         let text = error.failures()[0].to_string();
-        assert!(text.starts_with("service `a` was still in its run "), "{text}");
-        assert!(text.ends_with("s after it was asked to stop"), "{text}");
+        assert!(text.starts_with("service `a` was still in `run` "), "{text}");
+        assert!(text.ends_with("s after the stop request"), "{text}");
         drop(release);
         host.stop(LIMIT).unwrap();
     });
@@ -122,27 +122,27 @@ fn a_host_error_tells_an_invalid_set_up_from_a_stop_during_start_up() {
         let mut host = Host::new();
         host.add("", idle());
         let error = host.start().unwrap_err();
-        let text = "the host did not start: service number 1 has an empty name";
+        let text = "the host did not start: service #1 has an empty name";
         assert_eq!((error.to_string(), format!("{error:?}")), (text.to_owned(), text.to_owned()));
         let mut host = Host::new();
         host.add("a", idle());
         host.handle().request_stop();
         let text = host.start().unwrap_err().to_string();
-        assert!(text.starts_with("the host was stopped while it was starting\n"), "{text}");
+        assert!(text.starts_with("stop requested during start-up\n"), "{text}");
         assert!(text.contains(": a stop was requested") && text.contains("never started"), "{text}");
     });
 }
 
 #[test]
 fn the_errors_of_waits_and_pushes_name_their_cause() {
-    assert_eq!(Stopped.to_string(), "stopped");
-    assert_eq!(RecvError::Stopped.to_string(), "stopped while waiting for a message");
-    assert_eq!(RecvError::Disconnected.to_string(), "the channel is empty and its last sender is gone");
+    assert_eq!(Stopped.to_string(), "stop requested");
+    assert_eq!(RecvError::Stopped.to_string(), "stop requested while waiting for a message");
+    assert_eq!(RecvError::Disconnected.to_string(), "the channel is empty and its last sender was dropped");
     assert_eq!(RecvError::from(Stopped), RecvError::Stopped);
     let queue = Queue::bounded(1);
     queue.close();
     let closed = queue.try_push(1).unwrap_err();
-    assert!(closed.to_string().contains("a producer added after its consumer stops first"), "{closed}");
+    assert!(closed.to_string().contains("add producers after their consumers"), "{closed}");
     assert!(Stopped.source().is_some() && RecvError::Stopped.source().is_some());
     assert!(RecvError::Disconnected.source().is_none() && closed.source().is_none());
 }

@@ -54,7 +54,7 @@ fn two_lines(lines: &Receiver<Line>, part: &str, release: Sender<()>) -> [Line; 
     drop(release);
     for line in &two {
         assert_eq!((line.level, &*line.target), (Level::Warn, "hosted::host"));
-        assert!(line.text.contains("waiting for `54 stuck` (in its "), "{}", line.text);
+        assert!(line.text.contains("waiting for `54 stuck` (`"), "{}", line.text);
         assert!(!line.text.contains("54 other"), "that one is not to blame: {}", line.text);
         assert!(!cfg!(target_os = "linux") || line.text.contains("blocked in futex"), "{}", line.text);
     }
@@ -64,7 +64,9 @@ fn two_lines(lines: &Receiver<Line>, part: &str, release: Sender<()>) -> [Line; 
 // 54
 #[test]
 fn a_long_start_or_stop_logs_each_second_which_services_it_waits_for() {
-    for (phase, part) in [(Phase::Start, "still starting after"), (Phase::Run, "still stopping after")] {
+    for (phase, part) in
+        [(Phase::Start, "start-up still in progress after"), (Phase::Run, "shutdown still in progress after")]
+    {
         let lines = listen();
         let (release, held) = bounded(0);
         let mut host = Host::new();
@@ -102,13 +104,13 @@ fn a_completed_service_whose_thread_does_not_exit_is_named_in_the_log() {
     host.start().unwrap();
     next(&lines, &["service `54 lingering` has completed"]);
     let waiting = std::thread::spawn(move || {
-        let line = next(&lines, &["still stopping after", "`54 lingering`"]);
+        let line = next(&lines, &["shutdown still in progress after", "`54 lingering`"]);
         drop(release);
         line.text
     });
     host.stop(LIMIT).unwrap();
     let text = waiting.join().unwrap();
-    assert!(text.contains("waiting for `54 lingering` (in its drop"), "{text}");
+    assert!(text.contains("waiting for `54 lingering` (`drop`"), "{text}");
 }
 
 // 33

@@ -86,9 +86,9 @@ fn a_restart_and_a_reported_error_are_warnings() {
         told.recv_timeout(LIMIT).unwrap();
         host.stop(LIMIT).unwrap();
     });
-    let restart = ["WARN service `flaky` failed while running: not yet; restart 1 in 1 ms"];
+    let restart = ["WARN service `flaky` failed while running: not yet; restarting in 1 ms (restart 1)"];
     assert_eq!(of(&lines, "service", "not yet"), restart);
-    assert_eq!(of(&lines, "service", "hiccup"), ["WARN service `flaky` reports: a hiccup"]);
+    assert_eq!(of(&lines, "service", "hiccup"), ["WARN service `flaky` reported an error: a hiccup"]);
 }
 
 // 33
@@ -106,7 +106,7 @@ fn ticks_are_trace_and_missed_or_failed_ticks_are_warnings() {
         host.stop(LIMIT).unwrap();
     });
     assert_eq!(of(&lines, "tick", ""), ["WARN service `pulse` missed 2 ticks", "TRACE service `pulse`: tick started"]);
-    assert_eq!(of(&lines, "service", "no pulse"), ["WARN service `pulse` reports: no pulse"]);
+    assert_eq!(of(&lines, "service", "no pulse"), ["WARN service `pulse` reported an error: no pulse"]);
 }
 
 // 33
@@ -131,10 +131,10 @@ fn jobs_are_trace_and_failed_or_remaining_jobs_are_warnings() {
         _ = host.stop(Duration::from_secs(1)); // in which the second job uses up the consumer's time
         host.stop(LIMIT).unwrap();
     });
-    let taken = "TRACE service `mailer` takes a job";
-    let left = "WARN service `mailer` ran out of time, with 2 left in its queue";
+    let taken = "TRACE service `mailer`: job started";
+    let left = "WARN service `mailer` reached its stop deadline with 2 jobs still queued";
     assert_eq!(of(&lines, "queue", ""), [taken, taken, left]);
-    assert_eq!(of(&lines, "service", "address"), ["WARN service `mailer` reports: no such address"]);
+    assert_eq!(of(&lines, "service", "address"), ["WARN service `mailer` reported an error: no such address"]);
 }
 
 // 49, 51
@@ -155,13 +155,13 @@ fn an_exceeded_stop_timeout_is_a_warning_and_a_hung_service_an_error() {
         drop(release);
         host.stop(LIMIT).unwrap();
     });
-    let overtaken = of(&lines, "service", "those it depends on are asked now");
-    assert!(overtaken[0].starts_with("WARN service `stuck` has not ended "), "{overtaken:?}");
-    let hung = of(&lines, "service", "is hung");
-    assert!(hung.len() == 1 && hung[0].starts_with("ERROR service `stuck` is hung: thread stuck "), "{hung:?}");
-    assert!(hung[0].contains(" is still in its run after "), "{hung:?}");
-    let left = of(&lines, "host", "leaving 1 hung behind");
-    assert!(left.len() == 1 && left[0].starts_with("INFO stopped in "), "{lines:#?}");
+    let overtaken = of(&lines, "service", "stopping its dependencies now");
+    assert!(overtaken[0].starts_with("WARN service `stuck` has not stopped "), "{overtaken:?}");
+    let hung = of(&lines, "service", "did not stop");
+    assert!(hung.len() == 1 && hung[0].starts_with("ERROR service `stuck` did not stop: thread stuck "), "{hung:?}");
+    assert!(hung[0].contains(" still in `run` after "), "{hung:?}");
+    let left = of(&lines, "host", "1 service did not stop");
+    assert!(left.len() == 1 && left[0].starts_with("INFO stopped after "), "{lines:#?}");
 }
 
 // 33

@@ -14,7 +14,7 @@ fn a_service_added_after_the_start_is_an_error_of_every_stop() {
     for _ in 0..2 {
         let error = host.stop(LIMIT).unwrap_err();
         let (text, source) = (error.to_string(), error.source().unwrap().to_string());
-        assert!(source.starts_with("service `late` was added after the start and never runs"), "{source}");
+        assert!(source.starts_with("service `late` was added after the host had started, and never runs"), "{source}");
         assert!(text.starts_with(&source) && text.contains("early  stopped"), "{text}");
         assert!(error.failures().is_empty() && error.report().services.len() == 2, "{text}");
         assert!(matches!(error.report().services[1].outcome, Outcome::NeverStarted), "{text}");
@@ -34,7 +34,7 @@ fn a_service_added_after_the_start_is_an_error_of_run_beside_the_failures() {
     );
     host.start().unwrap();
     host.add("late", idle());
-    assert!(host.run().unwrap_err().to_string().contains("service `late` was added after the start"));
+    assert!(host.run().unwrap_err().to_string().contains("service `late` was added after the host had started"));
     host.wait(); // for the failure of `early`
     let error = host.stop(LIMIT).unwrap_err();
     assert_eq!(error.failures().len(), 1, "{error}");
