@@ -182,7 +182,7 @@ impl Case<'_> {
         let text = error.to_string();
         let planned =
             self.notes.iter().any(|note| matches!(&note.step, Step::Failed(planned) if text.contains(planned)));
-        planned || is_late(error) || text.contains("than its restart policy allows")
+        planned || is_late(error) || text.contains("completed again after reaching its restart limit")
     }
 
     /// Nothing starts before what it comes after is ready, or has failed and is ignored; `Host::start` waits for all but those

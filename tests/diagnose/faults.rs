@@ -371,7 +371,7 @@ fn a_service_that_waits_for_the_start_of_the_others_says_so() {
     host.add("slow", hosted::task(move |_| Ok(_ = held.recv())));
     let handle = host.handle();
     let starts = thread::spawn(move || host.start().map(|()| host));
-    until_blocked(&handle, "waits", |text| is(text, "waiting for the host to have started", false));
+    until_blocked(&handle, "waits", |text| is(text, "waiting for the host to start", false));
     drop(release);
     starts.join().unwrap().unwrap().stop(LIMIT).unwrap();
 }

@@ -148,8 +148,8 @@ fn the_second_progress_line_of_a_stop_shows_the_age_of_the_call() {
             return services;
         }
     };
-    assert_eq!(line(), "`stuck` (in its run, blocked in futex (a lock, condvar or channel))");
-    while !line().starts_with("`stuck` (in its run, blocked in futex (a lock, condvar or channel) for at least ") {}
+    assert_eq!(line(), "`stuck` (`run`, blocked in futex (a lock, condvar or channel))");
+    while !line().starts_with("`stuck` (`run`, blocked in futex (a lock, condvar or channel) for at least ") {}
     drop(release);
     told.recv_timeout(LIMIT).unwrap().unwrap();
 }

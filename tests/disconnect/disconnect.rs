@@ -38,7 +38,10 @@ fn a_blocked_read_line_ends_and_log_and_report_name_the_connection() {
     assert!(report.to_string().contains(&format!("disconnected from: {said}")), "{report}");
     let event = events.try_iter().find(|event| matches!(event.kind, EventKind::Disconnected(_))).unwrap();
     let line = event.to_string();
-    assert!(line.starts_with("service `reader` has been disconnected: thread reader (tid "), "{line}");
+    assert!(
+        line.starts_with("service `reader`: closed the connection it was blocked on: thread reader (tid "),
+        "{line}"
+    );
     assert!(line.ends_with(&format!("blocked in {said}")), "{line}");
     assert!(hung_up(&peer));
 }

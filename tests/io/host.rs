@@ -78,7 +78,7 @@ fn a_stop_of_a_foreign_token_is_a_failure() {
         host.add("service", worker(move |_| way(&token)));
         let error = in_time(move || host.run_until(&StopToken::never())).unwrap_err();
         let failure = error.failures()[0].to_string();
-        assert_eq!(failure, "service `service` failed while running: stopped");
+        assert_eq!(failure, "service `service` failed while running: stop requested");
     }
 }
 

@@ -115,7 +115,7 @@ fn of_a_service() {
     begun.recv_timeout(LIMIT).unwrap();
     let taken = every_descriptor();
     go.send(()).unwrap();
-    warned(&lines, &format!("service `web` reports: {CANNOT}"));
+    warned(&lines, &format!("service `web` reported an error: {CANNOT}"));
     say("begins");
     drop(taken);
     informed(&lines, "service `web` accepts connections again, after ");

@@ -32,7 +32,7 @@ fn a_service_that_misses_its_start_timeout_in_a_backoff_is_not_restarted() {
     host.add("late", Fails(say)).restart(restart).start_timeout(Duration::from_millis(300));
     // Ends the backoff as soon as the service has failed, and lets `start` go on only when the service has.
     on_line(move |line| {
-        if line.level == Level::Error && line.text.contains("`late` had not started") {
+        if line.level == Level::Error && line.text.contains("`late` did not start within") {
             _ = said.recv_timeout(LIMIT); // the first start
             time.wait_for_sleepers(1);
             time.advance(Duration::from_secs(3_600));

@@ -86,7 +86,7 @@ fn is_named_and_alone_hung(phase: Phase) {
     assert_eq!((failure.service(), failure.phase()), ("stuck", phase));
     assert!(matches!(failure.cause(), Cause::TimedOut(waited) if *waited <= took));
     let text = error.to_string();
-    assert!(text.contains(&format!("still in its {phase}")), "{text}");
+    assert!(text.contains(&format!("still in `{phase}`")), "{text}");
     drop(release);
     host.stop(LIMIT).unwrap();
 }

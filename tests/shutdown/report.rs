@@ -184,7 +184,7 @@ fn the_timeline_has_a_line_with_the_outcome_of_every_service() {
     let error = host.stop(Duration::from_secs(1)).unwrap_err();
     let text = error.report().to_string();
     assert_eq!(shape(&text), PICTURE);
-    assert!(text.contains("overtaken  thread importer") && text.contains("is still in its run after"), "{text}");
+    assert!(text.contains("stop timed out  thread importer") && text.contains("still in `run` after"), "{text}");
     drop(release);
     host.stop(LIMIT).unwrap_err();
 }
@@ -193,7 +193,7 @@ const PICTURE: &str = "\
 stopped in T: a stop was requested
   database  stopped        [--] T
   schema    completed
-  importer  hung           [--] T  overtaken
+  importer  hung           [--] T  stop timed out
   web       failed         [--] T  errors: 1";
 
 // 58

@@ -84,7 +84,7 @@ fn a_failed_service_ends_main_with_1_and_a_report_even_if_threads_are_hung() {
     assert_eq!(code, 1, "{said}");
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "Error: service `importer` failed while running: connection refused", "{said}");
-    assert!(lines[1].starts_with("also: service `stuck` was still in its run"), "{said}");
+    assert!(lines[1].starts_with("also: service `stuck` was still in `run` "), "{said}");
     assert!(lines[2].starts_with("stopped in ") && lines[2].ends_with("service `importer` failed"), "{said}");
     assert!(lines[3].starts_with("  importer  failed") && lines[4].starts_with("  stuck     hung"), "{said}");
     assert_eq!(lines.len(), 5, "{said}");

@@ -58,7 +58,7 @@ impl log::Log for Blocks {
     }
 
     fn log(&self, line: &log::Record<'_>) {
-        if line.args().to_string().starts_with("exiting at once") {
+        if line.args().to_string().starts_with("exiting with code") {
             forever();
         }
     }
@@ -83,7 +83,7 @@ fn unresponsive_with_a_logger_that_blocks() {
 
 /// The line before the exit, among those that the child has said.
 fn last_line(more: &[String]) -> Option<&String> {
-    more.iter().find(|line| line.starts_with("exiting at once with code 130"))
+    more.iter().find(|line| line.starts_with("exiting with code 130"))
 }
 
 /// The last line of a child that `kill` kills. The line has 100 ms to be written: on a busy machine that may be too little,
@@ -107,7 +107,7 @@ fn a_second_signal_logs_which_services_are_left_before_the_process_exits() {
         child.says("asked");
         child.signal("INT");
     });
-    assert!(line.contains("another ctrl-c or termination signal; still running: `stuck` (in its run"), "{line}");
+    assert!(line.contains("another ctrl-c or termination signal; still running: `stuck` (`run`"), "{line}");
 }
 
 // 95
@@ -151,7 +151,7 @@ fn own_handler() {
     handle_interrupts();
     let token = ctrl_c().unwrap();
     drop(ctrl_c().unwrap());
-    let warning = "the program's own handler of SIGINT is replaced; \
+    let warning = "replaced the program's own handler of SIGINT; \
                    to keep it, use `run_until` or `HostHandle::request_stop`";
     assert_eq!(*LINES.lock().unwrap(), [warning]);
     say("ready");

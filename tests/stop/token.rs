@@ -199,15 +199,15 @@ fn stopped_is_found_at_the_end_of_the_source_chain_even_in_io_error() {
             .collect()
     }
     let marker = "a stop was requested";
-    assert_eq!(chain(&Stopped), ["stopped", marker]);
-    assert_eq!(chain(&RecvError::Stopped), ["stopped while waiting for a message", marker]);
+    assert_eq!(chain(&Stopped), ["stop requested", marker]);
+    assert_eq!(chain(&RecvError::Stopped), ["stop requested while waiting for a message", marker]);
     assert_eq!(chain(&RecvError::from(Stopped)), chain(&RecvError::Stopped));
     // `io::Error` shows as its source only what is below the error that it carries.
-    assert_eq!(chain(&io::Error::other(Stopped)), ["stopped", marker]);
+    assert_eq!(chain(&io::Error::other(Stopped)), ["stop requested", marker]);
     assert_eq!(chain(&io::Error::other(RecvError::Stopped)).last().unwrap(), marker);
     assert_eq!(chain(&io::Error::other(io::Error::other(Stopped))).last().unwrap(), marker);
 
-    assert_eq!(chain(&RecvError::Disconnected), ["the channel is empty and its last sender is gone"]);
+    assert_eq!(chain(&RecvError::Disconnected), ["the channel is empty and its last sender was dropped"]);
 }
 
 #[test]
