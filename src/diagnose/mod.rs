@@ -28,6 +28,8 @@ mod sockets;
 #[cfg(target_os = "linux")]
 mod stat;
 #[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
 mod procfs;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;

@@ -50,7 +50,7 @@ impl ThreadProbe {
         }
         let found = duplicate_sockets(&waited_for)?;
         let described = found.iter().filter_map(|(inode, socket)| Some((*inode, describe_socket(socket)?)));
-        snapshot.known.borrow_mut().extend(described);
+        snapshot.descriptors.known.borrow_mut().extend(described);
         let sockets: Vec<OwnedFd> = found.into_iter().map(|(_, socket)| socket).collect();
         let blocked_in = self.blocked_in(&snapshot).filter(|_| !sockets.is_empty());
         Ok(blocked_in.map(|blocked_in| (Connection { thread: self.clone(), sleep, sockets }, blocked_in)))
@@ -109,7 +109,7 @@ impl ProcSnapshot {
 
     /// Returns the inode of a socket, or `None` if `fd` is not a socket.
     fn socket_inode(&self, fd: u32) -> Option<u64> {
-        self.link(fd)?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+        self.descriptors.link(fd)?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     }
 }
 
