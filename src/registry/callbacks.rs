@@ -1,6 +1,6 @@
 //! Calls of repeated stop callbacks: the board knows of each while it lasts, so that one which blocks is named.
 
-use super::record::CallbackThread;
+use super::progress::CallbackThread;
 use super::{Registry, ServiceId};
 use crate::diagnose::ThreadProbe;
 use crate::util::sync::{Caller, caller, now};

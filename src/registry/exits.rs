@@ -1,7 +1,7 @@
 //! What the end of a service records: the stop request, the exit, the join, and that a service did not stop in time.
 
 use super::deadline::ScheduledStop;
-use super::record::{CallbackThread, Exit, ExitKind, Progress};
+use super::progress::{CallbackThread, Exit, ExitKind, Progress};
 use super::{Registry, RegistryState, ServiceId};
 use crate::diagnose::ThreadProbe;
 use crate::report::{BlockedThread, EventKind, HostState, ServiceState, StopReason};

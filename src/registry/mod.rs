@@ -20,6 +20,7 @@
 mod event_bus;
 mod deadline;
 mod stuck;
+mod progress;
 mod record;
 mod counts;
 mod transitions;
@@ -40,7 +41,8 @@ pub use handle::HostHandle;
 #[cfg(test)]
 #[allow(unused_imports, reason = "only the models use it")]
 pub(crate) use observe::ObservedService;
-pub(crate) use record::{Policy, Retired, StartLimit};
+pub(crate) use progress::StartLimit;
+pub(crate) use record::{Policy, Retired};
 pub(crate) use stuck::StuckService;
 pub(crate) use waits::{ShutdownEvent, StartupEvent};
 

@@ -1,7 +1,8 @@
 //! What the thread of a service records, from its creation to the drop of the service's value. Each arrow of the diagram
 //! in `record` stands once.
 
-use super::record::{Policy, Progress, StartLimit};
+use super::progress::{Progress, StartLimit};
+use super::record::Policy;
 use super::{Registry, RegistryState, ServiceId};
 use crate::diagnose::ThreadProbe;
 use crate::report::{Cause, EventKind, Phase, ServiceError, StopReason, drop_error, error_chain_text};
