@@ -126,7 +126,7 @@ impl Host {
     pub(super) fn stop_within(&mut self, timeout: Duration, quiet: bool) -> Result<Report, HostError> {
         match self.registry.host_state() {
             HostState::New => self.never_started(StopReason::Requested),
-            HostState::Stopped if !self.registry.has_outstanding_threads() => {}
+            HostState::Stopped if !self.registry.has_unfinished_stop() => {}
             _ => shut_down(self, timeout, quiet),
         }
         self.result()

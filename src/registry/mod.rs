@@ -120,6 +120,8 @@ struct RegistryState {
     stop_by: Option<StopBy>,
     stop_began: Option<Instant>,
     stop_ended: Option<Instant>,
+    /// How many services were hung when the last shutdown ended.
+    left_hung: usize,
     stopping: StopSource,
     started: StopSource,
     bus: Arc<EventBus>,
@@ -152,6 +154,7 @@ impl Registry {
             stop_by: None,
             stop_began: None,
             stop_ended: None,
+            left_hung: 0,
             stopping: stopping.clone(),
             started: started.clone(),
             bus: bus.clone(),
@@ -257,6 +260,7 @@ impl Registry {
             state.host = HostState::Stopped;
             state.release_ended_threads();
             let hung = state.records.iter().filter(|record| record.hung().is_some()).count();
+            state.left_hung = hung;
             let took = state.stop_began.map_or(Duration::ZERO, |began| now - began);
             state.emit(None, EventKind::HostStopped { took, hung });
         });
@@ -278,9 +282,10 @@ impl Registry {
         })
     }
 
-    /// Returns `true` if threads are not joined, or callbacks not done.
-    pub(crate) fn has_outstanding_threads(&self) -> bool {
-        self.read(|state| state.counts.outstanding > 0)
+    /// Returns `true` if another shutdown has something to wait for, or to tell: that the services which the last one left
+    /// behind have stopped since.
+    pub(crate) fn has_unfinished_stop(&self) -> bool {
+        self.read(|state| state.counts.outstanding > 0 || state.left_hung > 0)
     }
 }
 

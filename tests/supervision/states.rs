@@ -5,7 +5,7 @@ use crate::support::{LIMIT, unresponsive};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use hosted::{Context, EventKind, Host, Result, Service, ServiceState, task};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Its `start` waits for the stop request. Its `run` sends the state that the host shows for it.
 struct ReadyTooLate {
@@ -64,4 +64,25 @@ fn the_stopped_event_of_a_host_has_the_number_of_hung_services() {
     drop(releases);
     host.stop(LIMIT).unwrap();
     assert_eq!(hung(&events), Some(0));
+}
+
+#[test]
+fn another_stop_says_so_if_the_hung_services_have_stopped_before_it() {
+    let mut host = Host::new();
+    let (service, release) = unresponsive();
+    host.add("stuck", service);
+    host.start().unwrap();
+    let (events, handle) = (host.events(), host.handle());
+    host.stop(Duration::from_millis(100)).unwrap_err();
+    assert_eq!(hung(&events), Some(1));
+    drop(release);
+    let until = Instant::now() + LIMIT;
+    while handle.services()[0].state != ServiceState::Stopped {
+        assert!(Instant::now() < until, "the service has ended, and is still shown as hung");
+        thread::sleep(Duration::from_millis(1));
+    }
+    host.stop(LIMIT).unwrap();
+    assert_eq!(hung(&events), Some(0));
+    host.stop(LIMIT).unwrap();
+    assert_eq!(hung(&events), None, "once is enough");
 }
