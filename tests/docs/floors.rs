@@ -40,9 +40,9 @@ fn files() -> BTreeMap<String, String> {
     found
 }
 
-/// The code of a file: without comments, and without what follows the first `#[cfg(test)]`.
+/// The code of a file: without comments and without its tests, which are its last module.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    let lines = text.lines().take_while(|line| !line.contains("#[cfg(test)]"));
+    let lines = text.lines().take_while(|line| !line.starts_with("mod tests {"));
     lines.map(|line| line.split("//").next().unwrap())
 }
 
