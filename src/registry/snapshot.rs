@@ -6,19 +6,20 @@
 
 use super::record::ServiceRecord;
 use super::{Registry, RegistryState, ServiceId};
-use crate::report::{ServiceReport, ServiceStatus};
+use crate::report::{Cause, ServiceError, ServiceReport, ServiceStatus};
 use crate::util::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 impl Registry {
-    /// A line for every service and those of groups, in order of registration.
-    pub(crate) fn reports(self: &Arc<Self>, stop_began: Option<Instant>) -> Vec<ServiceReport> {
-        self.rows(|record| record.report(stop_began))
+    /// The failures of the host, and a line for every service and those of groups, in order of registration. Both are of
+    /// one moment: a service that is hung in one is hung in the other.
+    pub(crate) fn outcome(self: &Arc<Self>, stop_began: Option<Instant>) -> (Vec<ServiceError>, Vec<ServiceReport>) {
+        self.rows(RegistryState::failures_with_hung, |record| record.report(stop_began))
     }
 
     /// The status of every service and of those of groups, in order of registration.
     pub(super) fn statuses(self: &Arc<Self>) -> Vec<ServiceStatus> {
-        self.rows(ServiceRecord::status)
+        self.rows(|_| (), ServiceRecord::status).1
     }
 
     /// Makes `children` the registry of the group `index`. Returns the registry that it replaces: dropping that calls user
@@ -32,13 +33,19 @@ impl Registry {
         })
     }
 
-    fn rows<R>(self: &Arc<Self>, row: impl Fn(&ServiceRecord) -> R) -> Vec<R> {
+    /// Returns what `of_host` finds in this registry, and a row for every service and those of groups, of one moment.
+    fn rows<H, R>(
+        self: &Arc<Self>,
+        of_host: impl FnOnce(&RegistryState) -> H,
+        row: impl Fn(&ServiceRecord) -> R,
+    ) -> (H, Vec<R>) {
         // No group gets another registry between the look for groups and the last lock.
         let unchanging = self.tree.lock();
         let registries = self.with_groups();
         let locked: Vec<MutexGuard<'_, RegistryState>> =
             registries.iter().map(|registry| registry.state.lock()).collect();
         drop(unchanging);
+        let found = of_host(&locked[0]); // this registry is the first one
         let mut rows = Vec::with_capacity(locked.iter().map(|state| state.records.len()).sum());
         let mut locked = locked.into_iter();
         let mut open: Vec<(MutexGuard<'_, RegistryState>, usize)> =
@@ -55,7 +62,7 @@ impl Registry {
                 open.extend(locked.next().map(|state| (state, 0)));
             }
         }
-        rows
+        (found, rows)
     }
 
     /// This registry and those of all groups in it, each group's before those of the groups after it.
@@ -69,5 +76,17 @@ impl Registry {
             registries.push(registry);
         }
         registries
+    }
+}
+
+impl RegistryState {
+    /// Returns the final failures, the first one first, and then an error for each service that is hung.
+    fn failures_with_hung(&self) -> Vec<ServiceError> {
+        let timed_out = |error: &ServiceError| matches!(error.cause(), Cause::TimedOut(_));
+        let hung = self.records.iter().filter_map(|record| {
+            let blocked = record.hung().filter(|_| !record.failure.as_ref().is_some_and(timed_out))?;
+            Some(ServiceError::new(record.name.clone(), blocked.phase, Cause::TimedOut(blocked.waited)))
+        });
+        self.failures.iter().cloned().chain(hung).collect()
     }
 }

@@ -3,7 +3,7 @@
 use super::record::ServiceRecord;
 use super::{Registry, RegistryState, ServiceId, StopBy, StuckService};
 use crate::diagnose::{Waits, waiting};
-use crate::report::{Cause, ServiceError, ServiceState, StopReason};
+use crate::report::{ServiceState, StopReason};
 use crate::util::sync::{Arc, wait};
 use std::time::Instant;
 
@@ -139,18 +139,6 @@ impl Registry {
                 state.records.iter().any(|record| record.complete && record.name == *name)
             }
             _ => false,
-        })
-    }
-
-    /// Returns the final failures, the first one first, and then an error for each service that is hung.
-    pub(crate) fn failures(&self) -> Vec<ServiceError> {
-        self.read(|state| {
-            let timed_out = |error: &ServiceError| matches!(error.cause(), Cause::TimedOut(_));
-            let hung = state.records.iter().filter_map(|record| {
-                let blocked = record.hung().filter(|_| !record.failure.as_ref().is_some_and(timed_out))?;
-                Some(ServiceError::new(record.name.clone(), blocked.phase, Cause::TimedOut(blocked.waited)))
-            });
-            state.failures.iter().cloned().chain(hung).collect()
         })
     }
 
