@@ -38,7 +38,7 @@ pub(crate) fn tend() -> Option<Instant> {
     None
 }
 
-pub(super) fn disarm(key: Key) {
+pub(super) fn cancel_stop(key: Key) {
     entries().lock().remove(&key);
 }
 
