@@ -156,6 +156,7 @@
 //! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, the last resort against a call that nothing else ends.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs then shows which feature an item needs
 
 mod util;
 
@@ -197,7 +198,7 @@ pub mod testing {
     pub use crate::clock::ManualClock;
 }
 
-/// The pages whose programs `cargo test --doc` compiles and runs. The pages are not in the published package.
+/// The pages whose programs `cargo test --doc` compiles and runs. The published package contains them.
 #[cfg(doctest)]
 mod pages {
     macro_rules! pages {
