@@ -198,7 +198,7 @@ pub mod testing {
     pub use crate::clock::ManualClock;
 }
 
-/// The pages whose programs `cargo test --doc` compiles and runs. The published package contains them.
+/// The pages whose programs `cargo test --doc` compiles and runs. The pages are not in the published package.
 #[cfg(doctest)]
 mod pages {
     macro_rules! pages {
