@@ -187,6 +187,7 @@
 //! - `host`: starts, supervises and stops the services
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs then shows which feature an item needs
 
 mod util;
 

@@ -32,28 +32,6 @@ fn every_chapter_begins_with_a_complete_program() {
     }
 }
 
-#[test]
-fn every_link_of_the_guide_leads_to_a_page_and_a_heading() {
-    for page in pages() {
-        let text = fs::read_to_string(guide().join(&page)).expect(&page);
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-        for (link, _) in links.filter(|(link, _)| !link.contains("://")) {
-            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let target =
-                fs::read_to_string(guide().join(file)).unwrap_or_else(|error| panic!("{page}: {link}: {error}"));
-            let found = heading.is_empty() || target.lines().any(|line| anchor(line).as_deref() == Some(heading));
-            assert!(found, "{page}: {link}: no such heading");
-        }
-    }
-}
-
-/// The anchor that GitHub and mdBook give to a heading.
-fn anchor(line: &str) -> Option<String> {
-    let heading = line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' ')?.to_lowercase();
-    let kept = heading.chars().filter(|&letter| letter.is_alphanumeric() || " -_".contains(letter));
-    Some(kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect())
-}
-
 fn chapters() -> Vec<String> {
     let mut chapters = pages();
     chapters.retain(|page| page != "README.md");

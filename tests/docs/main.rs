@@ -4,3 +4,4 @@ mod examples;
 mod floors;
 mod guarantees;
 mod guide;
+mod links;
