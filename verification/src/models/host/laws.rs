@@ -4,7 +4,9 @@ use super::probe::Step;
 use super::stage::Stage;
 use crate::registry::{ObservedService, Registry};
 use crate::report::{Event, EventKind};
-use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, ServiceState, StopReason};
+use crate::{
+    Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, ServiceState, StopReason,
+};
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
@@ -89,7 +91,10 @@ fn lives_are_whole(name: &str, steps: &[Step], finishes: bool) {
         last = Some(step);
     }
     let asked = steps.iter().position(|&step| step == Step::Asked).unwrap_or(steps.len());
-    assert!(in_group || finishes || !steps[asked..].contains(&Step::Start), "`{name}` was started after its stop: {steps:?}");
+    assert!(
+        in_group || finishes || !steps[asked..].contains(&Step::Start),
+        "`{name}` was started after its stop: {steps:?}"
+    );
     // What was never started is dropped with the host, which is still there.
     assert!(matches!(last, None | Some(Step::Dropped)), "`{name}` was not dropped: {steps:?}");
 }
@@ -196,7 +201,11 @@ pub(super) fn of_the_events(stage: &Stage) {
             assert_eq!(Some(end), last, "{name:?} is over when its end is told:{}", text());
         }
         let finishes = name.is_some_and(|name| stage.finishes.contains(&name));
-        assert!(finishes || !starts_when_asked(&events, name), "{name:?} is started after it was asked to stop:{}", text());
+        assert!(
+            finishes || !starts_when_asked(&events, name),
+            "{name:?} is started after it was asked to stop:{}",
+            text()
+        );
         for &before in &stage.after[place] {
             let started =
                 at(Some(stage.names[before]), |kind| matches!(kind, EventKind::Started | EventKind::Failed(_)));
