@@ -29,8 +29,8 @@ pub use clock::Clock;
 pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
 pub use registry::HostHandle;
 pub use report::{
-    BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result, ServiceError,
-    ServiceReport, ServiceState, ServiceStatus, StopReason,
+    BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result,
+    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
 };
 pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
 pub use services::{Consumer, Every, PushError, Queue, every};

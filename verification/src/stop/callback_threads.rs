@@ -2,8 +2,8 @@
 //! the library's pool is one for the whole process. The pool has a model of its own.
 
 use super::callback_pool::Job;
-use crate::util::log::log_line;
 use crate::sync::thread;
+use crate::util::log::log_line;
 use log::Level;
 use std::time::Instant;
 

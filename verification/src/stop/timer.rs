@@ -24,7 +24,12 @@ pub(crate) fn begin() {
     ENTRIES.take();
 }
 
-pub(super) fn schedule_stop(key: Key, due: Weak<dyn Due>, at: Option<Instant>, still_wanted: impl FnOnce() -> bool) -> bool {
+pub(super) fn schedule_stop(
+    key: Key,
+    due: Weak<dyn Due>,
+    at: Option<Instant>,
+    still_wanted: impl FnOnce() -> bool,
+) -> bool {
     let entries = entries();
     let mut entries = entries.lock();
     entries.remove(&key);

@@ -63,7 +63,10 @@ fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
             assert!(service.stop_requested, "`{}` has no stop request", service.name);
         }
         for deaf in &report(&first).services[1..] {
-            assert!(matches!(deaf.outcome, Outcome::Hung(_)) && (deaf.stop_timed_out || &*deaf.name == "a"), "{deaf:?}");
+            assert!(
+                matches!(deaf.outcome, Outcome::Hung(_)) && (deaf.stop_timed_out || &*deaf.name == "a"),
+                "{deaf:?}"
+            );
         }
         assert!(first.as_ref().unwrap_err().failures().len() >= 3);
         gate.request_stop();

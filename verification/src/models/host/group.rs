@@ -225,7 +225,8 @@ fn a_snapshot_shows_a_group_and_its_children_at_one_moment() {
         let looker = spawn("looker", move || {
             for _ in 0..5 {
                 let services = handle.services();
-                let alive = |state| matches!(state, ServiceState::Starting | ServiceState::Running | ServiceState::Stopping);
+                let alive =
+                    |state| matches!(state, ServiceState::Starting | ServiceState::Running | ServiceState::Stopping);
                 let over = matches!(services[0].state, ServiceState::Stopped | ServiceState::Failed);
                 assert!(!over || services.iter().all(|service| !alive(service.state)), "{services:?}");
                 let runs = services[0].state == ServiceState::Running;

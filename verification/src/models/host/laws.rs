@@ -4,7 +4,9 @@ use super::probe::Step;
 use super::stage::Stage;
 use crate::registry::{ObservedService, Registry};
 use crate::report::{Event, EventKind};
-use crate::{Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, ServiceState, StopReason};
+use crate::{
+    Cause, HostError, HostState, Outcome, Phase, Report, ServiceError, ServiceReport, ServiceState, StopReason,
+};
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 

@@ -3,7 +3,7 @@
 use super::probe::{Act, Probe};
 use super::stage::{Stage, spawn};
 use crate::models::explore::explore;
-use crate::{Context, HostHandle, ServiceStatus, ServiceState, StopSource};
+use crate::{Context, HostHandle, ServiceState, ServiceStatus, StopSource};
 
 /// `services[1]` comes after `services[0]`.
 fn in_order(services: &[ServiceStatus]) {
@@ -11,7 +11,10 @@ fn in_order(services: &[ServiceStatus]) {
     let unready = matches!(earlier, ServiceState::Waiting | ServiceState::Starting);
     assert!(!unready || matches!(later, ServiceState::Waiting), "{earlier} with {later}");
     let over = matches!(earlier, ServiceState::Stopping | ServiceState::Stopped);
-    let alive = matches!(later, ServiceState::Starting | ServiceState::Running | ServiceState::Restarting | ServiceState::Stopping);
+    let alive = matches!(
+        later,
+        ServiceState::Starting | ServiceState::Running | ServiceState::Restarting | ServiceState::Stopping
+    );
     assert!(!over || !alive, "{earlier} with {later}");
 }
 
