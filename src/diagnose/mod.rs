@@ -29,8 +29,6 @@ mod sockets;
 mod stat;
 #[cfg(target_os = "linux")]
 mod procfs;
-#[cfg(target_os = "linux")]
-mod descriptors;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 mod wait_kind;
