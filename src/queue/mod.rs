@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 /// - when the outermost host stops, and its last consumer that runs is asked to stop;
 /// - when the last consumer has completed or failed for good, or its host has ended without starting it.
 ///
-/// A restart closes nothing, be it of a consumer or of the [`group`](crate::group) around it: the next run takes what was
+/// (The consumer in a [`group`](crate::group) that was never filled does not exist. Its queue stays open until somebody
+/// [closes](Self::close) it.) A restart closes nothing, be it of a consumer or of the group around it: the next run takes what was
 /// pushed meanwhile. At a stop, consumers finish what was accepted until their time is up. Add a producer *after* its
 /// consumer: then the producer stops first. .NET: a `BoundedChannel` with a queued `BackgroundService`.
 ///
