@@ -191,26 +191,23 @@ fn a_producer_whose_time_is_over_passes_the_room_on_that_it_was_woken_for() {
     });
 }
 
+// Takes and not whole consumers: a consumer that stops and has time left takes the item itself.
 #[test]
 fn a_consumer_that_stops_passes_the_item_on_that_it_was_woken_for() {
     explore(|| {
         time::stands_still();
-        let (queue, handled) = (Queue::bounded(1), StopSource::new());
-        let stops = [StopSource::new(), StopSource::new()];
-        let consumers = stops.each_ref().map(|stop| {
-            let handled = handled.clone();
-            let mut consumer = queue.consumer(move |(), _| Ok(_ = handled.request_stop()));
-            let ctx = Context::new("consumer", stop.token());
-            spawn("consumer", move || consumer.run(&ctx).unwrap())
-        });
-        let [first, second] = stops;
-        let asker = asks(first);
-        // Refused only where the first has come and gone before the second came.
-        if queue.push(()).is_ok() {
-            handled.token().wait();
+        let (queue, stop) = (Queue::bounded(1), StopSource::new());
+        let (first, token) = (queue.clone(), stop.token());
+        let first = spawn("first", move || first.take(&token));
+        let second = queue.clone();
+        let second = spawn("second", move || second.take(&StopToken::never()));
+        let asker = asks(stop);
+        queue.push(1).unwrap();
+        if first.join().unwrap().is_ok() {
+            queue.push(2).unwrap();
         }
-        second.request_stop();
-        consumers.into_iter().chain([asker]).for_each(|thread| thread.join().unwrap());
+        assert!(second.join().unwrap().is_ok());
+        asker.join().unwrap();
         assert!(queue.is_empty());
     });
 }
