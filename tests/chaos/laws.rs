@@ -94,8 +94,10 @@ impl Case<'_> {
                 EventKind::Reported { error } => error.contains(text),
                 _ => false,
             };
-            let told = self.events_of(&note.name).filter(tells).count();
-            assert_eq!(told, 1, "`{}` failed with {text}", note.name);
+            let told: Vec<&EventKind> = self.events_of(&note.name).filter(tells).map(|event| &event.kind).collect();
+            // A failure that was announced with a restart is final if the stop deadline leaves no time for the restart.
+            let given_up = matches!(told[..], [EventKind::Restarting { .. }, EventKind::Failed(_)]);
+            assert!(told.len() == 1 || given_up, "`{}` failed with {text}, and told was {told:?}", note.name);
         }
         let missed = |event: &Event| matches!(event.kind, EventKind::Lagged { .. });
         assert!(!self.played.events.iter().any(missed), "the listener was too slow for this law");
