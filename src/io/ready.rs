@@ -113,5 +113,5 @@ pub(super) fn stopped() -> io::Error {
 
 /// Returns `true` if `error` is the error of a stop.
 pub(super) fn is_stopped(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Stopped>())
+    error.get_ref().is_some_and(|source| source.is::<Stopped>())
 }

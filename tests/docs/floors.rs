@@ -143,7 +143,6 @@ fn only_sync_names_locks_threads_and_the_clock_and_only_panic_catches() {
 }
 
 #[test]
-#[ignore = "some files still reach into the registry's state"]
 fn only_the_registry_reads_the_fields_of_its_state() {
     for (file, text) in files().iter().filter(|(file, _)| !file.starts_with("registry/")) {
         let line = text.lines().find(|line| line.contains("inner."));
