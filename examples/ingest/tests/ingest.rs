@@ -149,7 +149,7 @@ fn nothing_is_queued_twice() {
 }
 
 #[test]
-fn sigterm_stops_who_produces_before_who_consumes() {
+fn sigterm_stops_producers_before_consumers() {
     let dir = tree(20);
     let mut command = Ingest::command(dir.path(), &["--digesters", "2"]);
     command.env("RUST_LOG", "hosted=debug,ingest=info");
@@ -163,10 +163,14 @@ fn sigterm_stops_who_produces_before_who_consumes() {
     for name in ["schema", "store", "digest 1", "digest 2", "retention", "scan", "web"] {
         assert!(report.contains(&format!("\n  {name} ")), "{report}");
     }
-    assert!(!log.contains("has not ended"), "one was asked before another that depends on it had ended: {log}");
-    let asked = |name| log.find(&format!("service `{name}` is stopping")).unwrap_or_else(|| panic!("{name}: {log}"));
+    assert!(
+        !log.contains("has not stopped"),
+        "a service received its stop request before a dependent had stopped: {log}"
+    );
+    let stop_request =
+        |name| log.find(&format!("service `{name}` is stopping")).unwrap_or_else(|| panic!("{name}: {log}"));
     for digester in ["digest 1", "digest 2"] {
-        let order = [asked("web"), asked("scan"), asked(digester), asked("store")];
+        let order = ["web", "scan", digester, "store"].map(stop_request);
         assert!(order.is_sorted(), "{log}");
     }
 }
