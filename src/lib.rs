@@ -229,8 +229,8 @@ pub mod testing {
     pub use crate::clock::ManualClock;
 }
 
-/// The pages of the documentation whose programs `cargo test --doc` compiles and runs. The published package does not contain
-/// them.
+/// The pages of the documentation whose programs `cargo test --doc` compiles and runs. The published package contains them too:
+/// see `include` in `Cargo.toml`.
 #[cfg(doctest)]
 mod pages {
     macro_rules! pages {
