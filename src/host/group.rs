@@ -1,4 +1,4 @@
-//! A service that is a host of its own: services that stand and fall together (Erlang's `one_for_all`).
+//! `group`: a service that contains a host, so that several services start, fail and stop together (Erlang: `one_for_all`).
 
 use super::Host;
 use crate::diagnose::ProcSnapshot;
@@ -8,13 +8,16 @@ use crate::service::{Context, Service};
 use crate::stop::{StopSource, Stopped};
 use std::time::Duration;
 
-/// A service that is a host of its own: `fill` fills a fresh [`Host`] at each start and restart.
+/// Creates a service that contains several services. `fill` adds them to a new [`Host`] at each start and restart.
 ///
-/// The group is ready when all its services are, and fails when one of them fails for good. Restarted, it has fresh
-/// services, and all old ones are gone before a new one starts. They stand as `group/child` in statuses, events,
-/// reports and thread names, and go by the group's clock. In a stop they have the group's time. Where one of them is
-/// hung, so is the group, and it is never restarted. `fill` only adds: one that starts or stops the host that it is given
-/// fails the group. Erlang's `one_for_all` supervisor.
+/// - The group is ready when all its services are ready. It fails when one of them fails finally.
+/// - A restart creates new services. All old services have stopped before the first new service starts.
+/// - Statuses, events, reports and thread names show a service of the group as `group/child`.
+/// - The services use the clock of the group, and share its stop deadline.
+/// - If a service of the group is hung, the group is hung too, and is never restarted.
+/// - `fill` may only add services. If it starts or stops its host, the group fails.
+///
+/// Erlang: a `one_for_all` supervisor.
 ///
 /// ```
 /// use hosted::{Host, Restart, group, worker};
@@ -40,7 +43,7 @@ where
 
 struct Group<F> {
     fill: F,
-    /// From a start to the end of its run.
+    /// The inner host, from its start until `close`.
     host: Option<Host>,
 }
 
@@ -52,7 +55,7 @@ where
         let mut host = Host::inside(ctx);
         (self.fill)(&mut host)?;
         let registry = host.registry.clone();
-        // In a life that is there to finish what the group holds, the stop was requested before: its deadline ends the start.
+        // If this is the last run after a stop request, the stop token has stopped already. Then the deadline ends the start.
         let stop = if ctx.is_finishing() { ctx.for_job().stop_token().clone() } else { ctx.stop_token().clone() };
         let link = stop.on_stop(move || registry.request_stop(StopReason::Requested).run_on_thread());
         let started = host.start();
@@ -64,7 +67,7 @@ where
             }
             Err(error) if is_hung(error.report()) => {
                 wait_for_hung(&mut host, &error, ctx)?;
-                Err(Stopped.into()) // on request, or else it has been called failed
+                Err(Stopped.into()) // the stop was requested, or the failure has been recorded
             }
             Err(error) => {
                 pass_on_completion(&host, ctx);
@@ -86,14 +89,14 @@ where
     }
 
     fn stop(&mut self, ctx: &Context) -> Result {
-        self.close(ctx) // where `run` did not come to it
+        self.close(ctx) // if `run` was not called, or panicked
     }
 }
 
 impl<F> Group<F> {
     fn close(&mut self, ctx: &Context) -> Result {
         let Some(mut host) = self.host.take() else { return Ok(()) };
-        // The board tells this stop of the group's deadline, also when the group is asked to stop meanwhile.
+        // The registry gives this stop the deadline of the group, even if the stop of the group is requested meanwhile.
         let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |_| Duration::MAX);
         match host.stop(timeout) {
             Ok(_) => Ok(()),
@@ -103,7 +106,7 @@ impl<F> Group<F> {
     }
 }
 
-/// A start that was stopped is nobody's failure: a child asked for it, or the group was asked to stop.
+/// An interrupted start is no failure: a child requested the stop, or the stop of the group was requested.
 fn interrupted(report: Report, ctx: &Context) -> Result {
     if !ctx.stop_requested() {
         match report.reason {
@@ -114,8 +117,7 @@ fn interrupted(report: Report, ctx: &Context) -> Result {
     Err(Stopped.into())
 }
 
-/// A child that asks its host to stop means the application, not the drawer that it is in. The group is stopped in its
-/// turn.
+/// A child that requests a stop means the whole application. So the outer host is stopped, which stops the group in its turn.
 fn stop_application(ctx: &Context) {
     ctx.host().request_stop();
     if ctx.id().is_some() {
@@ -123,7 +125,7 @@ fn stop_application(ctx: &Context) {
     }
 }
 
-/// A group whose services would find nothing to do in another life has completed for good.
+/// If the services of a group would find nothing to do in another run, the group has completed finally.
 fn pass_on_completion(host: &Host, ctx: &Context) {
     if host.registry.are_services_complete() {
         ctx.mark_complete();
@@ -134,8 +136,8 @@ fn is_hung(report: &Report) -> bool {
     report.services.iter().any(|service| matches!(service.outcome, Outcome::Hung(_)))
 }
 
-/// The group ends when its last child does: so a group with a hung child is hung itself, and a later stop that waits
-/// for it finds its true end. Where it was not asked to stop, that a child is hung is its own final failure.
+/// Waits for the hung children, so that the group is hung as long as they are. A later stop that waits for the group then reports
+/// its true outcome. If no stop of the group was requested, the hung child is a final failure of the group.
 fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
     let unrequested = !ctx.stop_requested();
     if let (Some(id), true, Some(first)) = (ctx.id(), unrequested, error.failures().first()) {
@@ -144,17 +146,17 @@ fn wait_for_hung(host: &mut Host, error: &HostError, ctx: &Context) -> Result {
         registry.mark_hung(id, registry.stuck(id).inspect(&ProcSnapshot::new()));
     }
     loop {
-        // A stop of the group's host may set a deadline again, and finds the child hung again.
+        // A stop may have set a deadline again, which has passed: remove it.
         host.registry.limit_stop(None);
         match host.stop_within(Duration::MAX, true) {
             Err(error) if is_hung(error.report()) => {}
             Err(error) if !unrequested => return Err(cause(error)),
-            _ => return Ok(()), // what went wrong has been said
+            _ => return Ok(()), // the failures have been recorded
         }
     }
 }
 
-/// What the group fails with: the first failure among its children.
+/// Returns the error of the group: the first failure among its children.
 fn cause(error: HostError) -> BoxError {
     match error.failures().first() {
         Some(first) => first.clone().into(),
@@ -163,11 +165,11 @@ fn cause(error: HostError) -> BoxError {
 }
 
 impl Host {
-    /// The host of the group that `ctx` is of: a part of that one's picture.
+    /// Creates the inner host of the group whose context is `ctx`. The outer host shows its services.
     fn inside(ctx: &Context) -> Self {
         let registry = Registry::new(ctx.id().map(|_| (ctx.registry(), ctx.shared_name())));
         if let Some(id) = ctx.id() {
-            // The old children's board is dropped once the locks are let go: their errors are foreign code.
+            // `adopt` returns the registry of the old children. It is dropped outside the lock: their errors are user code.
             drop(ctx.registry().adopt(id, registry.clone()));
         }
         let retired = ctx.id().map(|_| ctx.retired().0);

@@ -1,4 +1,4 @@
-//! The one life of a host: start, wait, stop, and `run`, which is all three.
+//! The lifecycle of a host: `start`, `wait`, `stop`, and `run`, which is all three.
 
 use super::Host;
 use super::progress::describe_waiting;
@@ -14,20 +14,22 @@ use crate::util::sync::Arc;
 use std::time::Duration;
 
 impl Host {
-    /// Starts every service; returns when all are ready.
+    /// Starts every service. Returns when all services are ready.
     ///
-    /// If one fails or takes too long, nothing more starts, and those that run are stopped in reverse, within the
-    /// host's `stop_timeout`.
+    /// If a service fails to start or takes too long, no more services start. The host then stops the services that had started,
+    /// in reverse order, within its `stop_timeout`.
     ///
-    /// After it has returned `Ok`, a request or a failure stops nothing by itself: the services run until the owner of the host
-    /// calls [`stop`](Self::stop) or drops it. [`wait`](Self::wait) tells when to. For an owner that must not block, see
-    /// [`HostHandle::request_stop`](crate::HostHandle::request_stop).
+    /// After `start` has returned `Ok`, a stop request or a failure stops no service on its own. The services run until the owner
+    /// of the host calls [`stop`](Self::stop) or drops the host. [`wait`](Self::wait) returns when it is time to stop. If the
+    /// owner must not block, see [`HostHandle::request_stop`](crate::HostHandle::request_stop).
     ///
     /// # Errors
     ///
-    /// What went wrong, the root cause first. [`HostError::failures`] is empty when it was the set-up (bad names, no
-    /// thread to be had, a second start): then nothing was called, or all that was started is stopped again. It is
-    /// also empty when a stop was asked for meanwhile.
+    /// [`HostError::failures`] has the failures, the root cause first. It is empty in two cases:
+    ///
+    /// - The set-up failed: a name is not valid, a thread cannot be created, or the host was started before. Every service that
+    ///   had started is stopped again.
+    /// - A stop was requested during start-up.
     #[doc(alias = "StartAsync")]
     pub fn start(&mut self) -> Result<(), HostError> {
         if let Err(setup) = self.check() {
@@ -52,68 +54,79 @@ impl Host {
         Err(self.error(setup.map(BoxError::from)))
     }
 
-    /// Waits until the host is to stop, and says why. It stops nothing itself: call [`stop`](Self::stop) then.
+    /// Blocks until it is time to stop the host, and returns the reason. Call [`stop`](Self::stop) afterwards: `wait` stops
+    /// nothing.
     ///
-    /// That is when a stop is requested, a service has failed for good, one with
-    /// [`on_completion(StopHost)`](crate::OnCompletion::StopHost) has completed, or all have completed. Returns at once when
-    /// it has happened before.
+    /// It returns when the first of these has happened, even if that was before the call:
+    ///
+    /// - a stop is requested,
+    /// - a service has failed finally,
+    /// - a service with [`on_completion(StopHost)`](crate::OnCompletion::StopHost) has completed,
+    /// - all services have completed.
     #[doc(alias = "WaitForShutdown")]
     pub fn wait(&self) -> StopReason {
         self.registry.wait_for_stop_reason()
     }
 
-    /// Stops every service, in reverse, and joins its thread; for at most `timeout`.
+    /// Stops every service in reverse order and joins its thread, within `timeout`.
     ///
-    /// A service is asked when those that came after it have ended, or have used up their share of the time: everyone
-    /// is asked before the deadline, and waited for until it. What is left then is named in the result, stays on the
-    /// books, and is waited for again by another `stop`. Without a start it does nothing, well.
+    /// A service receives its stop request when its dependents have stopped, or have used up their share of the time. Every
+    /// service receives its request before the deadline, and the host waits for every service until the deadline. The result
+    /// names the services that have not stopped by then. The host keeps tracking them; call `stop` again to wait for them. On a
+    /// host that was never started, `stop` returns `Ok` and calls no service.
     ///
-    /// It returns within `timeout` and 100 ms, however many services are left. What the threads are blocked in is read for as
-    /// many as there is time for; of the others the report has no `blocked_in`. Log lines are written by the calling thread:
-    /// a slow logger comes on top. If the whole process was frozen beyond the deadline, by SIGSTOP or a suspended machine,
-    /// services have another 250 ms.
+    /// `stop` returns within `timeout` plus at most 250 ms, no matter how many services are hung. The host inspects what threads
+    /// are blocked in only while there is time; the report has no `blocked_in` for the other threads. The calling thread writes
+    /// the log lines, so a slow logger takes additional time. If the whole process was frozen beyond the deadline, by SIGSTOP or
+    /// a suspended machine, the services have another 250 ms.
     ///
-    /// A service that calls this on its own host, or drops it, waits for itself and is hung until the call comes back:
-    /// [`HostHandle::request_stop`](crate::HostHandle::request_stop) is what it wants.
+    /// A service must not call `stop` on its own host, or drop that host: it would wait for itself, and be hung until the call
+    /// returns. Call [`HostHandle::request_stop`](crate::HostHandle::request_stop) instead.
     ///
     /// # Errors
     ///
-    /// When a service failed, at whatever time, or its thread is still alive, or when a service was added after the start.
-    /// The report is in it.
+    /// Returns an error, which contains the report, in these cases:
+    ///
+    /// - a service has failed, no matter when,
+    /// - the thread of a service is still alive,
+    /// - a service was added after the start.
     #[doc(alias = "StopAsync")]
     pub fn stop(&mut self, timeout: Duration) -> Result<Report, HostError> {
         self.stop_within(timeout, false)
     }
 
-    /// Starts, waits, and stops: until ctrl-c, SIGTERM or SIGHUP, a request, a failure, or until all have completed.
+    /// Starts the host, waits, and stops the host. The wait ends at ctrl-c, SIGTERM or SIGHUP, at a stop request, after a
+    /// failure, or when all services have completed.
     ///
-    /// A second signal ends the process at once, with exit code 130; a warning in the log names the services that are left.
+    /// A second signal terminates the process at once, with exit code 130. Before that, a warning in the log names the services
+    /// that are left.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start) and [`stop`](Self::stop), and when the signal handler cannot be installed. A stop
-    /// asked for while it starts is none.
+    /// The errors of [`start`](Self::start) and [`stop`](Self::stop), and an error if the signal handler cannot be installed. A
+    /// stop request during start-up is no error.
     #[doc(alias("RunAsync", "Run"))]
     pub fn run(&mut self) -> Result<Report, HostError> {
         let signal = ctrl_c().map_err(|error| self.refused(SetupError::NoSignals(error)))?;
         self.run_for(&signal, StopReason::Signal)
     }
 
-    /// As [`run`](Self::run), until `stop` instead of a signal: for a program with a handler of its own.
+    /// Runs the host like [`run`](Self::run), but waits for the token `stop` instead of a signal. Use it if the program has its
+    /// own signal handler: this method installs none.
     ///
-    /// Inside a service give it [`ctx.stop_token()`](crate::Context::stop_token), or use a [`group`](crate::group): nothing else
-    /// tells it of that service's stop.
+    /// Inside a service, pass [`ctx.stop_token()`](crate::Context::stop_token), or use a [`group`](crate::group). Otherwise the
+    /// inner host does not learn that the service has to stop.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run). No handler is installed.
+    /// The errors of [`start`](Self::start) and [`stop`](Self::stop). A stop request during start-up is no error.
     pub fn run_until(&mut self, stop: &StopToken) -> Result<Report, HostError> {
         self.run_for(stop, StopReason::Requested)
     }
 
     fn run_for(&mut self, stop: &StopToken, reason: StopReason) -> Result<Report, HostError> {
         let registry = self.registry.clone();
-        // Elsewhere: dropping the link waits for this callback, and must not wait for those of `stopping`.
+        // On another thread: dropping `_link` waits for this callback, and must not wait for the callbacks of `stopping`.
         let _link = stop.on_stop(move || registry.request_stop(reason).run_on_thread());
         match self.start() {
             Ok(()) => {}
@@ -143,7 +156,7 @@ impl Host {
         Ok(())
     }
 
-    /// False: a stop had been requested before, and nothing is to start.
+    /// Returns `false` if a stop was requested before. Then no service may start.
     fn begin(&mut self) -> bool {
         match self.registry.begin_start(self.services.len()) {
             Ok(callbacks) => {
@@ -157,7 +170,7 @@ impl Host {
         }
     }
 
-    /// From now on a second ctrl-c logs which services are left. A group is named by the host that it is in.
+    /// Lets a second ctrl-c log which services are left. A group needs no registration: its outer host names it.
     fn watch(&mut self) {
         if self.prefix.is_some() {
             return;

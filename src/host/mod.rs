@@ -1,4 +1,4 @@
-//! `Host`: owns services, starts them in order, waits, stops them in reverse. Each file imports only from those
+//! `Host`: owns services, starts them in order, waits, and stops them in reverse order. Each file imports only from the files
 //! before it.
 
 mod names;
@@ -39,13 +39,13 @@ use std::fmt;
 use std::time::Duration;
 use validate::{HostedService, SetupError};
 
-/// Below the 30 s after which Kubernetes kills.
+/// Less than the 30 s after which Kubernetes kills a container.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// An application as a set of services: starts them in order, and stops them in reverse within a deadline.
+/// A set of services that the host starts in order, and stops in reverse order within a deadline.
 ///
-/// .NET's `IHost`. Either the host has the main thread, with [`run`](Self::run), or the application keeps it, with
-/// [`start`](Self::start) and [`stop`](Self::stop):
+/// .NET: `IHost`. Call [`run`](Self::run) to let the host block the main thread. Call [`start`](Self::start) and
+/// [`stop`](Self::stop) if the application has its own main loop:
 ///
 /// ```
 /// use hosted::{Host, Restart, worker};
@@ -59,38 +59,38 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 ///     ctx.sleep(Duration::from_secs(5))?;
 /// }))
 /// .restart(Restart::on_failure());
-/// host.start()?; // every service is ready, or none is left running
+/// host.start()?; // if this is `Ok`, every service is ready
 /// // … the application's own loop …
-/// let report = host.stop(Duration::from_secs(10))?; // every thread is joined, or named
+/// let report = host.stop(Duration::from_secs(10))?; // if this is `Ok`, every thread is joined
 /// println!("{report}");
 /// # Ok(()) }
 /// ```
 ///
-/// A host runs once. Dropping one that runs stops it within its [`stop_timeout`](Self::stop_timeout) and logs what
-/// goes wrong. One that is forgotten (`mem::forget`) is stopped by nobody: its services run on.
+/// A host can run only once. Dropping a running host stops it within its [`stop_timeout`](Self::stop_timeout) and logs the
+/// errors of that shutdown. If you forget a host (`mem::forget`), nobody stops it, and its services continue.
 #[doc(alias("IHost", "GenericHost", "HostApplicationBuilder", "supervisor", "ServiceManager"))]
 pub struct Host {
     registry: Arc<Registry>,
     clock: Clock,
-    /// Of a group: its name, which stands before those of its services.
+    /// The name of the group, if this is the host of a group. The names of its services begin with it.
     prefix: Option<Arc<str>>,
-    /// Of a group: stopped once the group will not be started again, and so none of its services.
+    /// If this is the host of a group: a token that stops when the group, and so its services, will not be started again.
     retired: Option<StopToken>,
     start_timeout: Option<Duration>,
     stop_timeout: Duration,
     services: Vec<HostedService>,
-    /// The dependencies of each service, from the start on.
+    /// The dependencies of each service. `start` sets them.
     dependencies: Vec<Vec<ServiceId>>,
     names: Names,
     reapers: Reapers,
-    /// The first service that was added after the start, and never runs: an error of `start`, `stop` and `run`.
+    /// The first service that was added after the start. It never runs, and causes an error of `start`, `stop` and `run`.
     added_late: Option<Arc<str>>,
-    /// From the start on: a second ctrl-c logs which of the services are left.
+    /// While the host is registered here, a second ctrl-c logs which services are left. `start` registers it.
     watched: Option<HostRegistration>,
 }
 
 impl Host {
-    /// A host without services.
+    /// Creates a host without services.
     #[doc(alias = "CreateApplicationBuilder")]
     pub fn new() -> Self {
         Self::with_clock(Clock::system())
@@ -116,7 +116,7 @@ impl Host {
         host
     }
 
-    /// A host whose services sleep and tick, and whose restarts wait, by `clock`.
+    /// Creates a host whose sleeps, ticks and restart backoffs use `clock`.
     pub fn with_clock(clock: Clock) -> Self {
         Self::on(Registry::new(None), clock, None, None)
     }
@@ -142,13 +142,14 @@ impl Host {
         }
     }
 
-    /// Adds a service. It starts after all those added before it, unless the options say otherwise.
+    /// Adds a service. By default it starts when all services that were added before it are ready. The returned options can
+    /// change that.
     ///
-    /// The name is its thread's name too. (`a/b` is also how child `b` of a group `a` is shown.) An empty one, one with a NUL, one that is taken: an error of
-    /// [`start`](Self::start).
+    /// The thread of the service has the same name. Child `b` of a group `a` is shown as `a/b`. [`start`](Self::start) returns an
+    /// error if the name is empty, contains NUL, or is already taken.
     ///
-    /// A service that is added after the start never runs. That is logged at once, and is an error of [`stop`](Self::stop),
-    /// [`run`](Self::run) and another `start`.
+    /// A service that is added after the start never runs. The host logs that at once, and [`stop`](Self::stop),
+    /// [`run`](Self::run) and another `start` return an error.
     #[doc(alias = "AddHostedService")]
     pub fn add(&mut self, name: impl Into<Arc<str>>, service: impl Service) -> &mut ServiceOptions {
         let name = name.into();
@@ -172,30 +173,31 @@ impl Host {
         &mut self.services[id.index()].options
     }
 
-    /// How long the start of the whole host may take. Default: as long as it takes.
+    /// Sets how long the start of the whole host may take. Default: no limit.
     #[doc(alias = "StartupTimeout")]
     pub fn start_timeout(&mut self, limit: Duration) -> &mut Self {
         self.start_timeout = Some(limit);
         self
     }
 
-    /// How long a stop by [`run`](Self::run), by a failed start and by dropping may take. Default: 25 s.
+    /// Sets how long the shutdown may take that [`run`](Self::run), a failed start, or the drop of the host begins. Default:
+    /// 25 s.
     #[doc(alias = "ShutdownTimeout")]
     pub fn stop_timeout(&mut self, limit: Duration) -> &mut Self {
         self.stop_timeout = limit;
         self
     }
 
-    /// Looks at this host from anywhere, and asks it to stop.
+    /// Returns a handle that shows the state of this host, and can request its stop, from any thread.
     pub fn handle(&self) -> HostHandle {
         HostHandle::new(self.registry.clone())
     }
 
-    /// What happens from now on, also in groups. Each call is a subscription of its own.
+    /// Subscribes to the events from now on, including those of groups. Each call creates a separate subscription.
     ///
-    /// It holds 1,024 events. A listener that falls further behind holds nobody up: it is told how many it missed. LastObservation is
-    /// used only by the events that wait to be received, and is freed when the receiver is dropped. The host forgets a
-    /// dropped subscription, which is a few hundred bytes, with its next event.
+    /// A subscription holds 1,024 events. A subscriber that lags behind delays nobody: it loses events, and receives
+    /// [`EventKind::Lagged`](crate::EventKind::Lagged) with their number. Only events that wait to be received use memory, which
+    /// is freed when the receiver is dropped. The host removes a dropped subscription (a few hundred bytes) at its next event.
     pub fn events(&self) -> Receiver<Event> {
         self.registry.subscribe()
     }
@@ -209,19 +211,20 @@ impl Default for Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let complain = |text| log_line(Level::Error, "hosted::host", format_args!("dropping a host: {text}"));
+        let log_error =
+            |text| log_line(Level::Error, "hosted::host", format_args!("error while dropping a host: {text}"));
         let timeout = self.stop_timeout;
         if self.handle().state() != HostState::Stopped {
-            // Of one that was never started it says just that, to whoever waits for `stopping`.
+            // If the host was never started, this only ends the waits for `stopping`.
             match catch_panic(|| self.stop(timeout)) {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => complain(error.to_string()),
-                Err(text) => complain(text),
+                Ok(Err(error)) => log_error(error.to_string()),
+                Err(text) => log_error(text),
             }
         }
-        // What was never started goes here, and its Drop is foreign code.
+        // This drops the services that were never started. Their `Drop` is user code, which may panic.
         let services = self.services.drain(..).map(|hosted| hosted.service);
-        services.filter_map(|service| drop_catching_panic(service).err()).for_each(complain);
+        services.filter_map(|service| drop_catching_panic(service).err()).for_each(log_error);
     }
 }
 

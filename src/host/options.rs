@@ -1,11 +1,11 @@
-//! What can be said about one service of a host.
+//! The options of one service of a host.
 
 use super::names::{After, Names};
 use crate::registry::Policy;
 use crate::service::Restart;
 use std::time::Duration;
 
-/// What a host does with one service: from [`Host::add`](crate::Host::add).
+/// The options of one service. [`Host::add`](crate::Host::add) returns them.
 ///
 /// ```
 /// use hosted::{Host, OnFailure, Restart, every, worker};
@@ -32,47 +32,47 @@ pub struct ServiceOptions {
     pub(super) disconnects: bool,
 }
 
-/// What the final failure of a service means for its host. .NET's `BackgroundServiceExceptionBehavior`.
+/// How the host reacts to the final failure of a service. .NET: `BackgroundServiceExceptionBehavior`.
 #[doc(alias = "BackgroundServiceExceptionBehavior")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// The host is asked to stop, and its result is an error. The default.
+    /// The failure requests a stop of the host, whose result is then an error. The default.
     #[default]
     StopHost,
-    /// The host goes on. The failure is logged, and stands in the report alone. This covers the start too.
+    /// The host continues. The failure appears only in the log and in the report. This also holds for a failure to start.
     Ignore,
 }
 
-/// What the completion of a service means for its host.
+/// How the host reacts to the completion of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnCompletion {
-    /// The host goes on, until the last of its services has completed. The default.
+    /// The host continues until its last service has completed. The default.
     #[default]
     Ignore,
-    /// The host is asked to stop.
+    /// The completion requests a stop of the host.
     StopHost,
 }
 
 impl ServiceOptions {
-    /// The options of a service that is added to a host with these `names`.
+    /// Returns the options of a service that is added to a host with these `names`.
     pub(super) fn among(names: Names) -> Self {
         ServiceOptions { after: After::of(names), ..Self::default() }
     }
 
-    /// Starts this service after those named only, and stops it before them.
+    /// Makes this service depend only on the named services: it starts after them, and stops before them.
     ///
-    /// Without this it comes after all those added before it. So independent services start side by side:
-    /// `.after::<&str>([])` is after none. Only services already added can be named: a cycle cannot be written.
-    /// Called again, it adds names. An unknown name is an error of [`Host::start`](crate::Host::start).
+    /// Without this call, a service depends on all services that were added before it. You can name only services that were
+    /// already added, so a cycle is impossible. A second call adds names. An unknown name is an error of
+    /// [`Host::start`](crate::Host::start). For a service without dependencies, call [`independent`](Self::independent).
     #[doc(alias("Requires", "After"))]
     pub fn after<N: AsRef<str>>(&mut self, names: impl IntoIterator<Item = N>) -> &mut Self {
         self.after.add(names.into_iter());
         self
     }
 
-    /// Removes every dependency: the service starts at once, beside all others, and is stopped beside them.
+    /// Removes every dependency: the service starts and stops in parallel with all others.
     ///
     /// ```
     /// use hosted::{Host, task};
@@ -88,42 +88,43 @@ impl ServiceOptions {
         self.after::<&str>([])
     }
 
-    /// How long the first start may take, from the making of its thread. Default: as long as the host's may.
+    /// Sets how long the first start may take, from the creation of its thread. Default: only the start timeout of the host
+    /// applies.
     #[doc(alias = "StartupTimeout")]
     pub fn start_timeout(&mut self, limit: Duration) -> &mut Self {
         self.start_timeout = Some(limit);
         self
     }
 
-    /// How long this service may hold up, in a stop, those it depends on. Default: half of the time left.
+    /// Sets how long this service may delay the stop of its dependencies. Default: half of the remaining time.
     ///
-    /// It is still waited for until the end of the whole stop. (With the feature `disconnect`, one that may be disconnected
-    /// is when this is over.)
+    /// The host still waits for the service until the deadline of the whole shutdown. With the feature `disconnect`, the host
+    /// closes the connection of a service that opted in when this timeout expires.
     #[doc(alias("ShutdownTimeout", "shutdown"))]
     pub fn stop_timeout(&mut self, limit: Duration) -> &mut Self {
         self.stop_timeout = Some(limit);
         self
     }
 
-    /// When the service is started again after it ended. Default: never.
+    /// Sets when the service is restarted. Default: never.
     pub fn restart(&mut self, restart: Restart) -> &mut Self {
         self.restart = restart;
         self
     }
 
-    /// What its final failure means for the host. Default: that stops.
+    /// Sets how the host reacts to the final failure of the service. Default: the host stops.
     pub fn on_failure(&mut self, then: OnFailure) -> &mut Self {
         self.on_failure = then;
         self
     }
 
-    /// What its completion means for the host. Default: nothing.
+    /// Sets how the host reacts to the completion of the service. Default: the host continues.
     pub fn on_completion(&mut self, then: OnCompletion) -> &mut Self {
         self.on_completion = then;
         self
     }
 
-    /// The stack of its thread, in bytes. Default: the standard library's, 2 MiB.
+    /// Sets the stack size of the service's thread, in bytes. Default: that of the standard library, 2 MiB.
     ///
     /// If no thread with such a stack can be created, [`Host::start`](crate::Host::start) returns an error.
     pub fn stack_size(&mut self, bytes: usize) -> &mut Self {
@@ -131,19 +132,24 @@ impl ServiceOptions {
         self
     }
 
-    /// The last resort against a call that nothing else ends: when the service's time is up, the socket that the
-    /// service's thread is seen to wait on is shut down. Feature `disconnect`; Linux.
+    /// Allows a forced disconnect: if the service is still blocked on a socket at its stop deadline, the host shuts down that
+    /// socket. Feature `disconnect`; Linux.
     ///
-    /// For a client that blocks in a library of somebody else's, on a server that is frozen, where not even a cancel comes
-    /// through. Its call then ends as if the server had hung up, and what it says of that is the service's own error. This is
-    /// when its [`stop_timeout`](Self::stop_timeout) is over, or with a tenth of the stop's time left (at least 100 ms, at most
-    /// half of it), whichever comes first: a moment that [`stop_deadline`](crate::Context::stop_deadline) tells. If it is still
-    /// there then, it is looked at again as often as that timeout, or half of what was left, has passed.
+    /// Use it for a client that blocks inside another library on an unresponsive server. The blocked call then returns as if the
+    /// server had closed the connection, and the service returns its own error. The disconnect takes place at the earlier of two
+    /// times, which [`stop_deadline`](crate::Context::stop_deadline) returns:
     ///
-    /// The service's thread and that of its stop callbacks are looked at; one that sleeps in a call on sockets loses them, also
-    /// those that it shares with others (a pool, a child process), but none that listens. Each is a warning in the log, and
-    /// stands in [`ServiceReport::disconnected`](crate::ServiceReport::disconnected). Threads that the service makes itself are
-    /// not looked at.
+    /// - when the [`stop_timeout`](Self::stop_timeout) of the service expires,
+    /// - when a tenth of the time for the stop is left, but at least 100 ms and at most half of that time.
+    ///
+    /// If the service has still not stopped then, the host checks it again, each time that timeout or half of the remaining time
+    /// has passed.
+    ///
+    /// The host checks the thread of the service and the thread of its stop callbacks. If such a thread sleeps in a call on
+    /// sockets, the host shuts these sockets down. A socket that is shared with a pool or a child process is closed for everyone.
+    /// The host never shuts down a listening socket. Each disconnect is a warning in the log and an entry in
+    /// [`ServiceReport::disconnected`](crate::ServiceReport::disconnected). The host does not check threads that the service
+    /// creates itself.
     ///
     /// ```
     /// use hosted::{Context, Host, worker};
@@ -168,10 +174,10 @@ impl ServiceOptions {
     /// # Ok(()) }
     /// ```
     ///
-    /// It finds the sockets of `read`, `write`, `send`, `recv`, `connect`, `poll` and `epoll_wait`, not of `select` or
-    /// `io_uring`, on x86-64 and AArch64, from Linux 5.6 on, where the system call `pidfd_getfd` is allowed: some containers
-    /// and units forbid it, which is a warning at the start. Of a [`group`](crate::group) nothing is disconnected by this: say
-    /// it of the services in it.
+    /// The host finds the sockets of `read`, `write`, `send`, `recv`, `connect`, `poll` and `epoll_wait`, but not of `select` or
+    /// `io_uring`. It needs x86-64 or AArch64, Linux 5.6 or later, and permission for the system call `pidfd_getfd`. Some
+    /// containers and systemd units forbid this call; `start` then logs a warning. On a [`group`](crate::group) this option has
+    /// no effect: set it on the services in the group.
     #[cfg(feature = "disconnect")]
     pub fn disconnect_when_hung(&mut self) -> &mut Self {
         self.disconnects = true;

@@ -1,5 +1,5 @@
-//! Joining threads with a deadline. `join` has none, and a thread's end as the standard library tells it comes before
-//! its thread-local destructors: so other threads do the joining, and the owner waits for those, as long as it likes.
+//! Joins threads with a deadline. `JoinHandle::join` has no deadline, and `is_finished` is true before the thread-local destructors
+//! have run. So dedicated threads, the *reapers*, do the joining, and the owner waits for them until its deadline.
 
 use crate::registry::{Registry, ServiceId};
 use crate::util::sync::channel::{Receiver, Sender, unbounded};
@@ -7,20 +7,20 @@ use crate::util::sync::thread::{Builder, JoinHandle};
 use crate::util::sync::{Arc, now};
 use std::time::{Duration, Instant};
 
-/// The reapers of a host: none until the first thread is to be joined, then one, and more where one is held up.
+/// The reapers of a host. The first thread to join creates one reaper. More are added if a reaper is stalled.
 pub(super) struct Reapers {
     registry: Arc<Registry>,
     work: (Sender<ExitedThread>, Receiver<ExitedThread>),
     threads: usize,
     handed_over: usize,
-    /// How many had been joined when that last changed, and when that was.
+    /// The number of joined threads when it last changed, and the time of that change.
     progress: (usize, Instant),
 }
 
-/// A thread that has nothing more to do, and whose it was.
+/// A thread that has nothing more to do, and its service.
 type ExitedThread = (ServiceId, JoinHandle<()>);
 
-/// A reaper that has not come back for so long may be held up by a thread-local destructor.
+/// If no thread was joined for this time, a thread-local destructor may be blocking a reaper.
 const STALLED_AFTER: Duration = Duration::from_millis(10);
 
 impl Reapers {
@@ -28,7 +28,7 @@ impl Reapers {
         Reapers { registry, work: unbounded(), threads: 0, handed_over: 0, progress: (0, now()) }
     }
 
-    /// Takes a thread that is about to end.
+    /// Takes a thread that is about to exit.
     pub(super) fn take(&mut self, id: ServiceId, thread: JoinHandle<()>) {
         if self.waiting() == 0 {
             self.progress.1 = now();
@@ -37,22 +37,22 @@ impl Reapers {
             self.add();
         }
         if self.threads == 0 {
-            // No thread is to be had: this one is let go instead, and ends by itself.
+            // No reaper can be created. The thread is detached instead, and exits on its own.
             drop(thread);
             self.registry.mark_joined(id);
             return;
         }
         self.handed_over += 1;
-        // The receiver is in `self`: this cannot fail.
+        // This cannot fail, because `self` has the receiver.
         _ = self.work.0.send((id, thread));
     }
 
-    /// When to look whether one is held up, if that would help.
+    /// Returns when to check for a stalled reaper. Returns `None` if another reaper would not help.
     pub(super) fn next_check(&self) -> Option<Instant> {
         (self.waiting() > self.threads).then(|| self.progress.1 + STALLED_AFTER)
     }
 
-    /// Twice as many, if nothing has been joined for a while: a thread that is held up does not hold up others.
+    /// Doubles the number of reapers if no thread was joined for `STALLED_AFTER`, so that a blocked thread does not delay others.
     pub(super) fn add_if_stalled(&mut self) {
         let (joined, waiting) = (self.joined(), self.waiting());
         if joined != self.progress.0 {
@@ -65,7 +65,7 @@ impl Reapers {
         }
     }
 
-    /// How many that were handed over are not joined.
+    /// Returns how many of the threads that were handed over are not joined.
     fn waiting(&self) -> usize {
         self.handed_over - self.joined().min(self.handed_over)
     }
@@ -78,7 +78,7 @@ impl Reapers {
         let (work, registry) = (self.work.1.clone(), self.registry.clone());
         let reap = move || {
             for (id, thread) in work {
-                // A panic was told where it happened; only one beyond all guards could come out here.
+                // A panic of the service was caught and recorded on its thread, so the result says nothing new.
                 _ = thread.join();
                 registry.mark_joined(id);
             }

@@ -1,11 +1,12 @@
-//! Calls of repeated stop callbacks: the board knows of each while it lasts, so that one which blocks is named.
+//! The calls of repeating stop callbacks. The registry has an entry for each call that runs, so that the report can name a call
+//! that blocks.
 
 use super::progress::CallbackThread;
 use super::{Registry, ServiceId};
 use crate::diagnose::ThreadProbe;
 use crate::util::sync::{Caller, caller, now};
 
-/// A call on this thread, until it is dropped.
+/// Removes the entry of the call on this thread when it is dropped.
 pub(crate) struct RepeatingCall<'b> {
     registry: &'b Registry,
     id: ServiceId,
@@ -13,7 +14,7 @@ pub(crate) struct RepeatingCall<'b> {
 }
 
 impl Registry {
-    /// A repeated stop callback of the service is about to be called, on this thread.
+    /// Records that this thread is about to call a repeating stop callback of the service.
     pub(crate) fn begin_repeating_call(&self, id: ServiceId) -> RepeatingCall<'_> {
         let (caller, callback) = (caller(), CallbackThread { thread: ThreadProbe::this(), since: now() });
         self.update(|state| state.record(id).threads.repeating.push((caller, callback)));

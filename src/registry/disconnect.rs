@@ -1,4 +1,4 @@
-//! The last resort: services that hang on a socket are disconnected from it. Feature `disconnect`.
+//! The forced disconnect: shuts down the sockets that hung services are blocked on. Feature `disconnect`.
 
 use super::{Registry, ServiceId, StuckService};
 use crate::diagnose::ProcSnapshot;
@@ -9,8 +9,8 @@ use log::Level;
 use std::io;
 
 impl Registry {
-    /// Shuts down the sockets that the threads of these services wait on, if they have not ended. False: that cannot be done
-    /// here.
+    /// Shuts down the sockets that the threads of these services wait on, unless the threads have exited. Returns `false` if this
+    /// system does not allow it.
     pub(crate) fn disconnect(&self, mut services: impl Iterator<Item = ServiceId>) -> bool {
         services.all(|id| {
             let done = self.threads(id).iter().try_for_each(|stuck| self.shut_down_sockets(id, stuck));
@@ -29,7 +29,7 @@ impl Registry {
     fn shut_down_sockets(&self, id: ServiceId, stuck: &StuckService) -> io::Result<()> {
         let Some((connection, seen)) = stuck.connection()? else { return Ok(()) };
         self.update(|state| {
-            // Under the lock, so that it is told before what comes of it. It reads two files of the kernel's.
+            // Under the lock, so that this event precedes the events that it causes. `shut_down` reads two files in `/proc`.
             if connection.shut_down(&ProcSnapshot::new()) {
                 state.record(id).threads.disconnected.push(seen.clone());
                 state.emit_for(id, EventKind::Disconnected(seen));
@@ -38,8 +38,8 @@ impl Registry {
         Ok(())
     }
 
-    /// A service's own thread, until it has nothing more to do (then its number may soon be another's), and that of its stop
-    /// callbacks.
+    /// Returns the thread of the service and the thread of its stop callbacks. If the service has exited, its thread is left out,
+    /// because its thread number may be reused.
     fn threads(&self, id: ServiceId) -> Vec<StuckService> {
         self.read(|state| {
             let record = &state.records[id.index()];

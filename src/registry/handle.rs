@@ -1,4 +1,4 @@
-//! `HostHandle`: a host as everyone but its owner sees it.
+//! `HostHandle`: the view of a host for everyone but its owner.
 
 use super::{Registry, ServiceId};
 use crate::diagnose::{ProcSnapshot, at_thread_end};
@@ -9,9 +9,9 @@ use crate::util::sync::Arc;
 use crossbeam_channel::Receiver;
 use std::fmt;
 
-/// Looks at a host from anywhere, and asks it to stop. .NET's `IHostApplicationLifetime`.
+/// A handle that shows the state of a host, and can request its stop, from any thread. .NET: `IHostApplicationLifetime`.
 ///
-/// Cheap to clone; outlives its host. From [`Host::handle`](crate::Host::handle) or, inside a service, from
+/// A handle is cheap to clone and may outlive its host. [`Host::handle`](crate::Host::handle) returns it, and inside a service
 /// [`Context::host`](crate::Context::host).
 ///
 /// ```
@@ -36,7 +36,7 @@ impl HostHandle {
         HostHandle { registry }
     }
 
-    /// A handle of no host: what a context without one has. It has no services, and remembers a request.
+    /// Returns a handle without a host, for a context without a host. It has no services, and keeps a stop request.
     pub(crate) fn detached() -> Self {
         HostHandle::new(Registry::new(None))
     }
@@ -45,22 +45,22 @@ impl HostHandle {
         &self.registry
     }
 
-    /// From now on the registry hears when the calling thread, which is that of the service `index`, ends.
+    /// Records in the registry when the calling thread, which is that of the service `id`, exits.
     ///
-    /// To be called before the thread has thread-local values: so it hears after the destructors of these have run.
+    /// Call this before the thread has thread-local values: then the record is made after their destructors have run.
     pub(crate) fn record_thread_end(&self, id: ServiceId) {
         let registry = Arc::downgrade(&self.registry);
-        // The drop of a registry may be the last of its services' errors, which is foreign code. There is nobody left to tell
-        // of a panic: a logger may need the thread-local values that are gone.
+        // Dropping the last reference to a registry drops errors of its services, which is user code. A panic is not logged:
+        // a logger may need the thread-local values that are gone.
         let left = move || _ = catch_panic(|| registry.upgrade().inspect(|registry| registry.mark_thread_ended(id)));
-        // False on a thread that ends already: this one begins.
+        // `false` means that the thread is exiting already. That cannot be: this thread has just begun.
         _ = at_thread_end(left);
     }
 
-    /// Asks the host to stop. It does not wait for that.
+    /// Requests a stop of the host, and returns without waiting for the stop.
     ///
-    /// After [`Host::start`](crate::Host::start) the request stops no service by itself: it makes
-    /// [`stopping`](Self::stopping) stopped and [`Host::wait`](crate::Host::wait) return. The services stop when the owner of
+    /// After [`Host::start`](crate::Host::start) the request stops no service on its own: it stops the token
+    /// [`stopping`](Self::stopping), and [`Host::wait`](crate::Host::wait) returns. The services stop when the owner of
     /// the host calls [`Host::stop`](crate::Host::stop), or drops the host. [`Host::run`](crate::Host::run) does that at once.
     /// An owner that must not block, such as a GUI, moves the host to a thread that waits and stops:
     ///
@@ -82,16 +82,17 @@ impl HostHandle {
     /// # assert!(matches!(report.services[0].outcome, hosted::Outcome::Stopped));
     /// ```
     ///
-    /// Before the start, it stops the coming run. Asked of a [group](crate::group)'s own host by a child, it asks
-    /// the host that the group is in.
+    /// If the host has not started, a later `start` starts nothing. If a child of a [group](crate::group) calls this, the request
+    /// goes to the host that contains the group.
     #[doc(alias("StopApplication", "StopAsync"))]
     pub fn request_stop(&self) {
         self.registry.request_stop(StopReason::Requested).run_and_log();
     }
 
-    /// How every service is, at one moment, in order of registration; a group's children follow it.
+    /// Returns the status of every service at one moment, in the order of registration. The children of a group follow the
+    /// group.
     ///
-    /// Never waits for a service, however slow its start or stop.
+    /// The call never waits for a service, even if its start or stop is slow.
     #[doc(alias = "which_children")]
     pub fn services(&self) -> Vec<ServiceStatus> {
         let mut rows = self.registry.statuses();
@@ -104,7 +105,7 @@ impl HostHandle {
         rows
     }
 
-    /// Subscribes to what happens from now on, also in groups. Each call is a subscription of its own.
+    /// Subscribes to the events from now on, including those of groups. Each call creates a separate subscription.
     ///
     /// A subscription holds 1,024 events. A subscriber that lags behind delays nobody: it loses events, and receives
     /// [`EventKind::Lagged`](crate::EventKind::Lagged) with their number. See [`Host::events`](crate::Host::events).
@@ -123,19 +124,19 @@ impl HostHandle {
         self.registry.subscribe()
     }
 
-    /// Where the host is in its life.
+    /// Returns the state of the host.
     pub fn state(&self) -> HostState {
         self.registry.host_state()
     }
 
-    /// Stopped when this host is asked to stop, also by a failure: for the application's own loops and waits, and
-    /// as a parent of linked sources. .NET: `ApplicationStopping`.
+    /// Returns a token that stops when a stop of this host is requested, by a caller or by a failure. Use it in the
+    /// application's own loops and waits, and as a parent of linked sources. .NET: `ApplicationStopping`.
     #[doc(alias = "ApplicationStopping")]
     pub fn stopping(&self) -> StopToken {
         self.registry.stopping.token()
     }
 
-    /// Stopped once every service has started.
+    /// Returns a token that stops when every service has started.
     pub(crate) fn started(&self) -> StopToken {
         self.registry.started.token()
     }

@@ -1,4 +1,4 @@
-//! What a service is given: its name, its stop token, its clock, its host.
+//! `Context`: the name, the stop token, the clock and the host of a service.
 
 use super::ticks::Ticks;
 use crate::clock::Clock;
@@ -15,10 +15,11 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What a [`Service`](crate::Service) is given: its name, its stop token, its clock and its host.
+/// The name, the stop token, the clock and the host of a [`Service`](crate::Service).
 ///
-/// Cheap to clone, and to hand to helper threads. (A service that has ended by itself is not asked to stop: a helper that may
-/// outlive it waits on [`ctx.host().stopping()`](crate::HostHandle::stopping).) A unit test makes one without a host:
+/// A context is cheap to clone, and you can move clones to helper threads. The host requests no stop of a service that has
+/// already completed or failed. If a helper thread may outlive its service, let it wait on
+/// [`ctx.host().stopping()`](crate::HostHandle::stopping). A unit test creates a context without a host:
 ///
 /// ```
 /// use hosted::{Context, Result, StopSource};
@@ -52,10 +53,11 @@ struct ContextInner {
 }
 
 impl Context {
-    /// A context without a host, for unit tests.
+    /// Creates a context without a host, for unit tests.
     ///
-    /// Its [`host`](Self::host) has no services; `request_stop` on it sets its `stopping()`, so that a test can see
-    /// it. [`report_error`](Self::report_error) logs. [`wait_until_started`](Self::wait_until_started) returns at once.
+    /// Its [`host`](Self::host) has no services. `request_stop` on that host stops its token `stopping()`, so that a test can
+    /// observe the request. [`report_error`](Self::report_error) logs. [`wait_until_started`](Self::wait_until_started) returns
+    /// at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
         let shared = ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), id: None };
         Context { token, shared: Arc::new(shared) }
@@ -65,88 +67,89 @@ impl Context {
         Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id) }) }
     }
 
-    /// The same context by another clock.
+    /// Returns the same context with another clock.
     pub fn with_clock(self, clock: Clock) -> Self {
         let shared = ContextInner { clock, ..(*self.shared).clone() };
         Context { shared: Arc::new(shared), ..self }
     }
 
-    /// The same context under another token: what a job of a queue gets.
+    /// Returns the same context with another stop token, such as that of a job in a queue.
     pub(crate) fn with_token(&self, token: StopToken) -> Self {
         Context { token, shared: self.shared.clone() }
     }
 
-    /// The name of the service; in a group, `group/child`.
+    /// Returns the name of the service. In a group the name is `group/child`.
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// The clock that this context's sleeps and ticks go by.
+    /// Returns the clock that the sleeps and ticks of this context use.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
     }
 
-    /// The token that is stopped when this service is asked to stop. .NET: the `stoppingToken`.
+    /// Returns the token that stops when the stop of this service is requested. .NET: the `stoppingToken`.
     #[doc(alias = "stoppingToken")]
     pub fn stop_token(&self) -> &StopToken {
         &self.token
     }
 
-    /// Whether this service was asked to stop. One atomic load.
+    /// Returns `true` if the stop of this service was requested. The call costs one atomic load.
     #[inline]
     pub fn stop_requested(&self) -> bool {
         self.token.stop_requested()
     }
 
-    /// `Ok` until this service is asked to stop: with `?`, the way out of a loop that never waits.
+    /// Returns `Ok` until the stop of this service is requested. Use it with `?` in a loop that never waits.
     ///
     /// # Errors
     ///
-    /// [`Stopped`] from then on.
+    /// [`Stopped`] after the stop request.
     pub fn check(&self) -> Result<(), Stopped> {
         self.token.check()
     }
 
-    /// Waits until this service is asked to stop.
+    /// Blocks until the stop of this service is requested.
     pub fn wait(&self) {
         self.token.wait();
     }
 
-    /// Sleeps for `time`, by this context's clock. `Duration::MAX` is for ever.
+    /// Sleeps for `time`, by the clock of this context. `Duration::MAX` means forever.
     ///
     /// # Errors
     ///
-    /// [`Stopped`], at once, when this service is asked to stop.
+    /// [`Stopped`], as soon as the stop of this service is requested.
     #[doc(alias("Task.Delay", "delay"))]
     pub fn sleep(&self, time: Duration) -> Result<(), Stopped> {
         self.sleep_as(time, Waits::Sleep)
     }
 
-    /// The same, shown as that wait.
+    /// Sleeps like [`sleep`](Self::sleep). Diagnostics show the sleep as `waits`.
     pub(crate) fn sleep_as(&self, time: Duration, waits: Waits) -> Result<(), Stopped> {
         self.shared.clock.sleep(time, &self.token, waits)
     }
 
-    /// Sleeps until `instant`, by this context's clock; not at all when that has passed.
+    /// Sleeps until `instant`, by the clock of this context. Returns at once if `instant` has passed.
     ///
     /// # Errors
     ///
-    /// [`Stopped`], at once, when this service is asked to stop.
+    /// [`Stopped`], as soon as the stop of this service is requested.
     pub fn sleep_until(&self, instant: Instant) -> Result<(), Stopped> {
         self.shared.clock.sleep_until(instant, &self.token, Waits::Sleep)
     }
 
-    /// Receives from a channel, until this service is asked to stop.
+    /// Receives a message from a channel. Blocks until a message arrives or the stop of this service is requested.
     ///
     /// # Errors
     ///
-    /// [`RecvError::Stopped`] once it is asked to stop, also while messages are left;
-    /// [`RecvError::Disconnected`] when the channel is empty and its last sender is gone.
+    /// - [`RecvError::Stopped`] after the stop request, even if messages are left in the channel.
+    /// - [`RecvError::Disconnected`] if the channel is empty and its last sender is gone.
     pub fn recv<T>(&self, from: &Receiver<T>) -> Result<T, RecvError> {
         self.token.recv(from)
     }
 
-    /// Ticks at a fixed rate by this context's clock, the first after one `period`, until the stop.
+    /// Returns an iterator that ticks at a fixed rate, by the clock of this context, until the stop request. The first tick
+    /// comes after one `period`.
     ///
     /// # Panics
     ///
@@ -155,22 +158,22 @@ impl Context {
         Ticks::new(self.shared.clock.clone(), self.token.clone(), period)
     }
 
-    /// A receiver that disconnects at the stop: an arm of [`crossbeam_channel::select!`].
+    /// Returns a receiver that disconnects at the stop request, for use in [`crossbeam_channel::select!`].
     pub fn done(&self) -> &Receiver<Infallible> {
         self.token.done()
     }
 
-    /// Calls `f` once when this service is asked to stop, unless the guard is dropped before.
+    /// Calls `f` once when the stop of this service is requested, unless the guard is dropped earlier.
     ///
-    /// A host runs it on a pool of threads that all hosts of the process share: one thread at first, more when callbacks wait and
-    /// none has returned for 10 ms, 512 at most. A callback that blocks delays no other service, and is named in the report.
-    /// See [`StopToken::on_stop`].
+    /// The host calls `f` on a pool of threads that all hosts of the process share. The pool starts with one thread. It grows, to
+    /// at most 512 threads, if callbacks wait and none has returned for 10 ms. A callback that blocks delays no other service,
+    /// and the report names it. See [`StopToken::on_stop`].
     pub fn on_stop(&self, f: impl FnOnce() + Send + 'static) -> StopCallback {
         self.token.on_stop(f)
     }
 
-    /// Calls `f` when this service is asked to stop, and again, until the guard is dropped: for interrupts that are lost when
-    /// they come a moment early. See [`StopToken::on_stop_repeating`].
+    /// Calls `f` repeatedly from the stop request on, until the guard is dropped. Use it for interrupts that are lost if they
+    /// come too early. See [`StopToken::on_stop_repeating`].
     pub fn on_stop_repeating(&self, every: Duration, mut f: impl FnMut() + Send + 'static) -> RepeatingStopCallback {
         let shared = self.shared.clone();
         self.token.on_stop_repeating_named(callback_thread_name(self.name()), every, move || {
@@ -179,7 +182,7 @@ impl Context {
         })
     }
 
-    /// Reports an error that is no reason to end: it is logged, counted, and told as an event.
+    /// Reports an error that does not end the service. The host logs and counts the error and emits it as an event.
     pub fn report_error(&self, error: impl Into<BoxError>) {
         let error = error.into();
         match self.shared.id {
@@ -189,14 +192,14 @@ impl Context {
         drop_error(error);
     }
 
-    /// Reports that a schedule of this service has skipped ticks: a WARN, and
+    /// Reports that a schedule of this service has skipped ticks. The host logs a warning and emits
     /// [`EventKind::MissedTicks`](crate::EventKind::MissedTicks).
     pub fn report_missed_ticks(&self, missed: u32) {
         self.emit(EventKind::MissedTicks { missed });
     }
 
-    /// Reports that items are left in a queue which this service was to empty by its stop deadline: a WARN, and
-    /// [`EventKind::QueueNotDrained`](crate::EventKind::QueueNotDrained).
+    /// Reports that items are left in a queue which this service had to empty by its stop deadline. The host logs a warning and
+    /// emits [`EventKind::QueueNotDrained`](crate::EventKind::QueueNotDrained).
     pub fn report_queue_not_drained(&self, items: usize) {
         self.emit(EventKind::QueueNotDrained { items });
     }
@@ -233,23 +236,26 @@ impl Context {
         }
     }
 
-    /// Returns the time by which this service should have ended. `None` before the stop request, and if there is no
-    /// deadline.
+    /// Returns the stop deadline: the time by which this service must have stopped. Returns `None` before the stop request, and
+    /// if there is no deadline.
     ///
-    /// It is the service's own `stop_timeout` after the stop request, or 5 % (at least 20 ms, at most a quarter) of the
-    /// time that was left then before the host stops waiting, whichever comes first. Everything in a group has the group's
-    /// deadline. For a service with `disconnect_when_hung` it is the time
-    /// of the forced disconnect. It can move closer, if a stop with less time begins: read it again after each wait.
+    /// The deadline is the earlier of two times:
     ///
-    /// The [`Context`] of a queue's job is stopped before this deadline: a tenth of the time that was left, at least
-    /// 100 ms, but at most half. So a job that hears of its stop has time to finish by this deadline. .NET: the token that
-    /// `StopAsync` is given.
+    /// - the service's own `stop_timeout` after the stop request,
+    /// - shortly before the host stops waiting: earlier by 5 % of the time that was left at the stop request, but at least 20 ms
+    ///   and at most a quarter of that time.
+    ///
+    /// All services of a group have the deadline of the group. For a service with `disconnect_when_hung`, the deadline is the
+    /// time of the forced disconnect. The deadline moves closer if a stop with less time begins. Read it again after each wait.
+    ///
+    /// The [`Context`] of a job in a queue stops before this deadline, so that the job has time to finish: see
+    /// [`for_job`](Self::for_job). .NET: the token that `StopAsync` receives.
     pub fn stop_deadline(&self) -> Option<Instant> {
         self.registry().stop_deadline(self.shared.id?)
     }
 
     /// Returns the same context with a token that stops at the [stop deadline](Self::stop_deadline) of the service, and
-    /// not at its stop request: for work that may go on until then.
+    /// not at its stop request. Use it for work that may continue until the deadline.
     ///
     /// If the deadline moves closer, the token follows. Without a host, the token never stops. For a job that must finish
     /// by the deadline, see [`for_job`](Self::for_job).
@@ -277,11 +283,11 @@ impl Context {
         self.with_token(self.deadline_source(DeadlineKind::Deadline).token())
     }
 
-    /// Returns the same context with a token that stops shortly before the [stop deadline](Self::stop_deadline): for jobs
-    /// that are finished after a stop request.
+    /// Returns the same context with a token that stops shortly before the [stop deadline](Self::stop_deadline). Use it for
+    /// jobs that are finished after a stop request.
     ///
-    /// The token stops when a tenth of the time is left, at least 100 ms, at most half. So a job that sees the stop has time
-    /// to finish by the deadline. A [consumer](crate::Queue::consumer) gives such a context to its jobs.
+    /// The token stops when a tenth of the time is left, but at least 100 ms and at most half of the time. So a job whose token
+    /// stops has time to finish by the deadline. A [consumer](crate::Queue::consumer) gives such a context to its jobs.
     pub fn for_job(&self) -> Context {
         self.with_token(self.deadline_source(DeadlineKind::Job).token())
     }
@@ -290,24 +296,24 @@ impl Context {
         self.shared.id.map_or_else(StopSource::new, |id| self.registry().deadline_source(id, kind))
     }
 
-    /// Whether a stop was requested before this life of the service, which is there to finish what the service holds.
+    /// Returns `true` if this is the run after the stop request that [`finish_on_stop`](crate::Restart::finish_on_stop) grants.
     pub(crate) fn is_finishing(&self) -> bool {
         self.shared.id.is_some_and(|id| self.registry().is_finishing(id))
     }
 
-    /// For code that waits until the deadline. `None` without a host.
+    /// Returns a watch for code that waits until the stop deadline. Returns `None` without a host.
     #[cfg(all(feature = "io", target_os = "linux"))]
     pub(crate) fn watch_deadline(&self) -> Option<DeadlineWatch> {
         self.shared.id.map(|id| DeadlineWatch::new(self.shared.host.registry().clone(), id))
     }
 
-    /// Waits until every service of the host has started. .NET: `ApplicationStarted`.
+    /// Blocks until every service of the host has started. .NET: `ApplicationStarted`.
     ///
-    /// For `run`: a `start` that waits for it waits for itself.
+    /// Call it in `run`. A `start` that calls it waits for itself.
     ///
     /// # Errors
     ///
-    /// [`Stopped`] when this service is asked to stop before, also because another one failed to start.
+    /// [`Stopped`] if the stop of this service is requested first, for example because another service failed to start.
     #[doc(alias = "ApplicationStarted")]
     pub fn wait_until_started(&self) -> Result<(), Stopped> {
         if self.shared.id.is_none() {
@@ -315,22 +321,22 @@ impl Context {
         }
         match self.token.recv_as(self.shared.host.started().done(), Waits::Started) {
             Err(RecvError::Stopped) => Err(Stopped),
-            _ => Ok(()), // disconnected: it has started
+            _ => Ok(()), // disconnected: the host has started
         }
     }
 
-    /// How often this service has been started again.
+    /// Returns how often this service has been restarted.
     pub fn restarts(&self) -> u32 {
         self.shared.id.map_or(0, |id| self.registry().restarts(id))
     }
 
-    /// The host: to look at its services, or to ask it to stop.
+    /// Returns a handle of the host, which shows its services and can request its stop.
     pub fn host(&self) -> &HostHandle {
         &self.shared.host
     }
 
-    /// A token that is stopped once this service will not be started again, and whether a host says so. Without a host it
-    /// is the service's own: what is asked to stop there is not started again.
+    /// Returns a token that stops when this service will not be started again, and `true` if a host decides that. Without a
+    /// host it returns the stop token of the service, which is never started again after its stop request.
     pub(crate) fn retired(&self) -> (StopToken, bool) {
         match self.shared.id {
             Some(id) => (self.registry().retired_token(id), true),
@@ -350,7 +356,7 @@ impl Context {
         self.shared.name.clone()
     }
 
-    /// Says something about this service.
+    /// Logs and publishes an event of this service.
     pub(crate) fn emit(&self, kind: EventKind) {
         self.registry().emit(Some(self.shared_name()), kind);
     }

@@ -1,4 +1,4 @@
-//! When a service that ended is started again, and how long that waits.
+//! `Restart`: when a service is restarted, and after which backoff.
 
 use crate::report::BoxError;
 use crate::util::text::HumanDuration;
@@ -7,13 +7,14 @@ use std::hash::{BuildHasher, Hasher};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// When a service that ended is started again (Erlang's *restart type*, systemd's `Restart=`).
+/// A policy for when a service is restarted (Erlang: *restart type*; systemd: `Restart=`).
 ///
-/// A restart happens on the service's own thread, with the same value: `stop` of the old run comes before `start`
-/// of the new one. Between the two it waits: first the shortest time, then twice that, up to the longest, each
-/// shortened by up to a quarter at random so that many services do not come back in one moment.
+/// A restart uses the same thread and the same value. `stop` of the old run returns before `start` of the new run is called.
+/// Between the two calls the service waits: this is the *backoff*. The first backoff is the shortest, and each further backoff is
+/// twice as long, up to the longest. Each is shortened by up to a quarter at random, so that many services do not restart at the
+/// same moment.
 ///
-/// A stop request ends the wait, and the service is not started again. If the service may then hold work that it has
+/// A stop request ends the backoff, and the service is not started again. If the service may then hold work that it has
 /// accepted, such as items in a channel, use [`finish_on_stop`](Self::finish_on_stop).
 ///
 /// ```
@@ -46,22 +47,22 @@ enum RestartMode {
 }
 
 impl Restart {
-    /// Never: the first failure is final. The default. Erlang: `temporary`.
+    /// Never restarts the service: the first failure is final. This is the default. Erlang: `temporary`.
     pub fn never() -> Self {
         Self::with_mode(RestartMode::Never)
     }
 
-    /// After an error or a panic, not after a normal end. Erlang: `transient`.
+    /// Restarts the service after an error or a panic, but not if it completed. Erlang: `transient`.
     pub fn on_failure() -> Self {
         Self::with_mode(RestartMode::OnFailure)
     }
 
-    /// After every end that was not asked for, a normal one too. Erlang: `permanent`.
+    /// Restarts the service after a failure, and also if it completed without a stop request. Erlang: `permanent`.
     pub fn always() -> Self {
         Self::with_mode(RestartMode::Always)
     }
 
-    /// The shortest and the longest wait before a restart (default 100 ms to 30 s).
+    /// Sets the shortest and the longest backoff (default: 100 ms to 30 s).
     ///
     /// A range whose start is above its end is an error of [`Host::start`](crate::Host::start).
     pub fn backoff(mut self, range: RangeInclusive<Duration>) -> Self {
@@ -69,38 +70,38 @@ impl Restart {
         self
     }
 
-    /// After this many restarts in a row the next end is a final failure (default 10).
+    /// Sets the maximum number of restarts in a row (default: 10). After them, the next failure or completion is a final failure.
     ///
-    /// With the default backoff that is an outage of 60 to 80 seconds. Restarts count as "in a row" until one run
+    /// With the default backoff the service then gives up after an outage of 60 to 80 seconds. Restarts count as "in a row" until one run
     /// lasts as long as [`stable_after`](Self::stable_after).
     pub fn give_up_after(mut self, restarts: u32) -> Self {
         self.limit = restarts;
         self
     }
 
-    /// A run of this length forgets the restarts before it (default 60 s). With `Duration::ZERO` every run does, and it never
-    /// gives up.
+    /// Sets how long a run must last to count as stable (default: 60 s). A stable run resets the count of restarts. With
+    /// `Duration::ZERO` every run is stable, so the service never gives up.
     pub fn stable_after(mut self, run: Duration) -> Self {
         self.stable_after = run;
         self
     }
 
-    /// Also retries the very first start, within its start timeout. Without this a host whose service cannot
-    /// start says so at once. On [`never`](Self::never) it changes nothing.
+    /// Also retries the first start, within its start timeout. Without this option, a failure of the first start makes
+    /// [`Host::start`](crate::Host::start) return an error at once. On [`never`](Self::never) it changes nothing.
     pub fn also_first_start(mut self) -> Self {
         self.first_start = true;
         self
     }
 
-    /// After a stop request, gives a service that has failed one last life, so that it can finish what it holds.
+    /// After a stop request, gives a service that has failed one last run, so that it can finish the work that it has accepted.
     ///
     /// Without this policy, a stop request during a backoff ends the service: `run` is not called again, work that the
-    /// service had accepted stays undone, and the report says [`Outcome::NotRestarted`](crate::Outcome::NotRestarted). With
+    /// service had accepted stays undone, and the outcome in the report is [`Outcome::NotRestarted`](crate::Outcome::NotRestarted). With
     /// this policy:
     ///
     /// - A stop request during a backoff ends the backoff at once. `start`, `run` and `stop` are called once more. The stop
     ///   token is stopped already: `start` and `run` must not wait on it, or they return `Stopped` at once.
-    /// - If that life fails, or if `run` fails after the stop request, the service tries again. The backoff goes on, and is
+    /// - If that run fails, or if `run` fails after the stop request, the service tries again. The backoff continues to grow, and is
     ///   never longer than half of the time until [`stop_deadline`](crate::Context::stop_deadline).
     /// - If there is no time left, or after [`give_up_after`](Self::give_up_after) restarts, the failure is final, and is a
     ///   failure of the host.
@@ -186,19 +187,19 @@ impl Default for Restart {
     }
 }
 
-/// The restarts in a row of one service.
+/// Counts the restarts in a row of one service, and computes its backoffs.
 pub(crate) struct Backoff<'a> {
     policy: &'a Restart,
     restarts: u32,
-    /// The next wait, before chance shortens it.
+    /// The next backoff, before its random reduction.
     longest: Duration,
 }
 
-/// Twice nothing is nothing: a backoff that begins at zero goes on from here.
+/// A backoff of zero cannot be doubled. If the shortest backoff is zero, the second one has this length.
 const SHORTEST_DOUBLED: Duration = Duration::from_millis(1);
 
 impl Backoff<'_> {
-    /// A run of this length has ended: the wait before the next start, or `None` when it is time to give up.
+    /// Returns the backoff after a run that lasted for `ran_for`. Returns `None` if the limit of restarts is reached.
     pub(crate) fn next(&mut self, ran_for: Duration) -> Option<Duration> {
         let (min, max) = (*self.policy.backoff.start(), *self.policy.backoff.end());
         if ran_for >= self.policy.stable_after {
@@ -214,7 +215,7 @@ impl Backoff<'_> {
     }
 }
 
-/// Between zero and one. The standard library's hash seeds are all the randomness this needs.
+/// Returns a random number between zero and one. The hash seeds of the standard library are random enough for a backoff.
 fn jitter() -> f64 {
     RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
