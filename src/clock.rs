@@ -2,13 +2,13 @@
 
 use crate::diagnose::Waits;
 use crate::stop::{RecvError, StopToken, Stopped};
-use crate::util::sync::{Arc, Condvar, Mutex, now, wait};
+use crate::util::sync::{Arc, Condvar, Mutex, now, system_now, wait};
 use crate::util::time::deadline;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The clock of the sleeps and ticks of a [`Context`](crate::Context), and of restart backoffs.
 ///
@@ -37,6 +37,23 @@ impl Clock {
     /// Returns the current time of this clock.
     pub fn now(&self) -> Instant {
         self.manual.as_ref().map_or_else(now, |shared| shared.state.lock().now)
+    }
+
+    /// Returns the current wall-clock time of this clock.
+    ///
+    /// Unlike [`now`](Self::now), the wall-clock time jumps when somebody sets the system's clock. .NET: `GetUtcNow`.
+    ///
+    /// ```
+    /// use hosted::testing::ManualClock;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let time = ManualClock::at(SystemTime::UNIX_EPOCH);
+    /// time.advance(Duration::from_secs(60));
+    /// assert_eq!(time.clock().system_time(), SystemTime::UNIX_EPOCH + Duration::from_secs(60));
+    /// ```
+    #[doc(alias = "GetUtcNow")]
+    pub fn system_time(&self) -> SystemTime {
+        self.manual.as_ref().map_or_else(system_now, |shared| shared.state.lock().system_time)
     }
 
     /// Sleeps until `time` has passed by this clock, or until `token` is stopped. Diagnostics show the wait as `waits`.
@@ -80,6 +97,7 @@ enum Due {
 
 struct State {
     now: Instant,
+    system_time: SystemTime,
     /// The sleepers in the order in which they are due. Dropping a sender wakes its sleeper.
     sleepers: BTreeMap<Key, Sender<Infallible>>,
     next: u64,
@@ -148,8 +166,28 @@ const SLEEPER_TIMEOUT: Duration = Duration::from_secs(60);
 impl ManualClock {
     /// Creates a clock that shows the current time and stands still.
     pub fn new() -> Self {
-        let state = State { now: now(), sleepers: BTreeMap::new(), next: 0 };
+        Self::at(system_now())
+    }
+
+    /// Creates a clock whose wall-clock time is `system_time`. The clock stands still.
+    ///
+    /// ```
+    /// use hosted::testing::ManualClock;
+    /// use std::time::SystemTime;
+    ///
+    /// let time = ManualClock::at(SystemTime::UNIX_EPOCH);
+    /// assert_eq!(time.clock().system_time(), SystemTime::UNIX_EPOCH);
+    /// ```
+    pub fn at(system_time: SystemTime) -> Self {
+        let state = State { now: now(), system_time, sleepers: BTreeMap::new(), next: 0 };
         ManualClock { shared: Arc::new(Shared { state: Mutex::new(state), asleep: Condvar::new() }) }
+    }
+
+    /// Sets the wall-clock time only, as an administrator or a time server sets the system's clock.
+    ///
+    /// Sleeps and ticks do not change. A service with a wall-clock schedule notices the new time when it next wakes.
+    pub fn set_system_time(&self, system_time: SystemTime) {
+        self.shared.state.lock().system_time = system_time;
     }
 
     /// Returns a clock for a [`Host`](crate::Host::with_clock) or a [`Context`](crate::Context::with_clock).
@@ -157,18 +195,19 @@ impl ManualClock {
         Clock { manual: Some(self.shared.clone()) }
     }
 
-    /// Moves the time forward by `by` in one jump, and wakes every thread that is due.
+    /// Moves the time and the wall-clock time forward by `by` in one jump, and wakes every thread that is due.
     ///
     /// When this function returns, the woken threads no longer count as sleepers. To pass several ticks, alternate
     /// `advance(period)` and `wait_for_sleepers(1)`.
     ///
     /// # Panics
     ///
-    /// Panics if an [`Instant`] cannot represent the new time.
+    /// Panics if an [`Instant`] or a [`SystemTime`] cannot represent the new time.
     pub fn advance(&self, by: Duration) {
         let mut state = self.shared.state.lock();
-        state.now += by;
-        let now = state.now;
+        // Compute both times before either is stored: a panic must leave the clock unchanged.
+        let (now, system_time) = (state.now + by, state.system_time + by);
+        (state.now, state.system_time) = (now, system_time);
         let due: Vec<Key> = state.sleepers.keys().copied().take_while(|key| key.0 <= Due::At(now)).collect();
         for key in due {
             state.sleepers.remove(&key);

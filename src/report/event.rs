@@ -4,7 +4,7 @@ use super::error::ServiceError;
 use super::outcome::BlockedThread;
 use super::status::StopReason;
 use crate::util::log::log_line;
-use crate::util::sync::Arc;
+use crate::util::sync::{Arc, system_now};
 use crate::util::text::{Escaped, HumanDuration};
 use log::Level;
 use std::fmt;
@@ -180,7 +180,7 @@ impl EventKind {
 
 impl Event {
     pub(crate) fn now(host: Option<Arc<str>>, service: Option<Arc<str>>, kind: EventKind, level: Level) -> Self {
-        Event { at: SystemTime::now(), service, host, kind, level }
+        Event { at: system_now(), service, host, kind, level }
     }
 
     /// Returns the event that a subscriber gets before this one, if it missed events.

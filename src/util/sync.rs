@@ -10,7 +10,7 @@ pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use std::{thread, thread_local};
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// The identity of a thread that runs stop callbacks. A callback that drops its own guard must not wait for itself,
 /// but any other thread must wait for the callback.
@@ -24,6 +24,11 @@ pub(crate) fn caller() -> Caller {
 /// Returns the current time of the system's monotonic clock.
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Returns the current wall-clock time. Unlike `now`, this time jumps when somebody sets the system's clock.
+pub(crate) fn system_now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Waits once on `condvar`, until a notification or until `until`. Returns `false` if `until` came first.

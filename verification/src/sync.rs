@@ -19,7 +19,7 @@ pub(crate) use once::OnceLock;
 /// Not the checker's: nothing is decided by it but what is shown to a person.
 pub(crate) use std::sync::atomic::AtomicU32 as Gauge;
 pub(crate) use std::sync::{Arc, Weak};
-pub(crate) use time::now;
+pub(crate) use time::{now, system_now};
 
 /// `std::thread`, as far as the library uses it.
 pub(crate) mod thread {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 thread_local! {
     /// All threads of a model are on one thread of the operating system.
@@ -14,6 +14,11 @@ thread_local! {
 pub(crate) fn now() -> Instant {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     *BEGAN.get_or_init(Instant::now) + PASSED.get()
+}
+
+/// The wall-clock time that belongs to `now`. It starts in 1970, because no model reads the system's clock.
+pub(crate) fn system_now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + PASSED.get()
 }
 
 /// To be called first in every model.
