@@ -11,7 +11,8 @@
 //! 3. The library is easy to use and to test.
 //! 4. It costs no more than hand-written threads.
 //!
-//! The library has no `unsafe` code and no runtime, and it does not poll.
+//! The library has no `unsafe` code and no runtime, and it does not poll. The exceptions to the last point are documented, such as
+//! `cron`, which checks the wall clock once a minute.
 //!
 //! # 1. A service is a function on a thread
 //!
@@ -165,12 +166,14 @@
 //!
 //! # Features
 //!
-//! No feature is enabled by default. Each feature adds the dependency `rustix`.
+//! No feature is enabled by default. The features `io` and `disconnect` add the dependency `rustix`. The feature `cron` adds
+//! `croner` and `jiff`.
 //!
 //! - `io` (Unix): blocking calls that return at a stop, as methods of [`StopToken`] and [`Context`]: `accept`, `incoming`,
 //!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`.
 //! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, which closes the connection of a service that is still
 //!   blocked at its stop deadline.
+//! - `cron`: the function `cron` and the type `Schedule`, for services that run by a wall-clock schedule in a time zone.
 //!
 //! # Source layout
 //!
@@ -221,6 +224,8 @@ pub use report::{
 };
 pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
 pub use services::{Consumer, Every, PushError, Queue, every};
+#[cfg(feature = "cron")]
+pub use services::{Cron, Schedule, ScheduleError, cron};
 pub use signal::ctrl_c;
 pub use stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 
@@ -244,6 +249,7 @@ mod pages {
         GuideFirstService = "docs/guide/first-service.md";
         GuideState = "docs/guide/state.md";
         GuideStartupWork = "docs/guide/startup-work.md";
+        #[cfg(feature = "cron")]
         GuidePeriodicWork = "docs/guide/periodic-work.md";
         GuideQueues = "docs/guide/queues.md";
         GuideRestart = "docs/guide/restart.md";

@@ -30,7 +30,7 @@ use std::time::Duration;
 /// ```
 ///
 /// [`Host::start`](crate::Host::start) returns an error if `period` is zero.
-#[doc(alias("PeriodicTimer", "Timer", "interval", "cron"))]
+#[doc(alias("PeriodicTimer", "Timer", "interval"))]
 pub fn every<F>(period: Duration, f: F) -> Every<F>
 where
     F: FnMut(&Context) -> Result + Send + 'static,
@@ -79,7 +79,7 @@ where
             if tick.missed > 0 {
                 ctx.report_missed_ticks(tick.missed);
             }
-            self.tick(ctx)?;
+            call_tick(&mut self.f, self.fail_fast, ctx)?;
         }
         Ok(())
     }
@@ -90,26 +90,29 @@ where
         }
         loop {
             ctx.check()?;
-            self.tick(ctx)?;
+            call_tick(&mut self.f, self.fail_fast, ctx)?;
             ctx.sleep(self.period)?;
         }
     }
+}
 
-    /// Calls `f` once. Returns an error only if the error ends the service.
-    fn tick(&mut self, ctx: &Context) -> Result {
-        log_line(Level::Trace, "hosted::tick", format_args!("service `{}`: tick started", ctx.name()));
-        if self.fail_fast {
-            return (self.f)(ctx);
-        }
-        let error: BoxError = match catch_panic(|| (self.f)(ctx)) {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if ctx.stop_requested() && is_stop_error(&*error) => return Err(error),
-            Ok(Err(error)) => error,
-            Err(text) => format!("a tick panicked: {text}").into(),
-        };
-        ctx.report_error(error);
-        Ok(())
+/// Calls `f` for one tick. Returns an error only if the error ends the service.
+pub(super) fn call_tick<F>(f: &mut F, fail_fast: bool, ctx: &Context) -> Result
+where
+    F: FnMut(&Context) -> Result,
+{
+    log_line(Level::Trace, "hosted::tick", format_args!("service `{}`: tick started", ctx.name()));
+    if fail_fast {
+        return f(ctx);
     }
+    let error: BoxError = match catch_panic(|| f(ctx)) {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) if ctx.stop_requested() && is_stop_error(&*error) => return Err(error),
+        Ok(Err(error)) => error,
+        Err(text) => format!("a tick panicked: {text}").into(),
+    };
+    ctx.report_error(error);
+    Ok(())
 }
 
 impl<F> Service for Every<F>
