@@ -1,0 +1,10 @@
+//! Feature `cron`: services that run by a wall-clock schedule.
+
+#![cfg(feature = "cron")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod calendar;
+mod schedule;
+mod service;
