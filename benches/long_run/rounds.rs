@@ -23,13 +23,13 @@ type End = (&'static str, Duration, fn(&Round, Guest));
 const ENDS: [End; 11] = [
     ("stopped", AT_ONCE, Round::stopped),
     ("stopped", AT_ONCE, Round::stopped),
-    ("stopped while one is deaf, and again", AT_ONCE, Round::deaf),
-    ("stopped while one is deaf and jobs take long, and again", LONG, Round::deaf),
+    ("stopped twice while a service is unresponsive", AT_ONCE, Round::deaf),
+    ("stopped twice while a service is unresponsive and jobs take long", LONG, Round::deaf),
     ("dropped", AT_ONCE, Round::dropped),
-    ("dropped while one is deaf", AT_ONCE, Round::dropped_deaf),
+    ("dropped while a service is unresponsive", AT_ONCE, Round::dropped_deaf),
     ("rolled back: a start failed", AT_ONCE, Round::broken),
     ("rolled back: a start took too long", AT_ONCE, Round::late),
-    ("asked to stop while it started", AT_ONCE, Round::interrupted),
+    ("stop requested during start-up", AT_ONCE, Round::interrupted),
     ("stopped by a failure", AT_ONCE, Round::doomed),
     ("run until a token stops", AT_ONCE, Round::run),
 ];

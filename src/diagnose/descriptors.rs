@@ -72,13 +72,13 @@ impl Descriptors {
 
     /// Describes an open file by the text of its link: `/a/file`, `socket:[1234]`, `anon_inode:[eventpoll]`.
     fn describe_link(&self, link: &str) -> String {
-        let Some((kind, what)) = link.split_once(':').filter(|_| !link.starts_with('/')) else {
+        let Some((kind, target)) = link.split_once(':').filter(|_| !link.starts_with('/')) else {
             return link.to_owned();
         };
-        let what = what.trim_start_matches('[').trim_end_matches(']');
-        match (kind, what) {
+        let target = target.trim_start_matches('[').trim_end_matches(']');
+        match (kind, target) {
             ("anon_inode", "eventpoll") => "epoll".to_owned(),
-            ("anon_inode", what) => what.to_owned(),
+            ("anon_inode", target) => target.to_owned(),
             ("socket", inode) => {
                 inode.parse().ok().and_then(|inode| self.describe_socket(inode)).unwrap_or_else(|| kind.to_owned())
             }

@@ -16,10 +16,10 @@ type LineParser = fn(&str, &str) -> Option<(u64, String)>;
 
 /// The tables: file name, kind of socket, and parser. If two tables have the same socket, the first one is used.
 const TABLES: [(&str, &str, LineParser); 5] = [
-    ("tcp", "tcp", parse_internet),
-    ("tcp6", "tcp", parse_internet),
-    ("udp", "udp", parse_internet),
-    ("udp6", "udp", parse_internet),
+    ("tcp", "tcp", parse_inet),
+    ("tcp6", "tcp", parse_inet),
+    ("udp", "udp", parse_inet),
+    ("udp6", "udp", parse_inet),
     ("unix", "unix socket", parse_unix),
 ];
 
@@ -59,7 +59,7 @@ fn read_table(file: &Path) -> String {
 
 /// Parses `0: 0100007F:1F90 00000000:0000 0A …`: a line number, the local address, the remote address and the state. The
 /// tenth field is the inode.
-fn parse_internet(kind: &str, line: &str) -> Option<(u64, String)> {
+fn parse_inet(kind: &str, line: &str) -> Option<(u64, String)> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let inode = words.get(9)?.parse().ok().filter(|&inode| inode != 0)?;
     let (local, remote) = (parse_address(words[1])?, parse_address(words[2])?);
@@ -104,7 +104,7 @@ fn parse_unix(kind: &str, line: &str) -> Option<(u64, String)> {
 
 #[cfg(all(test, target_endian = "little"))]
 mod tests {
-    use super::{MAX_TABLE_BYTES, Sockets, parse_internet, parse_unix};
+    use super::{MAX_TABLE_BYTES, Sockets, parse_inet, parse_unix};
     use std::fs;
 
     const TCP: &str = "   0: 0100007F:AD90 0100007F:A5AF 01 00000000:00000000 00:00000000 00000000     0        0 77 1 \
@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn each_kind_of_table_line_is_parsed() {
         let expected = |number, text: &str| Some((number, text.to_owned()));
-        assert_eq!(parse_internet("tcp", TCP), expected(77, "tcp 127.0.0.1:44432 -> 127.0.0.1:42415"));
-        assert_eq!(parse_internet("tcp", LISTENING), expected(78, "listening tcp [::1]:8080"));
-        assert_eq!(parse_internet("udp", UDP), expected(79, "udp 127.0.0.1:53"));
+        assert_eq!(parse_inet("tcp", TCP), expected(77, "tcp 127.0.0.1:44432 -> 127.0.0.1:42415"));
+        assert_eq!(parse_inet("tcp", LISTENING), expected(78, "listening tcp [::1]:8080"));
+        assert_eq!(parse_inet("udp", UDP), expected(79, "udp 127.0.0.1:53"));
         assert_eq!(parse_unix("unix socket", UNIX), expected(80, "listening unix socket /run/a b.sock"));
         let abstract_one = "0: 00000003 00000000 00000000 0001 03 123456 @name";
         assert_eq!(parse_unix("unix socket", abstract_one), expected(123_456, "unix socket @name"));
@@ -132,21 +132,15 @@ mod tests {
 
     #[test]
     fn an_invalid_table_line_is_skipped_without_a_panic() {
-        assert_eq!(
-            parse_internet("tcp", &TCP.replace(" 77 ", " 0 ")),
-            None,
-            "no process holds this connection any more"
-        );
+        assert_eq!(parse_inet("tcp", &TCP.replace(" 77 ", " 0 ")), None, "no process holds this connection any more");
         for line in ["", "garbage", "0: 1 2 3 4 5 6 7 8 9 10", &TCP.replace("0100007F", "€€€"), &TCP.replace(':', " ")]
         {
-            assert_eq!(parse_internet("tcp", line), None, "{line}");
+            assert_eq!(parse_inet("tcp", line), None, "{line}");
         }
         for line in ["", "garbage", "0: 1 2 3 4 5", "0: 00000002 00000000 flags 0001 01 80", "0: 1 2 3 4 5 €"] {
             assert_eq!(parse_unix("unix socket", line), None, "{line}");
         }
-        for (line, read) in
-            [(TCP, parse_internet as super::LineParser), (LISTENING, parse_internet), (UNIX, parse_unix)]
-        {
+        for (line, read) in [(TCP, parse_inet as super::LineParser), (LISTENING, parse_inet), (UNIX, parse_unix)] {
             (0..line.len()).for_each(|end| _ = read("socket", &line[..end])); // must not panic
         }
     }

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 /// left, at least this, at most half. The error has to reach the service, and the service has to clean up.
 const DISCONNECT_LEAD: Duration = Duration::from_millis(100);
 
-/// So much earlier for each service that has opted in: inspecting its threads and their sockets takes about as long.
-const EACH: Duration = Duration::from_micros(400);
+/// The additional lead for each service that has opted in: about the time that the inspection of its threads and sockets takes.
+const TIME_PER_SERVICE: Duration = Duration::from_micros(400);
 
-/// How long the shutdown disconnects services at a time. Between two slices the shutdown goes on: other services receive
+/// How long the shutdown disconnects services at a time. Between two slices the shutdown continues: other services receive
 /// their stop request, and those that have stopped release their dependencies.
 #[cfg(feature = "disconnect")]
-const SLICE: Duration = Duration::from_millis(3);
+const MAX_SLICE: Duration = Duration::from_millis(3);
 
 pub(super) struct DisconnectSchedule {
     /// When every service is disconnected, even if its own stop timeout is longer.
@@ -29,7 +29,7 @@ impl DisconnectSchedule {
     /// The schedule of a shutdown of these services by `deadline`.
     pub(super) fn new(deadline: Option<Instant>, services: &[HostedService]) -> Self {
         let services = services.iter().filter(|entry| entry.options.disconnects).count();
-        let each = EACH.saturating_mul(u32::try_from(services).unwrap_or(u32::MAX));
+        let each = TIME_PER_SERVICE.saturating_mul(u32::try_from(services).unwrap_or(u32::MAX));
         let of_all = deadline.and_then(|deadline| {
             let left = remaining(Some(deadline));
             deadline.checked_sub(DISCONNECT_LEAD.saturating_add(each).max(left / 10).min(left / 2))
@@ -62,15 +62,16 @@ impl DisconnectSchedule {
         services: &[HostedService],
         deadline: Option<Instant>,
     ) {
-        /// With less time left, a disconnect is useless. No service is inspected more often.
-        const SHORTEST: Duration = Duration::from_millis(10);
+        /// The shortest time between two inspections of a service. With less time left, a disconnect is useless.
+        const MIN_INTERVAL: Duration = Duration::from_millis(10);
         let now = crate::util::sync::now();
         if self.next().is_none_or(|at| now < at) {
             return;
         }
         let later = self.due.split_off(&(now, ServiceId::new(usize::MAX)));
         let mut due = std::mem::replace(&mut self.due, later);
-        let (slice, mut inspected) = (crate::util::time::deadline(SLICE).into_iter().chain(deadline).min(), Vec::new());
+        let (slice, mut inspected) =
+            (crate::util::time::deadline(MAX_SLICE).into_iter().chain(deadline).min(), Vec::new());
         let mut can = true;
         while can && !remaining(slice).is_zero() {
             let Some((_, id)) = due.pop_first() else { break };
@@ -78,12 +79,12 @@ impl DisconnectSchedule {
             inspected.push(id);
         }
         self.due.append(&mut due); // the others stay due: they come in the next slices
-        if !can || remaining(deadline) <= SHORTEST {
+        if !can || remaining(deadline) <= MIN_INTERVAL {
             return self.due.clear();
         }
         let alive = |id: &ServiceId| !registry.is_finished(*id);
         for id in inspected.into_iter().filter(alive) {
-            let own = services[id.index()].options.stop_timeout.unwrap_or(Duration::MAX).max(SHORTEST);
+            let own = services[id.index()].options.stop_timeout.unwrap_or(Duration::MAX).max(MIN_INTERVAL);
             self.schedule(id, crate::util::time::deadline(own.min(remaining(deadline) / 2)));
         }
     }

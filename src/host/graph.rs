@@ -14,7 +14,7 @@ pub(super) struct Walk<'g> {
 }
 
 impl<'g> Walk<'g> {
-    /// A walk in which each service blocks the services listed at its place in `waiting`.
+    /// Creates a walk in which each service blocks the services that `waiting` lists for it.
     pub(super) fn new(waiting: &'g [Vec<ServiceId>]) -> Self {
         let mut blockers = vec![0; waiting.len()];
         for id in waiting.iter().flatten() {

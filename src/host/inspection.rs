@@ -10,24 +10,25 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Roughly how long the inspection of one thread takes.
-const EACH: Duration = Duration::from_micros(300);
+const TIME_PER_THREAD: Duration = Duration::from_micros(300);
 
-/// The inspection begins at most so long before the end of a shutdown.
-const BEFORE: Duration = Duration::from_millis(100);
+/// The earliest begin of the inspection, as the time before the end of a shutdown.
+const MAX_LEAD: Duration = Duration::from_millis(100);
 
-/// The inspection goes on for so long after the end of a shutdown. That is enough for some dozen threads, which are then
+/// How long the inspection may continue after the end of a shutdown. This is enough for a few dozen threads, so that they are
 /// inspected as late as possible.
-const AFTER: Duration = Duration::from_millis(20);
+const MAX_OVERRUN: Duration = Duration::from_millis(20);
 
-/// A process with so many descriptors has long tables of sockets: reading ten thousand entries takes 140 ms, and more on a
-/// busy machine.
-const MANY: usize = 1_000;
+/// From this number of descriptors on, the tables of sockets count as long. Reading ten thousand entries takes 140 ms, and more on
+/// a busy machine.
+const MANY_DESCRIPTORS: usize = 1_000;
 
-/// Long tables are read so long before the end of a shutdown, if that is at most a tenth of its time, or not at all.
-const TABLES: Duration = Duration::from_secs(1);
+/// When long tables are read, as the time before the end of a shutdown. If this is more than a tenth of the whole time, they are
+/// not read.
+const TABLES_LEAD: Duration = Duration::from_secs(1);
 
 /// How long the shutdown inspects threads at a time. Meanwhile it does nothing else.
-const SLICE: Duration = Duration::from_millis(3);
+const MAX_SLICE: Duration = Duration::from_millis(3);
 
 pub(super) struct Inspection {
     /// When to count the threads, or to inspect the next ones.
@@ -52,7 +53,7 @@ impl Inspection {
     pub(super) fn new(end: Option<Instant>) -> Self {
         let next = end.and_then(|end| {
             let left = remaining(Some(end));
-            end.checked_sub(if left / 10 >= TABLES { TABLES } else { BEFORE.min(left / 4) })
+            end.checked_sub(if left / 10 >= TABLES_LEAD { TABLES_LEAD } else { MAX_LEAD.min(left / 4) })
         });
         Inspection { next, counted: false, queue: Vec::new(), found: HashMap::new(), snapshot: ProcSnapshot::new() }
     }
@@ -74,17 +75,21 @@ impl Inspection {
         if !self.counted {
             self.counted = true;
             self.queue = registry.all_unfinished().into_iter().map(|(registry, id, _)| (registry, id)).collect();
-            let takes = EACH.saturating_mul(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
+            let takes = TIME_PER_THREAD.saturating_mul(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
             if many_descriptors() {
                 // Half of that time may have passed when the shutdown comes here.
-                if remaining(end) > TABLES / 2 { self.snapshot.read_tables() } else { self.snapshot.without_tables() }
+                if remaining(end) > TABLES_LEAD / 2 {
+                    self.snapshot.read_tables()
+                } else {
+                    self.snapshot.without_tables()
+                }
             }
             // A few threads can be inspected after the end.
-            let takes = Some(takes.min(BEFORE)).filter(|takes| *takes > AFTER);
+            let takes = Some(takes.min(MAX_LEAD)).filter(|takes| *takes > MAX_OVERRUN);
             self.next = end.zip(takes).and_then(|(end, takes)| end.checked_sub(takes));
             return;
         }
-        let until = deadline(SLICE).into_iter().chain(end).min();
+        let until = deadline(MAX_SLICE).into_iter().chain(end).min();
         while let Some((registry, id)) = self.queue.pop() {
             if let Some(stuck) = registry.stuck_if_unfinished(id) {
                 let blocked_in = stuck.inspect(&self.snapshot).blocked_in;
@@ -101,7 +106,7 @@ impl Inspection {
     /// Marks every service that is left as hung. Inspects the threads that were not inspected, for a short time.
     pub(super) fn mark_remaining_hung(mut self, registry: &Arc<Registry>) {
         // If many threads were inspected before the end, marking all of them takes the rest of the time.
-        let until = deadline(if self.found.is_empty() { AFTER } else { AFTER / 4 });
+        let until = deadline(if self.found.is_empty() { MAX_OVERRUN } else { MAX_OVERRUN / 4 });
         if self.found.is_empty() && many_descriptors() {
             self.snapshot.without_tables();
         }
@@ -120,5 +125,5 @@ impl Inspection {
 }
 
 fn many_descriptors() -> bool {
-    std::fs::read_dir("/proc/self/fd").is_ok_and(|files| files.take(MANY).count() == MANY)
+    std::fs::read_dir("/proc/self/fd").is_ok_and(|files| files.take(MANY_DESCRIPTORS).count() == MANY_DESCRIPTORS)
 }

@@ -96,8 +96,8 @@ impl Host {
         Self::with_clock(Clock::system())
     }
 
-    /// Creates a host with a name. The name stands in its log lines, its events and its report, so that several hosts in
-    /// one process can be told apart.
+    /// Creates a host with a name. The name stands in its log lines, its events and its report, so that you can distinguish
+    /// several hosts in one process.
     ///
     /// ```
     /// use hosted::{Host, worker};

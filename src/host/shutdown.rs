@@ -192,16 +192,16 @@ impl<'h> Shutdown<'h> {
         std::mem::take(&mut self.callbacks).into_iter().for_each(ServiceCallbacks::schedule);
     }
 
-    /// Requests the stop of these services, and of the dependencies that become free because a service is over already.
-    fn request_in_turn(&mut self, mut turn: Vec<ServiceId>) {
-        while let Some(id) = turn.pop() {
+    /// Requests the stop of these services, and of the dependencies that become free because a service never started or has exited.
+    fn request_in_turn(&mut self, mut free: Vec<ServiceId>) {
+        while let Some(id) = free.pop() {
             if std::mem::replace(&mut self.requested[id.index()], true) {
                 continue;
             }
             self.unrequested -= 1;
             if self.registry.is_over(id) {
                 self.registry.retire(id); // it may never have been started
-                self.release_into(id, &mut turn);
+                self.release_into(id, &mut free);
             } else {
                 self.request(id);
             }
@@ -222,17 +222,17 @@ impl<'h> Shutdown<'h> {
         }
     }
 
-    /// The service no longer holds up its dependencies. Adds those that become free to `turn`.
-    fn release_into(&mut self, id: ServiceId, turn: &mut Vec<ServiceId>) {
+    /// The service no longer holds up its dependencies. Adds those that become free to `free`.
+    fn release_into(&mut self, id: ServiceId, free: &mut Vec<ServiceId>) {
         if !std::mem::replace(&mut self.released[id.index()], true) {
-            turn.extend(self.walk.release(id));
+            free.extend(self.walk.release(id));
         }
     }
 
     fn release(&mut self, id: ServiceId) {
-        let mut turn = Vec::new();
-        self.release_into(id, &mut turn);
-        self.request_in_turn(turn);
+        let mut free = Vec::new();
+        self.release_into(id, &mut free);
+        self.request_in_turn(free);
     }
 
     fn handle_exit(&mut self, id: ServiceId) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// If less time than this is left, every service receives its stop request.
 const URGENT_BELOW: Duration = Duration::from_millis(10);
 
-/// So much earlier for each service: a request takes some microseconds, and the threads that wake up meanwhile take the
+/// The additional lead for each service. A request takes some microseconds, and the threads that wake up meanwhile use the
 /// processor for as long.
 const URGENT_EACH: Duration = Duration::from_micros(20);
 
@@ -15,14 +15,13 @@ const URGENT_EACH: Duration = Duration::from_micros(20);
 /// quarter.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(20);
 
-/// A shutdown that finds itself so long after its end was frozen, together with its services: by SIGSTOP, by a debugger, or
-/// because the machine was suspended.
+/// If a shutdown is this late, the whole process was frozen: by SIGSTOP, by a debugger, or because the machine was suspended.
 const FROZEN: Duration = Duration::from_millis(100);
 
-/// After a freeze, the services have so long for what they could not do.
+/// The additional time that services have after a freeze.
 const LAST_MOMENT: Duration = Duration::from_millis(250);
 
-/// A group waits so much longer than the outermost host, which names the services that are left.
+/// How much longer a group waits than the outermost host, which names the services that are left.
 const GROUP_DELAY: Duration = Duration::from_millis(100);
 
 /// How long threads that have exited may take to be joined, beyond the end. They need microseconds; a thread-local

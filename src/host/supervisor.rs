@@ -1,4 +1,4 @@
-//! The life of one service on its thread: start, run, stop and restarts, and the exit, which is always recorded.
+//! Runs one service on its thread: `start`, `run`, `stop` and restarts. The exit is always recorded.
 
 use crate::diagnose::{ThreadProbe, Waits, tidy_thread_name};
 use crate::registry::{HostHandle, ServiceId};
@@ -10,7 +10,7 @@ use crate::util::time::remaining;
 use std::error::Error;
 use std::time::Duration;
 
-/// Runs all lives of a service, and records each step.
+/// Calls `start`, `run` and `stop` of a service, again after each restart, and records each step.
 pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, id: ServiceId, restart: Restart) {
     ctx.host().record_thread_end(id);
     let guard = ExitGuard { host: ctx.host().clone(), id, completed: false };
@@ -18,7 +18,7 @@ pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, id: ServiceId, 
         tidy_thread_name(&Escaped(ctx.name()).to_string());
         let backoff = restart.backoff_of_runs();
         let mut runner = ServiceRunner { service, ctx, id, thread: ThreadProbe::this(), restart: &restart, backoff };
-        guard.completed = runner.live_catching_panics();
+        guard.completed = runner.run_until_exit_catching_panics();
         runner.drop_service();
     });
 }
@@ -51,45 +51,45 @@ struct ServiceRunner<'a> {
     backoff: Backoff<'a>,
 }
 
-/// What follows a life.
+/// What follows after one round of `start`, `run` and `stop`.
 enum AfterRun {
     /// The service has completed, or has stopped on request.
     Finished { completed: bool },
-    /// The service has failed for good, and that is recorded.
+    /// The service has failed finally, and the failure is recorded.
     Failed,
     /// The service starts again after this time, or when a stop is requested.
     Again(Duration),
-    /// The service has failed to finish what it holds after a stop request. It tries again after this time.
+    /// The service has failed to finish its accepted work after a stop request. It tries again after this time.
     Finish(Duration),
 }
 
-/// If less time than this is left, a service that failed to finish what it holds does not try again.
+/// If less time than this is left, a service that failed to finish its accepted work does not try again.
 const SHORTEST_TRY: Duration = Duration::from_millis(10);
 
 /// How a call of user code ended, if not by an error.
 enum CallOutcome {
     Returned,
-    /// With `Stopped`, after a stop request.
+    /// The call returned `Stopped` after a stop request.
     Stopped,
 }
 
 impl ServiceRunner<'_> {
-    /// Runs all lives. A panic outside the calls of the service comes from user code too, for example from the drop of an
-    /// error. Returns `true` if the service completed.
-    fn live_catching_panics(&mut self) -> bool {
-        catch_panic(|| self.live()).unwrap_or_else(|text| {
+    /// Like `run_until_exit`. A panic outside the calls of the service comes from user code too, for example from the drop of an
+    /// error.
+    fn run_until_exit_catching_panics(&mut self) -> bool {
+        catch_panic(|| self.run_until_exit()).unwrap_or_else(|text| {
             self.fail(self.error(Phase::Drop, Cause::Panicked(text)));
             false
         })
     }
 
-    /// Runs all lives of the service. Returns `true` if the service completed.
-    fn live(&mut self) -> bool {
+    /// Runs the service until it will not be restarted. Returns `true` if the service completed.
+    fn run_until_exit(&mut self) -> bool {
         loop {
-            match self.one_life() {
+            match self.start_run_stop() {
                 AfterRun::Finished { completed } => return completed,
                 AfterRun::Failed => return false,
-                // A stop request ends the sleep. The registry then decides whether a last life follows.
+                // A stop request ends the sleep. The registry then decides whether the service runs one last time.
                 AfterRun::Again(after) => {
                     self.ctx.registry().mark_backing_off(self.id);
                     _ = self.ctx.sleep_as(after, Waits::Restart);
@@ -111,7 +111,7 @@ impl ServiceRunner<'_> {
         self.ctx.clock().sleep(time, &deadline, Waits::Restart).is_ok()
     }
 
-    fn one_life(&mut self) -> AfterRun {
+    fn start_run_stop(&mut self) -> AfterRun {
         if !self.ctx.registry().mark_starting(self.id, self.thread.clone(), self.restart.finishes_on_stop()) {
             return AfterRun::Finished { completed: false };
         }

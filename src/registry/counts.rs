@@ -17,7 +17,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Checks the counters against the records. For small hosts only, because it looks at every record.
+    /// Checks the counters against the records. For small hosts only, because it visits every record.
     /// `run` is the number of services that the start has begun with; services that were added later do not count.
     pub(super) fn check(&self, records: &[ServiceRecord], run: Option<usize>) {
         const SMALL: usize = 64;

@@ -1,10 +1,10 @@
-//! The deadline that a service is given: code that runs until then hears of it, also when it moves.
+//! The stop deadline of a service, for code that runs until then. Such code is notified when the deadline moves closer.
 //!
 //! # Invariant
 //!
-//! For code that waits until a deadline, the deadline only moves closer. A stop that has run out of time may be followed by
-//! one with more time: a second call of `stop`, or a group that waits for a hung child without a limit. That must not take
-//! back a deadline which has passed, and which the waiting thread has not had the processor time to see.
+//! For code that waits until a deadline, the deadline only moves closer. After a stop has run out of time, a second stop may have
+//! more time: another call of `stop`, or a group that waits for a hung child without a limit. The second stop must not revoke a
+//! deadline that has passed, because the waiting thread may not have observed it yet.
 
 use super::{Registry, ServiceId};
 use crate::stop::StopSource;
@@ -15,9 +15,9 @@ use crate::util::sync::Arc;
 use crate::util::time::remaining;
 use std::time::{Duration, Instant};
 
-/// How long before the deadline the context of a job is stopped: a tenth of the time that is left, at least this, at most
-/// half. Without this lead the job would see the stop at the deadline itself, and would have no time to finish: to say goodbye
-/// to a peer, or to end a child process.
+/// The context of a job stops before the deadline. The lead is a tenth of the time that is left, at least this constant, at most
+/// half. Without the lead the job would observe the stop at the deadline itself, and would have no time to finish: to close a
+/// connection properly, or to terminate a child process.
 const LEAST_LEAD: Duration = Duration::from_millis(100);
 
 /// Which stop a source announces.
@@ -38,7 +38,7 @@ pub(super) struct DeadlineSource {
 
 impl DeadlineSource {
     /// The deadline is set or moves. If it comes closer, returns what the caller must schedule without the lock, because the
-    /// timer has a lock of its own.
+    /// timer has its own lock.
     fn move_to(&mut self, deadline: Option<Instant>) -> Option<ScheduledStop> {
         if !is_closer(deadline, self.deadline) {
             return None;
@@ -70,7 +70,7 @@ impl DeadlineSources {
     }
 }
 
-/// A stop that the timer is to request.
+/// A stop that the timer must request.
 #[must_use = "the stop is requested only if it is scheduled"]
 pub(super) struct ScheduledStop {
     source: StopSource,
@@ -93,18 +93,18 @@ fn is_closer(deadline: Option<Instant>, than: Option<Instant>) -> bool {
     deadline.is_some_and(|at| than.is_none_or(|than| at < than))
 }
 
-/// The deadline for code that waits until then.
+/// The deadline of a service as its waiting code sees it.
 #[derive(Default)]
 pub(super) struct DeadlineWatchers {
-    /// How many wait. A deadline may come to be later only while nobody does.
+    /// The number of waiting threads. The deadline may move away only while no thread waits.
     watches: usize,
     deadline: Option<Instant>,
-    /// Stopped when the deadline comes closer.
+    /// Stops when the deadline moves closer.
     moved: Option<StopSource>,
 }
 
 impl DeadlineWatchers {
-    /// The deadline is set or moves. Gives what is to be stopped once the lock is let go.
+    /// Sets or moves the deadline. Returns the source that the caller must stop after it has released the lock.
     pub(super) fn move_to(&mut self, deadline: Option<Instant>) -> Option<StopSource> {
         if self.watches > 0 && !is_closer(deadline, self.deadline) {
             return None;
@@ -115,7 +115,7 @@ impl DeadlineWatchers {
 }
 
 impl Registry {
-    /// A source that is stopped at the deadline of the service, or a lead before it.
+    /// Returns a source that stops at the deadline of the service, or a lead before it.
     pub(crate) fn deadline_source(&self, id: ServiceId, kind: DeadlineKind) -> StopSource {
         let (source, scheduled) = self.update(|state| {
             let record = state.record(id);
@@ -126,7 +126,7 @@ impl Registry {
     }
 }
 
-/// Somebody waits until the deadline of a service, until this is dropped.
+/// Registers a thread that waits until the deadline of a service. Dropping the watch removes the registration.
 #[cfg(all(feature = "io", target_os = "linux"))]
 pub(crate) struct DeadlineWatch {
     registry: Arc<Registry>,
@@ -140,12 +140,12 @@ impl DeadlineWatch {
         DeadlineWatch { registry, id }
     }
 
-    /// The deadline, and a token that is stopped when it comes closer.
+    /// Returns the deadline, and a token that stops when the deadline moves closer.
     pub(crate) fn get(&self) -> (Option<Instant>, StopToken) {
         self.registry.update(|state| {
             let watched = &mut state.record(self.id).stop.watchers;
             let moved = watched.moved.get_or_insert_with(StopSource::new);
-            // Linked, so that a descriptor made for it goes with the caller, and not with the registry.
+            // A linked source, so that its descriptor is closed with the caller's token, and not with the registry.
             (watched.deadline, StopSource::linked([&moved.token()]).token())
         })
     }
@@ -158,7 +158,7 @@ impl Drop for DeadlineWatch {
             let record = state.record(self.id);
             record.stop.watchers.watches -= 1;
             if record.stop.watchers.watches == 0 {
-                record.stop.watchers.deadline = record.stop.deadline; // what comes next has the time that it is told
+                record.stop.watchers.deadline = record.stop.deadline; // the next watcher sees the present deadline
             }
         });
     }
@@ -171,18 +171,18 @@ mod tests {
 
     #[test]
     fn a_deadline_that_somebody_waits_for_only_moves_closer() {
-        let [sooner, later] = [10, 20].map(|seconds| Some(now() + Duration::from_secs(seconds)));
+        let [earlier, later] = [10, 20].map(|seconds| Some(now() + Duration::from_secs(seconds)));
         let mut sources = DeadlineSources::default();
         _ = sources.get(DeadlineKind::Job, None);
         let mut watched = DeadlineWatchers { watches: 1, ..DeadlineWatchers::default() };
-        // Set, moved closer, taken back by a stop without a limit, and by one with more time.
-        for (deadline, moves) in [(later, true), (sooner, true), (None, false), (later, false), (sooner, false)] {
+        // Set; moved closer; not revoked by a stop without a limit, nor by a stop with more time.
+        for (deadline, moves) in [(later, true), (earlier, true), (None, false), (later, false), (earlier, false)] {
             watched.moved = Some(StopSource::new());
             assert_eq!((!sources.move_to(deadline).is_empty(), watched.move_to(deadline).is_some()), (moves, moves));
         }
-        assert_eq!((sources.0[0].deadline, watched.deadline), (sooner, sooner));
+        assert_eq!((sources.0[0].deadline, watched.deadline), (earlier, earlier));
         watched.watches = 0;
         watched.move_to(later);
-        assert_eq!(watched.deadline, later, "who waits next has the time that it is told");
+        assert_eq!(watched.deadline, later, "the next watcher sees the present deadline");
     }
 }

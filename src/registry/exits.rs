@@ -29,10 +29,10 @@ impl Registry {
             if let Some(children) = &record.children {
                 children.limit_stop(record.stop_by());
             }
-            // A service that waits for a restart may have a last life, which retires it itself.
+            // A service that waits for a restart may have a last run, at whose end it retires itself.
             let is_last = record.stop.requested.is_none() && !record.will_restart();
             let retired = if is_last { record.retired.retire() } else { PendingCallbacks::default() };
-            // A service that had begun to stop by itself has emitted the event already.
+            // A service that had begun to stop on its own has emitted the event already.
             let is_news =
                 !matches!(record.state(), ServiceState::Stopping | ServiceState::Hung) && !record.has_exited();
             record.change(|record| _ = record.stop.requested.get_or_insert_with(now));

@@ -282,8 +282,8 @@ impl Registry {
         })
     }
 
-    /// Returns `true` if another shutdown has something to wait for, or to tell: that the services which the last one left
-    /// behind have stopped since.
+    /// Returns `true` if another shutdown has something to do: threads to wait for, or services to report that were hung and have
+    /// stopped since.
     pub(crate) fn has_unfinished_stop(&self) -> bool {
         self.read(|state| state.counts.outstanding > 0 || state.left_hung > 0)
     }
@@ -296,7 +296,7 @@ impl RegistryState {
 
     fn emit(&mut self, service: Option<Arc<str>>, kind: EventKind) {
         let level = kind.level(self.group.is_some());
-        // Not `log_enabled!`: that asks the logger, which is user code.
+        // Not `log_enabled!`, because that calls the logger, which is user code.
         let is_logged = level <= log::max_level();
         if !is_logged && !self.bus.has_subscribers() {
             return;
@@ -345,7 +345,7 @@ impl RegistryState {
         self.finish_start_if_resolved()
     }
 
-    /// Decides under the lock whether the host has started (invariant 2): so it does not matter when the owner looks.
+    /// Decides under the lock whether the host has started (invariant 2), so that it does not matter when the owner checks.
     fn finish_start_if_resolved(&mut self) -> PendingCallbacks {
         if self.counts.unresolved > 0 || self.host != HostState::Starting {
             return PendingCallbacks::default();

@@ -1,4 +1,4 @@
-//! What a [record](super::record) consists of: how far the start, the life and the stop of a service have come.
+//! The parts of a [record](super::record): how far the start, the run and the stop of a service have come.
 
 use super::deadline::{DeadlineSources, DeadlineWatchers};
 use crate::diagnose::ThreadProbe;
@@ -6,7 +6,7 @@ use crate::report::BlockedThread;
 use crate::util::sync::Caller;
 use std::time::{Duration, Instant};
 
-/// Where a service is in its life. See the diagram at the top of `record.rs`.
+/// The progress of a service. See the diagram at the top of `record.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     NotStarted,

@@ -1,4 +1,4 @@
-//! What the registry knows of one service.
+//! `ServiceRecord`: the state of one service.
 //!
 //! ```text
 //! NotStarted ──▶ Starting ──▶ Running ──▶ CleaningUp ──▶ Dropping ──▶ Exited ──▶ Joined
@@ -50,9 +50,9 @@ pub(super) struct ServiceRecord {
     pub(super) threads: Threads,
     /// Stopped once the service will not be started again.
     pub(super) retired: Retired,
-    /// The service has marked itself as complete in this life: another run would find nothing to do.
+    /// The service has marked itself as complete in this run: another run would find nothing to do.
     pub(super) complete: bool,
-    /// This life began after a stop request: it finishes what the service holds.
+    /// The current run began after a stop request: it finishes the work that the service has accepted.
     pub(super) finishing: bool,
     /// The service did not stop in time, and has not stopped yet.
     hung: Option<BlockedThread>,
@@ -64,7 +64,7 @@ pub(super) struct ServiceRecord {
 pub(crate) enum Retired {
     /// A service of the outermost host.
     Own(StopSource),
-    /// A child of a group. A group that restarts creates new children, so the last life of a child is the group's last.
+    /// A child of a group. A group that restarts creates new children, so the last run of a child is the last run of the group.
     WithGroup(StopToken),
 }
 
@@ -265,7 +265,7 @@ impl ServiceRecord {
             stop_took: requested.map_or(Duration::ZERO, |requested| since(requested, until)),
             stop_timed_out: self.stop.timed_out,
             disconnected: self.threads.disconnected.clone(),
-            asked_after: requested.zip(stop_began).map(|(requested, began)| since(began, requested)),
+            requested_after: requested.zip(stop_began).map(|(requested, began)| since(began, requested)),
         }
     }
 

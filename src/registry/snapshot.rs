@@ -1,8 +1,8 @@
 //! All services of a host and of the groups in it, at one moment.
 //!
 //! A snapshot is of one moment only if there is a moment at which every registry in it is locked. So all of them are locked
-//! first, downwards, and each is unlocked as soon as its rows are copied. Nothing here is as deep, on the stack, as a host
-//! is wide or nested.
+//! first, from the outermost host inwards, and each is unlocked as soon as its rows are copied. The code does not recurse, so the
+//! stack depth does not depend on the number or the nesting of the services.
 
 use super::record::ServiceRecord;
 use super::{Registry, RegistryState, ServiceId};
@@ -11,19 +11,19 @@ use crate::util::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 impl Registry {
-    /// The failures of the host, and a line for every service and those of groups, in order of registration. Both are of
-    /// one moment: a service that is hung in one is hung in the other.
+    /// Returns the failures of the host, and a row for every service, including those of groups, in order of registration. Both are
+    /// of one moment: if a service is hung in one, it is hung in the other.
     pub(crate) fn outcome(self: &Arc<Self>, stop_began: Option<Instant>) -> (Vec<ServiceError>, Vec<ServiceReport>) {
         self.rows(RegistryState::failures_with_hung, |record| record.report(stop_began))
     }
 
-    /// The status of every service and of those of groups, in order of registration.
+    /// Returns the status of every service, including those of groups, in order of registration.
     pub(super) fn statuses(self: &Arc<Self>) -> Vec<ServiceStatus> {
         self.rows(|_| (), ServiceRecord::status).1
     }
 
-    /// Makes `children` the registry of the group `index`. Returns the registry that it replaces: dropping that calls user
-    /// code.
+    /// Makes `children` the registry of the group `id`. Returns the registry that it replaces. Dropping the old
+    /// registry calls user code.
     pub(crate) fn adopt(&self, id: ServiceId, children: Arc<Registry>) -> Option<Arc<Registry>> {
         let _unchanging = self.tree.lock();
         self.update(|state| {
@@ -33,13 +33,13 @@ impl Registry {
         })
     }
 
-    /// Returns what `of_host` finds in this registry, and a row for every service and those of groups, of one moment.
+    /// Returns the result of `of_host` for this registry, and a row for every service, including those of groups, of one moment.
     fn rows<H, R>(
         self: &Arc<Self>,
         of_host: impl FnOnce(&RegistryState) -> H,
         row: impl Fn(&ServiceRecord) -> R,
     ) -> (H, Vec<R>) {
-        // No group gets another registry between the look for groups and the last lock.
+        // While `tree` is locked, no group gets another registry.
         let unchanging = self.tree.lock();
         let registries = self.with_groups();
         let locked: Vec<MutexGuard<'_, RegistryState>> =

@@ -66,7 +66,7 @@ impl Registry {
             if record.start.timed_out {
                 return (false, timed_out, PendingCallbacks::default(), None);
             }
-            // A service that starts after its stop request is in its last life.
+            // A service that starts after its stop request is in its last run.
             let is_last = record.stop.requested.is_some();
             let retired = if is_last { record.retired.retire() } else { PendingCallbacks::default() };
             let failed_before = record.failed_before.take();
@@ -87,7 +87,7 @@ impl Registry {
         self.update(|state| {
             let record = state.record(id);
             if record.will_restart() {
-                return; // `schedule_restart` has said so
+                return; // `schedule_restart` has advanced the record
             }
             record.advance(Progress::CleaningUp { restarts: false });
             if record.stop.requested.is_none() {
@@ -96,7 +96,7 @@ impl Registry {
         });
     }
 
-    /// `start` or `run` is over, and there will be another life after `after`.
+    /// `start` or `run` has returned, and the next run begins after `after`.
     pub(crate) fn schedule_restart(&self, id: ServiceId, error: Option<&ServiceError>, after: Duration) {
         let failed_before = self.update(|state| {
             let record = state.record(id);
@@ -104,7 +104,7 @@ impl Registry {
                 record.count_error(error.to_string());
             }
             let failed_before = std::mem::replace(&mut record.failed_before, error.cloned());
-            // Only a life that was ready has something to clean up.
+            // Only a run that was ready has something to clean up.
             let was_ready = record.progress() == Progress::Running;
             record.advance(if was_ready { Progress::CleaningUp { restarts: true } } else { Progress::BackingOff });
             let restart = record.counters.restarts + 1;
@@ -114,7 +114,7 @@ impl Registry {
         drop_error(failed_before);
     }
 
-    /// The service is about to wait for its next life.
+    /// The service is about to wait for its next run.
     pub(crate) fn mark_backing_off(&self, id: ServiceId) {
         self.update(|state| state.record(id).advance(Progress::BackingOff));
     }
@@ -147,7 +147,7 @@ impl Registry {
         });
     }
 
-    /// The service marks itself as complete: another life would find nothing to do.
+    /// The service marks itself as complete: another run would find nothing to do.
     pub(crate) fn mark_complete(&self, id: ServiceId) {
         self.update(|state| state.record(id).complete = true);
     }

@@ -42,8 +42,8 @@ impl Registry {
         })
     }
 
-    /// Blocks until something happens that a shutdown waits for, or until `until`. `is_less` tells whether the time that
-    /// the host of a group has set is less than what the shutdown has.
+    /// Blocks until something happens that a shutdown waits for, or until `until`. `is_less` returns `true` if the
+    /// time that the outer host of a group has set is less than the time of the shutdown.
     pub(crate) fn wait_for_shutdown(
         &self,
         until: Option<Instant>,
@@ -112,12 +112,12 @@ impl Registry {
         self.read(|state| state.records[id.index()].failure.is_some())
     }
 
-    /// Returns `true` if the service has marked itself as complete in this life.
+    /// Returns `true` if the service has marked itself as complete in this run.
     pub(crate) fn is_complete(&self, id: ServiceId) -> bool {
         self.read(|state| state.records[id.index()].complete)
     }
 
-    /// Returns `true` if the life of the service began after its stop request.
+    /// Returns `true` if the current run of the service began after its stop request.
     pub(crate) fn is_finishing(&self, id: ServiceId) -> bool {
         self.read(|state| state.records[id.index()].finishing)
     }
@@ -130,7 +130,7 @@ impl Registry {
         self.read(|state| state.records[id.index()].stop.deadline)
     }
 
-    /// Returns `true` if another life of these services would find nothing to do.
+    /// Returns `true` if another run of these services would find nothing to do.
     pub(crate) fn are_services_complete(&self) -> bool {
         self.read(|state| match &state.reason {
             Some(StopReason::AllCompleted) => state.records.iter().all(|record| record.complete),

@@ -56,5 +56,5 @@ pub struct ServiceReport {
     /// for a service with [`disconnect_when_hung`](crate::ServiceOptions#method.disconnect_when_hung).
     pub disconnected: Vec<BlockedThread>,
     /// The time from the beginning of the shutdown until the stop request of this service.
-    pub(crate) asked_after: Option<Duration>,
+    pub(crate) requested_after: Option<Duration>,
 }

@@ -34,8 +34,8 @@ impl ServiceReport {
     /// Returns the part of a row after the outcome. `whole` is the duration of the shutdown.
     fn details(&self, whole: Duration) -> String {
         let mut text = String::new();
-        if let Some(asked_after) = self.asked_after {
-            let bar = bar(asked_after, self.stop_took, whole);
+        if let Some(requested_after) = self.requested_after {
+            let bar = bar(requested_after, self.stop_took, whole);
             text += &format!("  |{bar}| {}", HumanDuration(self.stop_took));
         }
         if self.stop_timed_out {

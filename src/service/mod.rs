@@ -110,12 +110,12 @@ pub trait Service: Send + 'static {
     ///
     /// [`Host::add`](crate::Host::add) calls it once, before anything else. The token is stopped
     ///
-    /// - when the outermost host requests the service's stop: of a service in a [`group`](crate::group), the group's stop;
-    /// - when the service has completed or failed for good, just before its host is told of the end;
+    /// - when the outermost host requests the service's stop: for a service in a [`group`](crate::group), the group's stop;
+    /// - when the service has completed or failed finally, just before its host is notified;
     /// - when the host has stopped, or is dropped, without starting the service.
     ///
-    /// The restart of a service, or of a group around it, does not stop the token. A service that others wait for uses
-    /// it to let them go: a queue closes itself by it. Stop callbacks on this token must not block.
+    /// The restart of a service, or of a group around it, does not stop the token. If other services wait for this
+    /// service, use the token to release them: a queue closes when it stops. Stop callbacks on this token must not block.
     ///
     /// A service that wraps another one passes the call on. The default does nothing.
     fn attach(&mut self, retired: &StopToken) {

@@ -13,10 +13,10 @@ use crate::util::sync::{Arc, Condvar, Mutex, MutexGuard, now, thread, wait};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The pool grows if jobs wait and no job has returned for so long. A callback that does not block takes microseconds.
+/// The pool grows if jobs wait and no job has returned for this time. A callback that does not block takes microseconds.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_millis(10);
 
-/// The pool also grows if a job has waited for so long, even if jobs return: each of them may take some milliseconds.
+/// The pool also grows if a job has waited for this time, even if other jobs return: each of them may take some milliseconds.
 const SLOW_AFTER: Duration = Duration::from_millis(100);
 
 /// The largest number of threads that run jobs. If all of them are blocked, the next job waits until one returns.
@@ -174,9 +174,9 @@ impl PoolState {
         if self.allowed == MAX_THREADS {
             return Some(now() + IDLE_TIMEOUT);
         }
-        let from = self.last_growth.map_or(since, |last| last.max(since));
-        let stalled = self.last_return.map_or(from, |last| last.max(from)) + STALLED_AFTER;
-        Some(stalled.min(from + SLOW_AFTER))
+        let waiting_since = self.last_growth.map_or(since, |last| last.max(since));
+        let stalled = self.last_return.map_or(waiting_since, |last| last.max(waiting_since)) + STALLED_AFTER;
+        Some(stalled.min(waiting_since + SLOW_AFTER))
     }
 
     fn grow(&mut self) {

@@ -66,10 +66,10 @@ impl StopToken {
         let callback = self.on_stop(move || {
             // Shared with the new thread, so that `f` is still available here if the thread cannot be created.
             let shared = Arc::new(Mutex::new(Some(f)));
-            let for_thread = shared.clone();
+            let shared_with_thread = shared.clone();
             let run = move || {
                 tidy_thread_name(&kernel_name);
-                let f = for_thread.lock().take();
+                let f = shared_with_thread.lock().take();
                 f.into_iter().for_each(|f| call_repeatedly(f, every, &until));
             };
             match thread::Builder::new().name(name).spawn(run) {

@@ -8,6 +8,7 @@ mod support;
 mod blocked;
 mod calls;
 mod faults;
+mod library_waits;
 mod time;
 mod unprivileged;
 

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod completion;
 mod consumer;
 mod consumers;
 mod protocol;

@@ -5,8 +5,8 @@ use crate::support::log::{Level, record};
 use crate::support::{LIMIT, MS, asleep_in, idle, in_time, next};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use hosted::{
-    Context, Event, EventKind, Host, OnFailure, Outcome, PushError, Queue, Restart, Result, Service, StopReason,
-    StopSource, StopToken, group, task, worker,
+    Context, Event, EventKind, Host, OnFailure, PushError, Queue, Restart, Result, Service, StopToken, group, task,
+    worker,
 };
 use std::thread;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn fails_on(order: Receiver<()>) -> impl FnMut(&Context) -> Result + Send + 'sta
     }
 }
 
-fn at_once() -> Restart {
+pub(crate) fn at_once() -> Restart {
     Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO).give_up_after(u32::MAX)
 }
 
@@ -179,7 +179,7 @@ fn producers_of_a_group_that_come_after_the_consumer_stop_before_its_queue_close
 }
 
 /// `fill` in a group, in so many others.
-fn nested(others: usize, fill: impl Fn(&mut Host) -> Result + Clone + Send + 'static) -> Box<dyn Service> {
+pub(crate) fn nested(others: usize, fill: impl Fn(&mut Host) -> Result + Clone + Send + 'static) -> Box<dyn Service> {
     if others == 0 {
         return Box::new(group(fill));
     }
@@ -343,160 +343,6 @@ fn a_queue_whose_only_consumer_is_added_after_the_start_closes_at_once() {
     });
 }
 
-#[test]
-fn a_consumer_that_is_dropped_without_a_host_closes_nothing() {
-    let queue = Queue::bounded(2);
-    drop(queue.consumer(|_: u32, _| Ok(())));
-    let mut consumer = queue.consumer(|_: u32, _| Ok(()));
-    consumer.start(&Context::new("consumer", StopSource::new().token())).unwrap();
-    drop(consumer);
-    queue.push(1).unwrap();
-    assert!(!queue.is_closed());
-}
-
-#[test]
-fn a_consumer_that_another_service_wraps_without_attach_still_closes_its_queue() {
-    in_time(|| {
-        struct Wrapper<S>(S);
-        impl<S: Service> Service for Wrapper<S> {
-            fn run(&mut self, ctx: &Context) -> Result {
-                self.0.run(ctx)
-            }
-        }
-        let (queue, (tell, told), mut host) = (Queue::bounded(1), unbounded(), Host::new());
-        host.add("wrapped", Wrapper(queue.consumer(move |n: u32, _| Ok(tell.send(n)?))));
-        host.start().unwrap();
-        queue.push(1).unwrap();
-        assert_eq!(next(&told), 1);
-        host.stop(LIMIT).unwrap();
-        assert!(queue.is_closed());
-    });
-}
-
-#[test]
-fn a_consumer_of_a_closed_queue_is_complete_under_every_restart_policy() {
-    in_time(|| {
-        for restart in [Restart::never(), Restart::on_failure(), Restart::always()] {
-            let (queue, mut host) = (Queue::bounded(1), Host::new());
-            queue.push(1).unwrap();
-            queue.close();
-            host.add("consumer", queue.consumer(|_: u32, _| Ok(()))).restart(restart);
-            let report = host.run_until(&StopToken::never()).unwrap();
-            assert_eq!((&report.reason, report.services[0].restarts), (&StopReason::AllCompleted, 0));
-            assert!(matches!(report.services[0].outcome, Outcome::Completed));
-        }
-    });
-}
-
-#[test]
-fn a_group_whose_services_are_complete_for_good_is_not_restarted() {
-    in_time(|| {
-        for one_stops_all in [false, true] {
-            let (queue, mut host) = (Queue::<u32>::bounded(1), Host::new());
-            queue.close();
-            let fill = move |host: &mut Host| {
-                if one_stops_all {
-                    host.add("server", idle());
-                }
-                let options = host.add("consumer", queue.consumer(|_, _| Ok(())));
-                if one_stops_all {
-                    options.on_completion(hosted::OnCompletion::StopHost);
-                }
-                Ok(())
-            };
-            host.add("group", nested(1, fill)).restart(Restart::always());
-            let report = host.run_until(&StopToken::never()).unwrap();
-            assert_eq!((&report.reason, report.services[0].restarts), (&StopReason::AllCompleted, 0));
-        }
-    });
-}
-
-// 91
-#[test]
-fn mark_complete_ends_the_restarts_of_a_service_only_if_its_run_returns_ok() {
-    in_time(|| {
-        let (mut runs, mut host) = (0, Host::new());
-        let restless = worker(move |ctx| {
-            runs += 1;
-            match runs {
-                1 => {
-                    ctx.mark_complete();
-                    Err("and yet it failed".into())
-                }
-                2 => Ok(()), // the mark of the first run is gone
-                _ => {
-                    ctx.mark_complete();
-                    Ok(())
-                }
-            }
-        });
-        host.add("restless", restless).restart(Restart::always().backoff(Duration::ZERO..=Duration::ZERO));
-        let report = host.run_until(&StopToken::never()).unwrap();
-        assert_eq!(report.services[0].restarts, 2);
-        assert!(matches!(report.services[0].outcome, Outcome::Completed));
-    });
-}
-
-/// Sends the token of `attach` to the test, and fails at each order.
-struct Probe(Sender<StopToken>, Receiver<()>);
-
-impl Service for Probe {
-    fn attach(&mut self, retired: &StopToken) {
-        self.0.send(retired.clone()).unwrap();
-    }
-
-    fn run(&mut self, ctx: &Context) -> Result {
-        ctx.recv(&self.1)?;
-        Err("again".into())
-    }
-}
-
-fn probe() -> (impl Fn() -> Box<dyn Service> + Clone + Send + 'static, Receiver<StopToken>, Sender<()>) {
-    let ((tell, told), (fail, failing)) = (unbounded(), unbounded());
-    (move || Box::new(Probe(tell.clone(), failing.clone())), told, fail)
-}
-
-#[test]
-fn the_token_of_attach_outlasts_restarts_and_is_stopped_by_the_last_stop() {
-    in_time(|| {
-        let mut host = Host::new();
-        let ((alone, token_alone, fail_alone), (child, child_tokens, fail_child)) = (probe(), probe());
-        host.add("alone", alone()).restart(at_once());
-        let fill = move |host: &mut Host| {
-            host.add("child", child());
-            Ok(())
-        };
-        host.add("group", nested(1, fill)).restart(at_once());
-        host.start().unwrap();
-        let (alone, first) = (next(&token_alone), next(&child_tokens));
-        for _ in 0..3 {
-            fail_alone.send(()).unwrap();
-            fail_child.send(()).unwrap();
-            let again = next(&child_tokens);
-            assert!(!alone.stop_requested() && !first.stop_requested() && !again.stop_requested());
-        }
-        host.stop(LIMIT).unwrap();
-        assert!(alone.stop_requested() && first.stop_requested());
-        assert!(token_alone.try_recv().is_err(), "attached once, for all its runs");
-    });
-}
-
-#[test]
-fn the_token_of_attach_is_stopped_when_its_service_has_failed_for_good() {
-    in_time(|| {
-        let (service, tokens, fail) = probe();
-        let mut host = Host::new();
-        host.add("service", service()).on_failure(OnFailure::Ignore);
-        host.add("main", idle());
-        host.start().unwrap();
-        let token = next(&tokens);
-        assert!(!token.stop_requested());
-        fail.send(()).unwrap();
-        token.wait();
-        host.stop(LIMIT).unwrap();
-    });
-}
-
 // 97
 #[test]
 fn items_left_by_several_consumers_are_reported_once_by_the_last_of_them() {
@@ -530,41 +376,4 @@ fn items_left_in_a_queue_without_a_running_consumer_are_logged() {
     let lines = log.containing("789 items");
     let levels: Vec<_> = lines.iter().map(|line| (line.level, &*line.target)).collect();
     assert_eq!(levels, [(Level::Warn, "hosted::queue")]);
-}
-
-#[test]
-fn a_stop_wakes_a_producer_even_if_another_callback_of_its_token_blocks() {
-    in_time(|| {
-        let (queue, stop, (release, held)) = (Queue::bounded(1), StopSource::new(), bounded::<()>(0));
-        let token = stop.token();
-        let _blocks = token.on_stop(move || _ = held.recv());
-        queue.push(1).unwrap();
-        let waiting = asleep_in(move || queue.push_until(2, &token));
-        let requester = thread::spawn(move || stop.request_stop());
-        assert_eq!(waiting.result(), Err(PushError::Stopped(2)));
-        drop(release);
-        requester.join().unwrap();
-    });
-}
-
-#[test]
-fn every_producer_that_waits_for_room_gets_it_when_there_is_some() {
-    in_time(|| {
-        let queue = Queue::bounded(3);
-        (0..3).for_each(|n| queue.push(n).unwrap());
-        let producers: Vec<_> = (3..9)
-            .map(|n| {
-                let queue = queue.clone();
-                asleep_in(move || queue.push(n))
-            })
-            .collect();
-        let mut items = Vec::new();
-        while items.len() < 9 {
-            items.extend(queue.drain());
-            thread::yield_now();
-        }
-        assert!(producers.iter().all(|producer| producer.result() == Ok(())));
-        items.sort_unstable();
-        assert_eq!(items, (0..9).collect::<Vec<_>>());
-    });
 }

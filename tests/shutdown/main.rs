@@ -17,6 +17,7 @@ mod order;
 mod reaper;
 mod reaper_threads;
 mod report;
+mod starved;
 mod user_errors;
 mod waiting_for;
 
@@ -24,5 +25,5 @@ mod waiting_for;
 #[test]
 #[ignore = "the child processes of other tests"]
 fn programs() {
-    support::child::play(&[at_scale::starved::PROGRAMS]);
+    support::child::play(&[starved::PROGRAMS]);
 }

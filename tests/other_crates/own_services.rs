@@ -1,0 +1,209 @@
+//! A separate crate implements a batching consumer and a periodic service with the public API of `hosted` alone.
+
+#[path = "own_services/batches.rs"]
+mod batches;
+#[path = "own_services/periodic.rs"]
+mod periodic;
+
+use batches::Inbox;
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use hosted::testing::ManualClock;
+use hosted::{Context, Event, EventKind, Host, Outcome, Report, Result, Service, StopSource, worker};
+use periodic::Periodic;
+use std::thread;
+use std::time::Duration;
+
+/// Turns a hang into a failure. No test expects anything to be faster.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PERIOD: Duration = Duration::from_secs(3600);
+
+/// Returns the next value of a channel. Fails if none comes.
+fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(PATIENCE).expect("a value must come")
+}
+
+/// Blocks until the service `name` emits an event that `select` selects. Returns what `select` returns.
+fn next_event<R>(events: &Receiver<Event>, name: &str, select: impl Fn(EventKind) -> Option<R>) -> R {
+    loop {
+        let event = next(events);
+        if event.service.as_deref() == Some(name) {
+            if let Some(selected) = select(event.kind) {
+                return selected;
+            }
+        }
+    }
+}
+
+fn reported(kind: EventKind) -> Option<String> {
+    if let EventKind::Reported { error } = kind { Some(error) } else { None }
+}
+
+fn assert_stopped(report: &Report, errors: u64) {
+    assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
+    assert_eq!(report.services[0].errors, errors, "{report}");
+}
+
+fn inbox_of<const N: usize>(items: [u32; N]) -> Inbox<u32> {
+    let inbox = Inbox::new();
+    items.into_iter().for_each(|item| inbox.push(item).unwrap());
+    inbox
+}
+
+#[test]
+fn a_full_batch_is_handled_without_a_delay() {
+    let inbox = inbox_of([1, 2, 3, 4, 5, 6]);
+    let (sender, batches) = unbounded();
+    let mut host = Host::new();
+    host.add("uploader", inbox.batches(3, Duration::MAX, move |batch, _| Ok(sender.send(batch.to_vec())?)));
+    host.start().unwrap();
+    assert_eq!((next(&batches), next(&batches)), (vec![1, 2, 3], vec![4, 5, 6]));
+    assert_stopped(&host.stop(PATIENCE).unwrap(), 0);
+    assert!(batches.is_empty());
+}
+
+#[test]
+fn a_batch_that_does_not_fill_up_is_handled_after_the_delay() {
+    let inbox = inbox_of([1, 2]);
+    let (sender, batches) = unbounded();
+    let mut host = Host::new();
+    let delay = Duration::from_millis(5);
+    host.add("uploader", inbox.batches(100, delay, move |batch, _| Ok(sender.send(batch.to_vec())?)));
+    host.start().unwrap();
+    assert_eq!(next(&batches), [1, 2]);
+    inbox.push(3).unwrap();
+    assert_eq!(next(&batches), [3], "the next batch has its own delay");
+    assert_stopped(&host.stop(PATIENCE).unwrap(), 0);
+}
+
+#[test]
+fn accepted_items_are_handled_at_the_stop_and_further_items_are_refused() {
+    let inbox = inbox_of([1, 2, 3, 4, 5]);
+    let (sender, batches) = unbounded();
+    let (release, released) = bounded(1);
+    let handle = move |batch: &[u32], ctx: &Context| {
+        sender.send(batch.to_vec())?;
+        if batch.contains(&1) { Ok(ctx.recv(&released)?) } else { Err("no space".into()) }
+    };
+    let mut host = Host::new();
+    let events = host.handle().events();
+    host.add("uploader", inbox.batches(2, Duration::MAX, handle));
+    host.start().unwrap();
+    assert_eq!(next(&batches), [1, 2]);
+    let stopping = thread::spawn(move || host.stop(PATIENCE));
+    assert!(inbox.closed().wait_timeout(PATIENCE), "the stop request closes the inbox while a batch is in progress");
+    assert_eq!(inbox.push(6), Err(6));
+    release.send(()).unwrap();
+    assert_stopped(&stopping.join().unwrap().unwrap(), 2);
+    assert_eq!(batches.try_iter().collect::<Vec<_>>(), [vec![3, 4], vec![5]]);
+    let errors = [(); 2].map(|()| next_event(&events, "uploader", reported));
+    assert_eq!(errors, [2, 1].map(|size| format!("cannot handle a batch of size {size}: no space")));
+    assert!(inbox.drain().is_empty());
+}
+
+#[test]
+fn items_that_are_left_at_the_stop_deadline_are_reported() {
+    let inbox = inbox_of([1, 2, 3]);
+    let (sender, batches) = unbounded();
+    let handle = move |batch: &[u32], ctx: &Context| {
+        sender.send(batch.to_vec())?;
+        Ok(ctx.sleep(Duration::MAX)?)
+    };
+    let mut host = Host::new();
+    let events = host.handle().events();
+    host.add("uploader", inbox.batches(1, Duration::MAX, handle)).stop_timeout(Duration::from_millis(20));
+    host.start().unwrap();
+    assert_eq!(next(&batches), [1]);
+    assert_stopped(&host.stop(PATIENCE).unwrap(), 1);
+    let items = |kind| if let EventKind::QueueNotDrained { items } = kind { Some(items) } else { None };
+    assert_eq!(next_event(&events, "uploader", items), 2);
+    assert_eq!(inbox.drain(), [2, 3]);
+}
+
+#[test]
+fn a_batch_size_of_zero_is_refused_by_start_before_any_service_starts() {
+    let (sender, started) = unbounded();
+    let mut host = Host::new();
+    let events = host.handle().events();
+    host.add("first", worker(move |_| Ok(sender.send(())?)));
+    host.add("uploader", Inbox::<u32>::new().batches(0, Duration::MAX, |_, _| Ok(())));
+    let error = host.start().unwrap_err().to_string();
+    assert!(error.contains("invalid service `uploader`: batch size must not be zero"), "{error}");
+    assert!(!events.try_iter().any(|event| matches!(event.kind, EventKind::Starting)));
+    assert!(started.is_empty());
+}
+
+/// Starts a host by a manual clock with one periodic service.
+fn start_poller(tick: impl FnMut(&Context) -> Result + Send + 'static) -> (Host, ManualClock, Receiver<Event>) {
+    let time = ManualClock::new();
+    let mut host = Host::with_clock(time.clock());
+    let events = host.handle().events();
+    host.add("poller", Periodic { period: PERIOD, tick });
+    host.start().unwrap();
+    time.wait_for_sleepers(1);
+    (host, time, events)
+}
+
+#[test]
+fn a_tick_that_fails_or_panics_is_reported_and_the_next_tick_comes() {
+    let (sender, ticks) = unbounded();
+    let mut number = 0;
+    let (mut host, time, events) = start_poller(move |_| {
+        number += 1;
+        sender.send(number)?;
+        match number {
+            1 => Err("no answer".into()),
+            2 => panic!("bad answer"),
+            _ => Ok(()),
+        }
+    });
+    for number in 1..=3 {
+        time.advance(PERIOD);
+        assert_eq!(next(&ticks), number);
+        time.wait_for_sleepers(1);
+    }
+    let errors = [(); 2].map(|()| next_event(&events, "poller", reported));
+    assert_eq!(errors, ["no answer", "a tick panicked: bad answer"]);
+    assert_stopped(&host.stop(PATIENCE).unwrap(), 2);
+}
+
+#[test]
+fn missed_ticks_are_reported() {
+    let (sender, ticks) = unbounded();
+    let (mut host, time, events) = start_poller(move |_| Ok(sender.send(())?));
+    time.advance(PERIOD * 4);
+    let missed = |kind| if let EventKind::MissedTicks { missed } = kind { Some(missed) } else { None };
+    assert_eq!(next_event(&events, "poller", missed), 3);
+    assert_stopped(&host.stop(PATIENCE).unwrap(), 0);
+    assert_eq!(ticks.len(), 1, "the missed ticks are skipped");
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_the_next_tick() {
+    let (sender, ticks) = unbounded();
+    let (mut host, _time, _events) = start_poller(move |_| Ok(sender.send(())?));
+    assert_stopped(&host.stop(PATIENCE).unwrap(), 0); // the clock stands still, so the tick never comes
+    assert!(ticks.is_empty());
+}
+
+#[test]
+fn a_tick_in_progress_is_not_interrupted_by_a_stop_request() {
+    let (time, stop) = (ManualClock::new(), StopSource::new());
+    let ctx = Context::new("poller", stop.token()).with_clock(time.clock());
+    let (sender, ticks) = unbounded();
+    let (release, released) = bounded::<()>(1);
+    let tick = move |ctx: &Context| {
+        sender.send("begun")?;
+        ctx.recv(&released)?;
+        Ok(sender.send("finished")?)
+    };
+    let mut poller = Periodic { period: PERIOD, tick };
+    let thread = thread::spawn(move || poller.run(&ctx));
+    time.wait_for_sleepers(1);
+    time.advance(PERIOD);
+    assert_eq!(next(&ticks), "begun");
+    stop.request_stop();
+    release.send(()).unwrap();
+    assert_eq!(next(&ticks), "finished");
+    thread.join().unwrap().unwrap();
+}
