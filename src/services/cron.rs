@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 /// [`time_zone`](Cron::time_zone) chooses a time zone; the default is the time zone of the system.
 ///
 /// - Runs never overlap. If the schedule is due several times during a run, or while the machine sleeps, the service
-///   runs once and counts the other times as missed ticks.
+///   runs once and counts the other times as missed ticks, up to 10,000.
 /// - If the wall clock is set back, no run is repeated. If it is set forward, the service notices within a minute,
 ///   because a waiting `cron` service checks the wall clock once a minute.
 /// - A run that fails or panics is logged, counted and emitted as an event. The schedule goes on.
@@ -56,8 +56,8 @@ pub struct Cron<F> {
 /// The longest time between two checks of the wall clock, because somebody can set it forward.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// The largest number of missed ticks that one run counts. Counting takes time, and a clock can jump from 1970 to today.
-const MAX_MISSED: u32 = 1_000_000;
+/// The largest number of missed ticks that one run counts. A clock can jump from 1970 to today, and counting delays the stop.
+const MAX_MISSED: u32 = 10_000;
 
 impl<F> Cron<F> {
     /// Uses the time zone with this IANA name, for example `America/New_York` or `UTC`.

@@ -162,3 +162,22 @@ fn no_run_follows_a_run_that_is_in_progress_at_the_stop() {
     assert!(thread.join().unwrap());
     assert_eq!(runs.iter().count(), 1);
 }
+
+// 108
+#[test]
+fn a_clock_that_jumps_by_years_counts_at_most_10_000_missed_runs() {
+    let time = ManualClock::at(SystemTime::UNIX_EPOCH);
+    let mut host = Host::with_clock(time.clock());
+    host.add("minutely", cron("* * * * *", |_| Ok(())).time_zone("UTC"));
+    let events = host.events();
+    host.start().unwrap();
+    time.wait_for_sleepers(1);
+    time.advance(50 * 365 * DAY);
+    let missed = events.iter().find_map(|event| match event.kind {
+        EventKind::MissedTicks { missed } => Some(missed),
+        _ => None,
+    });
+    assert_eq!(missed, Some(10_000));
+    time.wait_for_sleepers(1); // the service has caught up, and waits for the next minute
+    host.stop(LIMIT).unwrap();
+}
