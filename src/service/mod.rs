@@ -114,7 +114,8 @@ pub trait Service: Send + 'static {
     /// - when the service has completed or failed finally, just before its host is notified;
     /// - when the host has stopped, or is dropped, without starting the service.
     ///
-    /// The restart of a service, or of a group around it, does not stop the token. If other services wait for this
+    /// If the service runs at that request, the token is stopped before the token of its context is. The restart of a service,
+    /// or of a group around it, does not stop the token. If other services wait for this
     /// service, use the token to release them: a queue closes when it stops. Stop callbacks on this token must not block.
     ///
     /// A service that wraps another one passes the call on. The default does nothing.

@@ -7,6 +7,7 @@ use std::{fs, thread};
 /// What the process holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
+    /// Without the threads of the pool that runs stop callbacks: an idle one ends only after a second.
     pub threads: usize,
     pub descriptors: usize,
     pub bytes: i64,
@@ -15,7 +16,8 @@ pub struct Held {
 impl Held {
     pub fn now() -> Self {
         let entries = |dir| fs::read_dir(dir).map_or(0, Iterator::count);
-        Held { threads: entries("/proc/self/task"), descriptors: entries("/proc/self/fd"), bytes: heap::bytes() }
+        let threads = entries("/proc/self/task").saturating_sub(callback_threads());
+        Held { threads, descriptors: entries("/proc/self/fd"), bytes: heap::bytes() }
     }
 
     /// What it holds when two looks agree: whoever was about to end has ended.
@@ -44,4 +46,19 @@ impl Held {
             thread::sleep(Duration::from_micros(50));
         }
     }
+}
+
+/// Waits until the pool that runs stop callbacks has no thread left.
+pub fn callback_threads_end() {
+    let limit = Instant::now() + Duration::from_secs(60);
+    while callback_threads() > 0 {
+        assert!(Instant::now() < limit, "{} idle callback threads do not end", callback_threads());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn callback_threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|name| name.trim_end() == "hosted-callback").count()
 }

@@ -120,6 +120,7 @@ fn every_law_holds_for_random_faults_and_nothing_is_left_behind() {
         before.settle(&format!("after seed {}", first + step * n));
         totals.in_time();
     }
+    leaks::callback_threads_end();
     let after = before.settle("at the end");
     eprintln!("{totals}\nbefore: {before:?}\nafter:  {after:?}");
     assert!(after.bytes < before.bytes + NOISE, "memory has grown: {before:?}, {after:?}");
