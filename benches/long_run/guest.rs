@@ -13,7 +13,7 @@ pub struct Guest {
     alive: Sender<Infallible>,
 }
 
-/// What is left of a guest: the books of its queue, and a channel that disconnects when the last service is dropped.
+/// What a guest leaves: the counts of its queue, and a channel that disconnects when the last service is dropped.
 pub struct Remains {
     pub books: Books,
     pub gone: Receiver<Infallible>,
@@ -45,15 +45,15 @@ impl Guest {
         self.host.add(name, Kept { service, _alive: self.alive.clone() })
     }
 
-    /// One that does not hear that it is asked to stop, until it is released.
-    pub fn add_deaf(&mut self) -> StopSource {
+    /// Adds a service that does not react to its stop request until it is released.
+    pub fn add_unresponsive(&mut self) -> StopSource {
         let release = StopSource::new();
         let released = release.token();
-        let deaf = worker(move |_| {
+        let unresponsive = worker(move |_| {
             released.wait();
             Ok(())
         });
-        self.add("deaf", deaf);
+        self.add("unresponsive", unresponsive);
         release
     }
 }

@@ -23,10 +23,10 @@ type End = (&'static str, Duration, fn(&Round, Guest));
 const ENDS: [End; 11] = [
     ("stopped", AT_ONCE, Round::stopped),
     ("stopped", AT_ONCE, Round::stopped),
-    ("stopped twice while a service is unresponsive", AT_ONCE, Round::deaf),
-    ("stopped twice while a service is unresponsive and jobs take long", LONG, Round::deaf),
+    ("stopped twice while a service is unresponsive", AT_ONCE, Round::unresponsive),
+    ("stopped twice while a service is unresponsive and jobs take long", LONG, Round::unresponsive),
     ("dropped", AT_ONCE, Round::dropped),
-    ("dropped while a service is unresponsive", AT_ONCE, Round::dropped_deaf),
+    ("dropped while a service is unresponsive", AT_ONCE, Round::dropped_unresponsive),
     ("rolled back: a start failed", AT_ONCE, Round::broken),
     ("rolled back: a start took too long", AT_ONCE, Round::late),
     ("stop requested during start-up", AT_ONCE, Round::interrupted),
@@ -66,23 +66,26 @@ impl Round {
 
     fn stopped(&self, mut guest: Guest) {
         self.start(&mut guest.host);
-        let asked = Instant::now();
+        let requested = Instant::now();
         let result = guest.host.stop(PATIENCE);
-        self.tally.stops.add(asked.elapsed());
+        self.tally.stops.add(requested.elapsed());
         self.expect_well(result);
     }
 
-    fn deaf(&self, mut guest: Guest) {
-        let release = guest.add_deaf();
+    fn unresponsive(&self, mut guest: Guest) {
+        let release = guest.add_unresponsive();
         self.start(&mut guest.host);
-        let asked = Instant::now();
+        let requested = Instant::now();
         let result = guest.host.stop(SHORT);
-        self.tally.overdue.add(asked.elapsed().saturating_sub(SHORT));
+        self.tally.overdue.add(requested.elapsed().saturating_sub(SHORT));
         let is_named = |report: &Report| {
-            let deaf = report.services.iter().find(|service| &*service.name == "deaf");
-            deaf.is_some_and(|deaf| matches!(deaf.outcome, Outcome::Hung(_)))
+            let unresponsive = report.services.iter().find(|service| &*service.name == "unresponsive");
+            unresponsive.is_some_and(|unresponsive| matches!(unresponsive.outcome, Outcome::Hung(_)))
         };
-        self.expect(result.is_err_and(|error| is_named(error.report())), "the deaf one is not called hung");
+        self.expect(
+            result.is_err_and(|error| is_named(error.report())),
+            "the unresponsive service is not reported as hung",
+        );
         release.request_stop();
         self.expect_well(guest.host.stop(PATIENCE));
     }
@@ -93,13 +96,13 @@ impl Round {
         }
     }
 
-    fn dropped_deaf(&self, mut guest: Guest) {
-        let release = guest.add_deaf();
+    fn dropped_unresponsive(&self, mut guest: Guest) {
+        let release = guest.add_unresponsive();
         guest.host.stop_timeout(SHORT);
         self.start(&mut guest.host);
-        let asked = Instant::now();
+        let requested = Instant::now();
         drop(guest);
-        self.tally.overdue.add(asked.elapsed().saturating_sub(SHORT));
+        self.tally.overdue.add(requested.elapsed().saturating_sub(SHORT));
         release.request_stop();
     }
 
@@ -124,7 +127,7 @@ impl Round {
         );
         let result = guest.host.start();
         let is_requested = |error: &HostError| error.report().reason == StopReason::Requested;
-        self.expect(result.as_ref().is_err_and(is_requested), "it was asked to stop, and is not");
+        self.expect(result.as_ref().is_err_and(is_requested), "a stop was requested, and it is not the reason");
         result.err().iter().for_each(|error| self.expect_on_purpose(error));
     }
 

@@ -19,7 +19,7 @@ pub struct Tally {
     pub missed: Count,
     /// How late ticks are: from when the first one that was due was due.
     pub ticks: Late,
-    /// How long stops take where nobody is deaf: from asking until all threads are joined.
+    /// How long a stop takes if every service reacts: from the request until all threads are joined.
     pub stops: Late,
     /// How long a stop takes beyond its deadline where somebody is.
     pub overdue: Late,

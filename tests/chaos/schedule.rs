@@ -43,7 +43,7 @@ pub const ACTS: [Act; 12] = [
 /// What a service is, between its `start` and its `stop`.
 #[derive(Debug)]
 pub enum Kind {
-    /// Ends by itself.
+    /// Completes on its own.
     Completes,
     Waits(How),
     /// Registers a stop callback, and waits.
@@ -84,7 +84,7 @@ pub struct Plan {
     pub restart: Option<(Again, u32)>,
     pub start_timeout: Option<Duration>,
     pub stop_timeout: Option<Duration>,
-    /// Notes when it is asked to stop.
+    /// Notes its stop request.
     pub listens: bool,
     /// Each in turn, for one call after the other.
     pub start: Vec<Act>,
@@ -144,12 +144,12 @@ pub struct Schedule {
     pub outside: usize,
     pub start_timeout: Option<Duration>,
     pub stop_timeout: Duration,
-    /// When somebody outside asks for the stop.
+    /// When a thread outside the host requests the stop.
     pub fuse: Duration,
     pub drive: Drive,
 }
 
-/// With nobody unresponsive for ever, a stop has all the time it wants: what is hung then is hung by a mistake.
+/// If no service is unresponsive forever, a stop has ample time. A hung service is then a fault of the library.
 pub const AMPLE: Duration = Duration::from_secs(20);
 
 impl Schedule {
@@ -176,7 +176,7 @@ impl Schedule {
             start_timeout: dice.one_in(8).then(|| dice.pick(&short)),
             stop_timeout: if patient { AMPLE } else { dice.pick(&short) },
             fuse: Duration::from_micros(dice.pick(&[0, 300, 1_000, 3_000, 8_000])),
-            // To ask for the stop before anything starts is worth a try now and then.
+            // Now and then, request the stop before anything starts.
             drive: if dice.one_in(20) { Drive::RequestedBefore } else { dice.pick(&DRIVES[..6]) },
             outside,
         }

@@ -34,19 +34,27 @@ impl Totals {
 
     /// That every act was done, every drive was taken, and services came to every end.
     pub fn are_worth_it(&self) {
-        let ends =
-            ["restarts", "hung", "overtaken", "failed for good", "stopped", "not restarted", "completed", "drained"];
+        let ends = [
+            "restarts",
+            "hung",
+            "exceeded stop timeout",
+            "failed for good",
+            "stopped",
+            "not restarted",
+            "completed",
+            "drained",
+        ];
         let missing: Vec<_> = ends.into_iter().filter(|what| !self.counts.contains_key(what)).collect();
         assert!(missing.is_empty(), "never seen: {missing:?}");
         let (acts, drives) = (ACTS.map(|act| format!("{act:?}")), DRIVES.map(|drive| format!("{drive:?}")));
         assert_eq!(self.seen, acts.into_iter().chain(drives).collect());
     }
 
-    /// Whoever is woken by nothing but the line that says each second who is waited for has been told too late. A busy
+    /// A stop that ends only with its line about the services that it waits for has noticed an exit too late. A busy
     /// machine makes a few of these lines.
     pub fn in_time(&self) {
         let waited = self.counts.get("waited for").copied().unwrap_or(0);
-        assert!(waited < 20 + self.counts["schedules"] / 10, "who has ended is noticed late: {self}");
+        assert!(waited < 20 + self.counts["schedules"] / 10, "exits are noticed late: {self}");
     }
 }
 
@@ -56,7 +64,7 @@ fn of_step(note: &Note) -> Option<&'static str> {
         Step::Run => "runs",
         Step::Stop => "stops",
         Step::Failed(_) => "failures",
-        Step::Unresponsive => "stuck for ever",
+        Step::Unresponsive => "stuck forever",
         _ => return None,
     })
 }
@@ -65,7 +73,7 @@ fn of_event(kind: &EventKind) -> Option<&'static str> {
     Some(match kind {
         EventKind::Restarting { .. } => "restarts",
         EventKind::Hung(_) => "hung",
-        EventKind::StopTimedOut { .. } => "overtaken",
+        EventKind::StopTimedOut { .. } => "exceeded stop timeout",
         EventKind::Failed(_) => "failed for good",
         EventKind::Stopped => "stopped",
         EventKind::NotRestarted(_) => "not restarted",

@@ -42,22 +42,22 @@ fn a_shorter_deadline_is_divided_again_among_unresponsive_children() {
     };
     host.add("group", group(fill)).on_failure(OnFailure::Ignore);
     host.start().unwrap();
-    let asked = |event: &hosted::Event| {
+    let is_requested = |event: &hosted::Event| {
         matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/stuck too")
     };
     let until = |found: &dyn Fn(&hosted::Event) -> bool| while !found(&events.recv_timeout(LIMIT).unwrap()) {};
-    until(&asked); // within half of the 25 seconds of a group without a stop request
+    until(&is_requested); // within half of the 25 seconds of a group without a stop request
     let report = host.stop(SHORTER).unwrap();
-    let overtaken: Vec<_> = events
+    let timed_out: Vec<_> = events
         .try_iter()
         .filter_map(|event| match event.kind {
             EventKind::StopTimedOut { waited } => Some((event.service?.to_string(), waited)),
             _ => None,
         })
         .collect();
-    let [(first, half), (second, quarter)] = &overtaken[..] else { panic!("{overtaken:?}") };
+    let [(first, half), (second, quarter)] = &timed_out[..] else { panic!("{timed_out:?}") };
     assert_eq!((&**first, &**second), ("group/stuck too", "group/stuck"));
     // Nearly half and a quarter of it; without any halving the second would have none.
-    assert!(half.min(quarter) >= &(SHORTER / 20), "{overtaken:?}");
+    assert!(half.min(quarter) >= &(SHORTER / 20), "{timed_out:?}");
     assert!(report.services[1..4].iter().all(|child| matches!(child.outcome, Outcome::Stopped)), "{report}");
 }

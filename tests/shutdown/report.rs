@@ -118,7 +118,7 @@ fn a_report_of_a_failed_start_has_every_service_too() {
     assert!(matches!(web.outcome, Outcome::NeverStarted), "{report}");
     assert!(db.stop_took >= A_WHILE && report.took >= db.stop_took, "{report}");
     assert!(cache.start_took.is_zero() && web.start_took.is_zero(), "neither was ever ready");
-    assert!(web.stop_took.is_zero(), "it was not asked to stop: {report}");
+    assert!(web.stop_took.is_zero(), "it received no stop request: {report}");
     assert!(schema.start_took > Duration::ZERO && schema.stop_took.is_zero(), "it had ended before the stop");
     // The failed service may have exited before its stop request, or not.
     let picture = shape(&error.to_string()).replace("failed         [--] T  errors", "failed         errors");
@@ -215,7 +215,7 @@ fn the_bars_of_the_timeline_show_each_stop_request_and_duration() {
     let (mut begins, mut ends): (Vec<_>, Vec<_>) = bars.into_iter().unzip();
     begins.reverse();
     ends.reverse();
-    assert!(begins.is_sorted() && ends.is_sorted(), "the last is asked first:\n{report}");
+    assert!(begins.is_sorted() && ends.is_sorted(), "the last one receives its request first:\n{report}");
 }
 
 // 58
@@ -237,10 +237,10 @@ fn a_name_of_any_letters_keeps_the_timeline_aligned_and_forges_no_line() {
 fn a_service_exceeds_its_stop_timeout_only_if_its_dependencies_stopped_meanwhile() {
     let (slow, release) = unresponsive();
     let (other, other_release) = unresponsive();
-    let (asked, is_asked) = unbounded();
+    let (requested, is_requested) = unbounded();
     let first = worker(move |ctx| {
         ctx.wait();
-        asked.send(())?;
+        requested.send(())?;
         Ok(())
     });
     let mut host = Host::new();
@@ -249,11 +249,11 @@ fn a_service_exceeds_its_stop_timeout_only_if_its_dependencies_stopped_meanwhile
     host.add("alone", other).after::<&str>([]).stop_timeout(Duration::from_millis(20)); // nobody waits for its end
     host.start().unwrap();
     let releaser = std::thread::spawn(move || {
-        is_asked.recv_timeout(LIMIT).unwrap();
+        is_requested.recv_timeout(LIMIT).unwrap();
         drop((release, other_release));
     });
     let report = host.stop(LIMIT).unwrap();
     releaser.join().unwrap();
-    let overtaken: Vec<bool> = report.services.iter().map(|service| service.stop_timed_out).collect();
-    assert_eq!(overtaken, [false, true, false], "{report}");
+    let timed_out: Vec<bool> = report.services.iter().map(|service| service.stop_timed_out).collect();
+    assert_eq!(timed_out, [false, true, false], "{report}");
 }

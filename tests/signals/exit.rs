@@ -159,8 +159,8 @@ fn a_host_that_only_started_does_not_change_the_effect_of_a_signal() {
 
 fn handler_of_its_own() {
     let stop = StopSource::new();
-    let asking = stop.clone();
-    ctrlc::set_handler(move || _ = asking.request_stop()).unwrap();
+    let source = stop.clone();
+    ctrlc::set_handler(move || _ = source.request_stop()).unwrap();
     let mut host = idle_host();
     let error = host.run().unwrap_err();
     assert!(error.failures().is_empty() && error.source().is_some(), "{error}");

@@ -155,8 +155,8 @@ fn an_exceeded_stop_timeout_is_a_warning_and_a_hung_service_an_error() {
         drop(release);
         host.stop(LIMIT).unwrap();
     });
-    let overtaken = of(&lines, "service", "stopping its dependencies now");
-    assert!(overtaken[0].starts_with("WARN service `stuck` has not stopped "), "{overtaken:?}");
+    let timed_out = of(&lines, "service", "stopping its dependencies now");
+    assert!(timed_out[0].starts_with("WARN service `stuck` has not stopped "), "{timed_out:?}");
     let hung = of(&lines, "service", "did not stop");
     assert!(hung.len() == 1 && hung[0].starts_with("ERROR service `stuck` did not stop: thread stuck "), "{hung:?}");
     assert!(hung[0].contains(" still in `run` after "), "{hung:?}");
@@ -178,7 +178,7 @@ fn a_line_has_the_text_of_its_event_and_no_name_can_forge_another_line() {
         said = events.try_iter().filter(|event| event.service.is_some()).map(|event| event.to_string()).collect();
     });
     let mut logged: Vec<_> = lines.iter().filter(|line| line.1 == "service").map(|line| line.2.clone()).collect();
-    // Of two threads one may tell first and log second.
+    // A thread can emit its event before another thread, and log it after that thread.
     logged.sort();
     said.sort();
     assert_eq!(logged, said);

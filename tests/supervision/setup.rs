@@ -1,8 +1,9 @@
 //! Mistakes in the set-up of a host are errors of every result.
 
-use crate::support::{LIMIT, idle};
+use crate::support::{LIMIT, idle, unresponsive};
 use hosted::{Host, Outcome, worker};
 use std::error::Error;
+use std::time::Duration;
 
 // 88
 #[test]
@@ -19,6 +20,22 @@ fn a_service_added_after_the_start_is_an_error_of_every_stop() {
         assert!(error.failures().is_empty() && error.report().services.len() == 2, "{text}");
         assert!(matches!(error.report().services[1].outcome, Outcome::NeverStarted), "{text}");
     }
+}
+
+// 88
+#[test]
+fn a_service_added_after_the_start_does_not_disturb_a_stop_that_runs_out_of_time() {
+    let ((stuck, release), mut host) = (unresponsive(), Host::new());
+    host.add("store", idle());
+    host.add("stuck", stuck);
+    host.start().unwrap();
+    host.add("late", idle());
+    // So little time is left that the host requests all stops at once, also of services that hold up others.
+    let report = host.stop(Duration::from_millis(100)).unwrap_err().report().clone();
+    let outcomes: Vec<_> = report.services.iter().map(|service| &service.outcome).collect();
+    assert!(matches!(outcomes[..], [Outcome::Stopped, Outcome::Hung(_), Outcome::NeverStarted]), "{report}");
+    drop(release);
+    assert!(host.stop(LIMIT).unwrap_err().failures().is_empty());
 }
 
 // 88

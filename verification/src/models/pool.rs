@@ -15,7 +15,7 @@ fn fresh() -> Arc<Pool> {
 }
 
 #[test]
-fn every_job_runs_once_whoever_submits_it() {
+fn every_job_runs_once_whichever_thread_submits_it() {
     explore(|| {
         let (pool, runs) = (fresh(), Arc::new(AtomicUsize::new(0)));
         let submit = |pool: Arc<Pool>, runs: Arc<AtomicUsize>| {
@@ -38,7 +38,7 @@ fn every_job_runs_once_whoever_submits_it() {
 }
 
 #[test]
-fn jobs_that_block_until_a_later_one_has_run_hold_it_up_only_for_a_while() {
+fn jobs_that_wait_for_a_later_job_delay_it_only_briefly() {
     explore(|| {
         let (pool, gate, done) = (fresh(), StopSource::new(), Arc::new(AtomicUsize::new(0)));
         for _ in 0..3 {

@@ -57,7 +57,7 @@ fn a_callback_wakes_the_service_that_waits_for_nothing_else() {
 }
 
 #[test]
-fn a_callback_that_blocks_holds_up_no_other_service() {
+fn a_callback_that_blocks_delays_no_other_service() {
     explore(|| {
         let mut stage = Stage::still();
         let gate = StopSource::new();
@@ -110,7 +110,7 @@ fn a_callback_that_panics_is_a_failure_of_its_service_and_keeps_no_other_from_ru
 }
 
 #[test]
-fn a_callback_that_is_left_behind_by_its_service_is_waited_for_too() {
+fn the_host_waits_for_a_callback_that_outlives_its_service() {
     explore(|| {
         let mut stage = Stage::still();
         let done = Arc::new(AtomicUsize::new(0));

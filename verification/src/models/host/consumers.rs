@@ -120,7 +120,7 @@ fn a_stop_at_any_moment_of_a_group_that_restarts_closes_its_queue_and_loses_noth
         let (queue, books) = (Queue::bounded(1), Books::default());
         stage.host.add("group", pipeline(&queue, &books, add_flaky)).restart(restarts());
         let outside = producer(&queue, &books, [1, 2]);
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let result = stage.start_and_stop();
         // A group that was never filled has no consumer that could have closed the queue.
         if stage.host.handle().services().len() == 1 {
@@ -191,14 +191,14 @@ fn a_consumer_that_fails_for_good_closes_its_queue_unless_another_may_run() {
 }
 
 #[test]
-fn a_queue_whose_consumer_never_started_refuses_who_waits_when_the_host_has_ended() {
+fn a_queue_without_a_started_consumer_refuses_waiting_producers_at_the_end() {
     explore(|| {
         let mut stage = Stage::still();
         let (queue, books) = (Queue::bounded(1), Books::default());
         stage.host.add("disk", task(|_| Err("the disk is full".into())));
         stage.host.add("never", consumer(&queue, &books));
         let outside = producer(&queue, &books, [1, 2]);
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let result = stage.start_and_stop();
         assert!(result.is_err());
         join([outside, requester]);

@@ -9,13 +9,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 #[test]
-fn the_completion_of_all_and_a_request_end_one_wait_with_one_reason() {
+fn completion_and_a_request_end_one_wait_with_one_reason() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Return));
         stage.add("b", &["a"], Probe::new().run(Act::Return));
         stage.host.start().unwrap();
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let reason = stage.host.wait();
         assert!(matches!(reason, StopReason::Requested | StopReason::AllCompleted), "{reason:?}");
         let result = stage.stop();
@@ -104,7 +104,7 @@ fn every_waiter_for_the_end_of_the_run_is_woken() {
         let token = stopping.clone();
         let waiter = spawn("waiter", move || token.wait());
         stage.host.start().unwrap();
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         waiter.join().unwrap();
         stage.host.wait();
         called.token().wait();

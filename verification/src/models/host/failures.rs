@@ -7,7 +7,7 @@ use crate::{Context, OnFailure, Outcome, Phase, StopReason, StopSource, Stopped}
 use std::panic::resume_unwind;
 
 #[test]
-fn of_two_failures_at_once_the_first_is_the_reason_and_both_are_told() {
+fn the_first_of_two_failures_is_the_reason_and_both_are_reported() {
     explore(|| {
         let mut stage = Stage::still();
         let gate = StopSource::new();
@@ -41,7 +41,7 @@ fn a_failure_and_a_request_are_both_in_the_result_whichever_is_first() {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Fail));
         stage.add("b", &["a"], Probe::new());
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let result = stage.start_and_stop();
         requester.join().unwrap();
         stage.check(&result);
@@ -64,7 +64,7 @@ fn a_failing_stop_keeps_no_other_from_being_stopped() {
 }
 
 #[test]
-fn a_run_that_fails_and_whose_stop_fails_too_has_told_both() {
+fn a_failed_run_and_its_failed_stop_are_both_reported() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Panic).stop(Act::Fail));
@@ -82,7 +82,7 @@ fn an_ignored_failure_stands_in_the_report_alone() {
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::Fail)).on_failure(OnFailure::Ignore);
         stage.host.start().unwrap();
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         assert_eq!(stage.host.wait(), StopReason::Requested);
         let result = stage.stop();
         requester.join().unwrap();
@@ -115,7 +115,7 @@ impl Drop for PanicsInItsDrop {
 }
 
 #[test]
-fn a_panic_in_the_drop_of_a_service_is_a_failure_before_its_end_is_told() {
+fn a_panic_in_the_drop_of_a_service_is_a_failure_before_its_exit() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());

@@ -24,7 +24,7 @@ fn fails() -> Probe {
 fn children_in_order(stage: &Stage) {
     let all = stage.journal.all();
     let at = |name, step| all.iter().position(|noted| *noted == (name, step));
-    if let (Some(asked), Some(_)) = (at("g/first", Step::Asked), at("g/second", Step::Start)) {
+    if let (Some(asked), Some(_)) = (at("g/first", Step::StopRequested), at("g/second", Step::Start)) {
         assert!(at("g/second", Step::Dropped).unwrap() < asked, "{all:?}");
     }
 }
@@ -45,12 +45,12 @@ fn a_group_is_stopped_as_one_service_and_its_children_in_reverse() {
 }
 
 #[test]
-fn a_stop_asked_for_while_a_group_starts_leaves_no_child_behind() {
+fn a_stop_request_while_a_group_starts_leaves_no_child_behind() {
     explore(|| {
         let mut stage = Stage::still();
         let children = pair(&stage.journal, Probe::new, Probe::new);
         stage.add("g", &[], children);
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let result = stage.start_and_stop();
         requester.join().unwrap();
         let failures = result.as_ref().err().map_or(0, |error| error.failures().len());
@@ -72,7 +72,7 @@ fn a_child_whose_start_waits_is_woken_by_the_stop_of_the_host() {
         };
         let children = pair(&stage.journal, waits, Probe::new);
         stage.add("g", &[], children);
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let error = stage.host.start().unwrap_err();
         requester.join().unwrap();
         assert!(error.failures().is_empty(), "{error}");
@@ -102,7 +102,7 @@ fn a_child_that_fails_fails_its_group_and_the_group_the_host() {
 }
 
 #[test]
-fn a_child_that_fails_while_the_host_stops_is_told() {
+fn a_child_that_fails_while_the_host_stops_is_reported() {
     explore(|| {
         let mut stage = Stage::still();
         let late = || {
@@ -155,7 +155,7 @@ fn the_old_children_are_gone_before_the_new_ones_start() {
         let backoff = Duration::from_secs(1);
         let restart = Restart::on_failure().backoff(backoff..=backoff).give_up_after(2).also_first_start();
         stage.add("g", &[], children).restart(restart);
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let started = stage.host.start();
         let result = started.and_then(|()| {
             stage.host.wait();
@@ -198,8 +198,8 @@ fn a_group_with_a_hung_child_is_hung_until_the_child_ends() {
         let (token, journal) = (gate.token(), stage.journal.clone());
         let children = group(move |host| {
             let token = token.clone();
-            let deaf = Probe::new().run(Act::calling(move |_: &Context| Ok(token.wait())));
-            host.add("first", Noted::new("g/first", &journal, deaf));
+            let unresponsive = Probe::new().run(Act::calling(move |_: &Context| Ok(token.wait())));
+            host.add("first", Noted::new("g/first", &journal, unresponsive));
             Ok(())
         });
         stage.add("g", &[], children);

@@ -7,7 +7,7 @@ use crate::{Context, StopSource, group};
 use std::time::Duration;
 
 #[test]
-fn a_group_that_stops_by_itself_hears_that_there_is_less_time() {
+fn a_group_that_stops_on_its_own_receives_a_shorter_deadline() {
     explore(|| {
         let mut stage = Stage::still();
         let journal = stage.journal.clone();
@@ -23,7 +23,7 @@ fn a_group_that_stops_by_itself_hears_that_there_is_less_time() {
                 gate.request_stop();
                 Ok(())
             }));
-            let deaf = Probe::new().run(Act::calling(move |_: &Context| Ok(closed.wait())));
+            let unresponsive = Probe::new().run(Act::calling(move |_: &Context| Ok(closed.wait())));
             // It fails once the whole host has started.
             let fails = Probe::new().run(Act::calling(move |ctx: &Context| {
                 StopSource::linked([ctx.stop_token(), &ctx.host().started()]).token().wait();
@@ -31,7 +31,7 @@ fn a_group_that_stops_by_itself_hears_that_there_is_less_time() {
                 Err("it fails".into())
             }));
             host.add("first", Noted::new("g/first", &journal, opens));
-            host.add("second", Noted::new("g/second", &journal, deaf));
+            host.add("second", Noted::new("g/second", &journal, unresponsive));
             host.add("third", Noted::new("g/third", &journal, fails)).after(["first"]);
             Ok(())
         });

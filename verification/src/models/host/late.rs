@@ -42,8 +42,11 @@ fn those_after_an_ignored_late_start_start_without_it_and_it_never_runs() {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         let token = gate.token();
-        let deaf = move |_: &crate::Context| Ok(token.wait());
-        stage.add("a", &[], Probe::new().start(Act::calling(deaf))).start_timeout(LIMIT).on_failure(OnFailure::Ignore);
+        let unresponsive = move |_: &crate::Context| Ok(token.wait());
+        stage
+            .add("a", &[], Probe::new().start(Act::calling(unresponsive)))
+            .start_timeout(LIMIT)
+            .on_failure(OnFailure::Ignore);
         stage.add("b", &["a"], Probe::new());
         stage.host.start().unwrap();
         assert_eq!((stage.journal.count("b", Step::Ready), stage.journal.count("a", Step::Ready)), (1, 0));
@@ -72,7 +75,7 @@ fn the_time_of_the_whole_start_is_up_once_and_for_all() {
 }
 
 #[test]
-fn the_time_of_the_whole_start_is_up_for_the_ignored_too() {
+fn the_start_timeout_of_the_host_applies_to_ignored_services() {
     explore(|| {
         let mut stage = Stage::running();
         stage.host.start_timeout(LIMIT);
@@ -90,7 +93,7 @@ fn the_time_of_the_whole_start_is_up_for_the_ignored_too() {
 }
 
 #[test]
-fn who_is_late_is_asked_at_once() {
+fn a_late_service_receives_its_stop_request_at_once() {
     explore(|| {
         let mut stage = Stage::running();
         let over = StopSource::new();

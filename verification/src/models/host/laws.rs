@@ -78,7 +78,7 @@ fn lives_are_whole(name: &str, steps: &[Step], finishes: bool) {
     let mut last = None;
     // A group has fresh ones at each start.
     let in_group = name.contains('/');
-    for &step in steps.iter().filter(|step| !matches!(step, Step::Asked | Step::Failed(_))) {
+    for &step in steps.iter().filter(|step| !matches!(step, Step::StopRequested | Step::Failed(_))) {
         let may_follow = match step {
             Step::Start | Step::Dropped if in_group && last == Some(Step::Dropped) => true,
             Step::Start => matches!(last, None | Some(Step::Start | Step::Stop)),
@@ -90,7 +90,7 @@ fn lives_are_whole(name: &str, steps: &[Step], finishes: bool) {
         assert!(may_follow, "`{name}`: {step:?} after {last:?}, in {steps:?}");
         last = Some(step);
     }
-    let asked = steps.iter().position(|&step| step == Step::Asked).unwrap_or(steps.len());
+    let asked = steps.iter().position(|&step| step == Step::StopRequested).unwrap_or(steps.len());
     assert!(
         in_group || finishes || !steps[asked..].contains(&Step::Start),
         "`{name}` was started after its stop: {steps:?}"
@@ -139,7 +139,7 @@ fn edges_were_kept(stage: &Stage, report: &Report) {
         // Who missed its start timeout is asked at once.
         let in_time = before.iter().filter(|&&before| !is_late(of(before)));
         for earlier in in_time.map(|&before| stage.names[before]) {
-            if let (Some(asked), Some(_)) = (at(earlier, Step::Asked), at(later, Step::Start)) {
+            if let (Some(asked), Some(_)) = (at(earlier, Step::StopRequested), at(later, Step::Start)) {
                 let gone = at(later, Step::Dropped).expect("dropped");
                 assert!(gone < asked, "`{earlier}` saw its stop before `{later}` was gone: {all:?}");
             }

@@ -15,7 +15,7 @@ mod failures;
 mod stop;
 mod callbacks;
 mod reapers;
-mod deaf;
+mod unresponsive;
 mod restart;
 mod group;
 mod group_deadline;

@@ -21,9 +21,9 @@ pub(super) enum Step {
     Run,
     Stop,
     Dropped,
-    /// It has seen that it was asked to stop.
-    Asked,
-    /// One of its calls returns an error that is no `Stopped` on request, or panics.
+    /// The service has seen its stop request.
+    StopRequested,
+    /// One of its calls returns an error that no stop request caused, or panics.
     Failed(Phase),
 }
 
@@ -61,7 +61,7 @@ impl<S: Service> Noted<S> {
         let done = catch_panic(|| f(&mut self.service, ctx));
         let asked = ctx.stop_requested();
         if asked {
-            self.note(Step::Asked);
+            self.note(Step::StopRequested);
         }
         match done {
             Ok(Ok(())) => return Ok(()),

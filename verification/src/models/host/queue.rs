@@ -104,7 +104,7 @@ fn what_a_queue_accepted_is_there_for_drain_and_a_refused_item_comes_back() {
 }
 
 #[test]
-fn whoever_sees_a_queue_closed_is_refused_by_it() {
+fn a_thread_that_sees_a_queue_closed_is_refused_by_it() {
     explore(|| {
         time::stands_still();
         let queue = Queue::bounded(2);
@@ -119,7 +119,7 @@ fn whoever_sees_a_queue_closed_is_refused_by_it() {
 }
 
 #[test]
-fn consumers_that_are_asked_at_once_leave_nothing_that_was_accepted() {
+fn consumers_that_stop_together_leave_no_accepted_item() {
     explore(|| {
         time::stands_still();
         let (queue, books) = (Queue::bounded(1), Books::default());
@@ -213,7 +213,7 @@ fn a_consumer_that_stops_passes_the_item_on_that_it_was_woken_for() {
 }
 
 #[test]
-fn a_queue_closes_when_its_scope_is_retired_and_its_member_is_asked_and_not_before() {
+fn a_queue_closes_only_after_its_retirement_and_its_consumers_stop_request() {
     explore(|| {
         time::stands_still();
         let (queue, retired, asked) = (Queue::<u32>::bounded(1), StopSource::new(), StopSource::new());

@@ -51,7 +51,7 @@ fn a_thread_is_joined_when_its_thread_local_destructors_are_through() {
 }
 
 #[test]
-fn a_thread_that_is_held_up_holds_up_none_behind_it() {
+fn a_delayed_thread_delays_no_thread_behind_it() {
     explore(|| {
         let mut stage = Stage::running();
         let (gate, gone) = (StopSource::new(), Arc::default());
@@ -75,7 +75,7 @@ fn a_thread_that_is_held_up_holds_up_none_behind_it() {
 }
 
 #[test]
-fn a_stop_without_any_time_joins_those_that_have_ended() {
+fn a_stop_without_time_joins_the_threads_that_have_exited() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().run(Act::Return));
@@ -89,7 +89,7 @@ fn a_stop_without_any_time_joins_those_that_have_ended() {
 }
 
 #[test]
-fn a_stop_without_any_time_asks_everyone_and_names_who_has_not_ended() {
+fn a_stop_without_time_requests_all_stops_and_names_the_hung_services() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());

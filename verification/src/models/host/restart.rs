@@ -36,7 +36,7 @@ fn two_lives_never_overlap_and_each_has_its_own_stop() {
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().run(Act::Panic)).restart(restart());
         stage.host.start().unwrap();
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let reason = stage.host.wait();
         let result = stage.stop();
         requester.join().unwrap();
@@ -52,7 +52,7 @@ fn two_lives_never_overlap_and_each_has_its_own_stop() {
 }
 
 #[test]
-fn who_is_out_of_restarts_has_failed_for_good() {
+fn a_service_without_restarts_left_has_failed_for_good() {
     explore(|| {
         let mut stage = Stage::running();
         stage.restarts = true;
@@ -77,7 +77,7 @@ fn a_first_start_that_is_tried_again_is_stopped_in_its_backoff() {
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().start(Act::Fail)).restart(restart().also_first_start());
         stage.add("c", &["b"], Probe::new());
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let error = stage.host.start().unwrap_err();
         requester.join().unwrap();
         assert_eq!(error.report().reason, StopReason::Requested);
@@ -135,7 +135,7 @@ fn a_restart_during_the_start_of_others_does_not_make_them_started() {
 }
 
 #[test]
-fn a_failure_after_the_request_is_told_and_not_tried_again() {
+fn a_failure_after_the_request_is_emitted_and_not_retried() {
     explore(|| {
         let mut stage = Stage::still();
         stage.restarts = true;

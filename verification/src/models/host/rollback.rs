@@ -24,7 +24,7 @@ fn a_start_that_fails_is_rolled_back_and_what_waited_for_it_never_starts() {
 }
 
 #[test]
-fn of_two_starts_that_fail_the_first_is_the_reason_and_both_are_told() {
+fn the_first_of_two_failed_starts_is_the_reason_and_both_are_reported() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().start(Act::Panic));
@@ -43,7 +43,7 @@ fn a_start_that_fails_and_a_request_to_stop_are_both_in_the_result() {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new().start(Act::Fail));
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let error = stage.host.start().unwrap_err();
         requester.join().unwrap();
         let failed = stage.journal.count("b", Step::Failed(Phase::Start));
@@ -101,7 +101,7 @@ fn a_start_that_fails_after_the_request_is_a_failure_all_the_same() {
             Err("woken by force".into())
         };
         stage.add("a", &[], Probe::new().start(Act::calling(fails)));
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let error = stage.host.start().unwrap_err();
         requester.join().unwrap();
         assert_eq!(

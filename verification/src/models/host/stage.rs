@@ -29,7 +29,17 @@ impl Stage {
         Self::new()
     }
 
-    /// One look in twenty at a deadline finds that it has come.
+    /// A host with the services `a`, `b` and `c` after `a`, and `d` after both. Time stands still.
+    pub(super) fn diamond() -> Self {
+        let mut stage = Self::still();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], Probe::new());
+        stage.add("c", &["a"], Probe::new());
+        stage.add("d", &["b", "c"], Probe::new());
+        stage
+    }
+
+    /// One check of a deadline in twenty finds that it has passed.
     pub(super) fn running() -> Self {
         time::runs_one_in(20);
         Self::new()
@@ -83,7 +93,7 @@ impl Stage {
     }
 
     /// Asks for a stop, from another thread.
-    pub(super) fn stop_requested_elsewhere(&self) -> JoinHandle<()> {
+    pub(super) fn stop_requested_on_a_thread(&self) -> JoinHandle<()> {
         let handle: HostHandle = self.host.handle();
         spawn("requester", move || handle.request_stop())
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[test]
-fn a_stop_asked_for_during_a_start_in_order_stops_what_has_started_and_nothing_else() {
+fn a_stop_request_during_an_ordered_start_stops_only_started_services() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
@@ -38,14 +38,10 @@ fn a_stop_asked_for_during_a_start_in_order_stops_what_has_started_and_nothing_e
 }
 
 #[test]
-fn a_stop_asked_for_during_a_start_side_by_side_stops_what_has_started_and_nothing_else() {
+fn a_stop_request_during_a_parallel_start_stops_only_started_services() {
     explore(|| {
-        let mut stage = Stage::still();
-        stage.add("a", &[], Probe::new());
-        stage.add("b", &["a"], Probe::new());
-        stage.add("c", &["a"], Probe::new());
-        stage.add("d", &["b", "c"], Probe::new());
-        let requester = stage.stop_requested_elsewhere();
+        let mut stage = Stage::diamond();
+        let requester = stage.stop_requested_on_a_thread();
         let result = stage.start_and_stop();
         requester.join().unwrap();
         stage.check(&result);
@@ -63,7 +59,7 @@ fn a_start_that_waits_for_its_stop_is_woken_by_a_request_and_is_a_clean_end() {
         };
         stage.add("b", &["a"], Probe::new().start(Act::calling(starts)));
         stage.add("c", &["b"], Probe::new());
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let error = stage.host.start().unwrap_err();
         requester.join().unwrap();
         assert!(error.failures().is_empty() && error.report().reason == StopReason::Requested, "{error}");
@@ -89,7 +85,7 @@ fn run_until_comes_back_whenever_its_token_is_stopped() {
 }
 
 #[test]
-fn who_waits_until_all_have_started_is_woken_by_that_or_by_the_stop() {
+fn a_wait_for_the_start_ends_with_the_start_or_the_stop() {
     explore(|| {
         let mut stage = Stage::still();
         let started = Arc::new(AtomicUsize::new(0));
@@ -107,7 +103,7 @@ fn who_waits_until_all_have_started_is_woken_by_that_or_by_the_stop() {
         };
         stage.add("a", &[], Probe::new().run(Act::calling(waits)));
         stage.add("b", &["a"], Probe::new());
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let result = stage.start_and_stop();
         requester.join().unwrap();
         stage.check(&result);
@@ -120,7 +116,7 @@ fn who_waits_until_all_have_started_is_woken_by_that_or_by_the_stop() {
 }
 
 #[test]
-fn a_host_that_has_started_says_so_to_everyone_at_once() {
+fn a_started_host_is_started_for_every_thread_at_once() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add_waiting(&["a", "b"]);

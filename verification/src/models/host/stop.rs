@@ -9,17 +9,16 @@ use std::time::Duration;
 #[test]
 fn a_diamond_is_stopped_in_reverse() {
     explore(|| {
-        let mut stage = Stage::still();
-        stage.add("a", &[], Probe::new());
-        stage.add("b", &["a"], Probe::new());
-        stage.add("c", &["a"], Probe::new());
-        stage.add("d", &["b", "c"], Probe::new());
+        let mut stage = Stage::diamond();
         stage.host.start().unwrap();
         let watcher = stage.watched(6);
         let result = stage.stop();
         watcher.join().unwrap();
         for name in ["a", "b", "c", "d"] {
-            assert_eq!((stage.journal.count(name, Step::Asked) > 0, stage.journal.count(name, Step::Stop)), (true, 1));
+            assert_eq!(
+                (stage.journal.count(name, Step::StopRequested) > 0, stage.journal.count(name, Step::Stop)),
+                (true, 1)
+            );
         }
         assert!(result.as_ref().unwrap().services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)));
         stage.check(&result);
@@ -58,7 +57,7 @@ fn a_dropped_host_has_stopped_all_its_services() {
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
         stage.host.start().unwrap();
-        let requester = stage.stop_requested_elsewhere();
+        let requester = stage.stop_requested_on_a_thread();
         let (handle, journal) = (stage.host.handle(), stage.journal.clone());
         drop(stage);
         assert_eq!(handle.state(), HostState::Stopped);
@@ -77,7 +76,7 @@ fn a_stop_finds_the_host_as_it_is_however_many_ask_for_it() {
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
         stage.host.start().unwrap();
-        let requesters = [stage.stop_requested_elsewhere(), stage.stop_requested_elsewhere()];
+        let requesters = [stage.stop_requested_on_a_thread(), stage.stop_requested_on_a_thread()];
         let result = stage.host.stop(Duration::from_secs(10));
         for requester in requesters {
             requester.join().unwrap();

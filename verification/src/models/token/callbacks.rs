@@ -32,7 +32,7 @@ fn two_that_register_during_the_stop_are_both_called_once() {
 }
 
 #[test]
-fn a_callback_runs_on_the_thread_that_requests_or_on_the_one_that_registers_too_late() {
+fn a_callback_runs_on_the_requesting_or_on_the_late_registering_thread() {
     explore(|| {
         let stop = StopSource::new();
         let token = stop.token();
@@ -161,7 +161,7 @@ fn a_callback_that_panics_keeps_no_other_from_running() {
 }
 
 #[test]
-fn a_callback_that_panics_has_returned_for_who_drops_its_guard() {
+fn a_panicking_callback_counts_as_returned_for_the_drop_of_its_guard() {
     explore(|| {
         let stop = StopSource::new();
         let guard = stop.token().on_stop(panic);

@@ -41,7 +41,7 @@ fn so_it_is_for_a_callback_of_a_child() {
 }
 
 #[test]
-fn so_it_is_for_who_saw_the_stop_before() {
+fn a_thread_that_saw_the_stop_before_sees_the_same() {
     explore(|| {
         let stop = StopSource::new();
         let (guard, calls, gone) = used(&stop.token());
@@ -53,7 +53,7 @@ fn so_it_is_for_who_saw_the_stop_before() {
 }
 
 #[test]
-fn unregister_says_truly_whether_the_callback_will_ever_have_run() {
+fn unregister_returns_whether_the_callback_ever_runs() {
     explore(|| {
         let stop = StopSource::new();
         let (guard, calls) = counted(&stop.token());
@@ -65,7 +65,7 @@ fn unregister_says_truly_whether_the_callback_will_ever_have_run() {
 }
 
 #[test]
-fn unregistering_one_leaves_the_other_to_run() {
+fn unregistering_a_callback_leaves_the_other_to_run() {
     explore_within(4, || {
         let stop = StopSource::new();
         let (guard, calls) = counted(&stop.token());
@@ -153,7 +153,7 @@ fn a_callback_may_drop_the_guard_of_another_which_then_never_runs() {
 
 /// What the closure captured looks at the token while it is dropped: under the list's lock this would be a deadlock.
 #[test]
-fn what_an_unregistered_closure_captured_is_dropped_with_no_lock_held() {
+fn captures_of_an_unregistered_closure_are_dropped_without_a_lock() {
     struct Registers(StopToken);
     impl Drop for Registers {
         fn drop(&mut self) {

@@ -21,7 +21,7 @@ fn a_child_made_during_the_stop_is_born_stopped_or_reached() {
 }
 
 #[test]
-fn who_waits_for_a_child_made_during_the_stop_is_woken() {
+fn a_waiter_for_a_child_made_during_the_stop_is_woken() {
     explore(|| {
         let stop = StopSource::new();
         let token = stop.token();

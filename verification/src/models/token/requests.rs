@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn of_two_requesters_one_made_the_request() {
+fn exactly_one_of_two_requesters_makes_the_request() {
     explore(|| {
         let stop = StopSource::new();
         let requester = request(&stop);
@@ -14,7 +14,7 @@ fn of_two_requesters_one_made_the_request() {
 }
 
 #[test]
-fn of_three_requesters_one_made_the_request() {
+fn exactly_one_of_three_requesters_makes_the_request() {
     explore(|| {
         let stop = StopSource::new();
         let requesters = [request(&stop), request(&stop)];
@@ -25,7 +25,7 @@ fn of_three_requesters_one_made_the_request() {
 }
 
 #[test]
-fn of_three_requesters_one_made_the_request_and_ran_the_callback() {
+fn exactly_one_of_three_requesters_runs_the_callback() {
     explore_within(3, || {
         let stop = StopSource::new();
         let (_guard, calls) = counted(&stop.token());
@@ -38,7 +38,7 @@ fn of_three_requesters_one_made_the_request_and_ran_the_callback() {
 }
 
 #[test]
-fn two_requesters_and_one_that_registers_make_one_call() {
+fn two_requests_and_a_registration_make_one_call() {
     explore(|| {
         let stop = StopSource::new();
         let requester = request(&stop);
@@ -52,7 +52,7 @@ fn two_requesters_and_one_that_registers_make_one_call() {
 }
 
 #[test]
-fn who_requested_too_late_sees_what_came_before_the_stop() {
+fn a_late_requester_sees_all_writes_before_the_stop() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         let (late, seen) = (stop.clone(), before.clone());

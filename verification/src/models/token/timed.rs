@@ -43,7 +43,7 @@ fn a_source_whose_clones_are_all_dropped_leaves_no_entry() {
 
 /// When the timer makes the request the callback runs on a thread of its own: the model ends when it has.
 #[test]
-fn a_time_that_comes_and_a_request_are_one_stop() {
+fn a_time_limit_and_a_request_make_one_stop() {
     explore_within(4, || {
         let (stop, called) = (StopSource::new(), StopSource::new());
         let told = called.token();

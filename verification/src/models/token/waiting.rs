@@ -38,7 +38,7 @@ fn a_waiter_of_a_child_is_woken_by_the_parents_stop() {
 }
 
 #[test]
-fn who_looks_and_sees_the_stop_sees_what_came_before_it() {
+fn a_check_that_sees_the_stop_sees_all_writes_before_it() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         let looker = look(stop.token(), &before);
@@ -50,7 +50,7 @@ fn who_looks_and_sees_the_stop_sees_what_came_before_it() {
 }
 
 #[test]
-fn who_looks_at_a_token_with_listeners_sees_what_came_before_the_stop() {
+fn a_check_of_a_token_with_listeners_sees_all_writes_before_the_stop() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         _ = stop.token().done();
@@ -62,7 +62,7 @@ fn who_looks_at_a_token_with_listeners_sees_what_came_before_the_stop() {
 }
 
 #[test]
-fn who_looks_at_a_child_sees_what_came_before_the_parents_stop() {
+fn a_check_of_a_child_sees_all_writes_before_the_stop_of_its_parent() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         let child = StopSource::linked([&stop.token()]);
@@ -89,7 +89,7 @@ fn the_receiver_of_done_disconnects_however_many_ask_for_it() {
 }
 
 #[test]
-fn who_asks_for_done_while_it_stops_gets_a_receiver_that_disconnects() {
+fn done_during_a_stop_returns_a_receiver_that_disconnects() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         let (token, seen) = (stop.token(), before.clone());
@@ -108,7 +108,7 @@ fn who_asks_for_done_while_it_stops_gets_a_receiver_that_disconnects() {
 
 /// What else must not be lost beside a waiter: each list has a lock of its own.
 #[test]
-fn a_waiter_and_a_callback_are_both_told() {
+fn a_waiter_and_a_callback_both_receive_the_stop() {
     explore_within(3, || {
         let (stop, before) = (StopSource::new(), Memory::new());
         let token = stop.token();

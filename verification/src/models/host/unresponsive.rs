@@ -1,4 +1,4 @@
-//! Deaf services and deadlines, in running time: holds, hurry, who is hung, and another stop.
+//! Unresponsive services and deadlines, with time that runs: holds, urgency, hung services, and another stop.
 
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Ends when the gate is opened, whoever asks.
-fn deaf(gate: &StopSource) -> Probe {
+/// Creates a service that stops only when the gate opens, and ignores its stop request.
+fn unresponsive(gate: &StopSource) -> Probe {
     let token: StopToken = gate.token();
     Probe::new().run(Act::calling(move |_: &Context| Ok(token.wait())))
 }
@@ -19,12 +19,12 @@ fn report(result: &Result<Report, HostError>) -> &Report {
 }
 
 #[test]
-fn who_is_hung_is_waited_for_again_and_then_has_ended() {
+fn another_stop_waits_for_a_hung_service_again() {
     explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         stage.add("a", &[], Probe::new());
-        stage.add("b", &["a"], deaf(&gate));
+        stage.add("b", &["a"], unresponsive(&gate));
         stage.host.start().unwrap();
         let opener = spawn("opener", move || _ = gate.request_stop());
         let first = stage.host.stop(TIMEOUT);
@@ -47,14 +47,14 @@ fn who_is_hung_is_waited_for_again_and_then_has_ended() {
 }
 
 #[test]
-fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
+fn every_service_receives_its_request_before_the_deadline() {
     explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         stage.add("a", &[], Probe::new());
-        stage.add("b", &["a"], deaf(&gate));
-        stage.add("c", &["b"], deaf(&gate));
-        stage.add("d", &["c"], deaf(&gate));
+        stage.add("b", &["a"], unresponsive(&gate));
+        stage.add("c", &["b"], unresponsive(&gate));
+        stage.add("d", &["c"], unresponsive(&gate));
         stage.host.start().unwrap();
         let watcher = stage.watched(4);
         let first = stage.host.stop(TIMEOUT);
@@ -62,10 +62,11 @@ fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
         for service in stage.host.handle().registry().observe().services {
             assert!(service.stop_requested, "`{}` has no stop request", service.name);
         }
-        for deaf in &report(&first).services[1..] {
+        for unresponsive in &report(&first).services[1..] {
             assert!(
-                matches!(deaf.outcome, Outcome::Hung(_)) && (deaf.stop_timed_out || &*deaf.name == "a"),
-                "{deaf:?}"
+                matches!(unresponsive.outcome, Outcome::Hung(_))
+                    && (unresponsive.stop_timed_out || &*unresponsive.name == "a"),
+                "{unresponsive:?}"
             );
         }
         assert!(first.as_ref().unwrap_err().failures().len() >= 3);
@@ -77,12 +78,12 @@ fn everyone_is_asked_before_the_deadline_however_many_are_deaf() {
 }
 
 #[test]
-fn a_service_holds_others_up_for_its_own_stop_timeout_at_most() {
+fn a_service_delays_its_dependencies_at_most_by_its_stop_timeout() {
     explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
         let token = gate.token();
-        // Only once `a` is asked does `b` end: held up for ever, this would be one for the deadline.
+        // `b` stops only after the stop request of `a`. Without the stop timeout of `b`, that would be at the deadline.
         let opens = move |ctx: &Context| {
             ctx.wait();
             _ = gate.request_stop();
@@ -100,11 +101,11 @@ fn a_service_holds_others_up_for_its_own_stop_timeout_at_most() {
 }
 
 #[test]
-fn a_rollback_leaves_who_is_hung_to_another_stop() {
+fn a_rollback_leaves_a_hung_service_to_another_stop() {
     explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
-        stage.add("a", &[], deaf(&gate));
+        stage.add("a", &[], unresponsive(&gate));
         stage.add("b", &["a"], Probe::new().start(Act::Fail));
         let error = stage.host.start().unwrap_err();
         assert_eq!((error.failures()[0].service(), error.failures().len()), ("b", 2));
