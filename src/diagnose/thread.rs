@@ -1,8 +1,7 @@
 //! `ThreadProbe`: a thread of this process as other threads observe it, and the thread-local state behind it.
 
 #[cfg(target_os = "linux")]
-use super::stat::Observation;
-use super::stat::Sleep;
+use super::stat::{Observation, Sleep};
 use super::wait_kind::{WaitSlot, Waits};
 #[cfg(target_os = "linux")]
 use crate::util::sync::Mutex;

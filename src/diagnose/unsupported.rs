@@ -11,6 +11,10 @@ impl ProcSnapshot {
     }
 
     pub(crate) fn refresh(&mut self) {}
+
+    pub(crate) fn read_tables(&self) {}
+
+    pub(crate) fn without_tables(&self) {}
 }
 
 impl ThreadProbe {
