@@ -219,7 +219,7 @@ pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
 pub use io::{Interruptible, Listener};
 pub use registry::HostHandle;
 pub use report::{
-    BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result,
+    BlockedThread, BoxError, Cause, Event, EventKind, Health, HostError, HostState, Outcome, Phase, Report, Result,
     ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
 };
 pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};

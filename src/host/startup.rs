@@ -104,7 +104,7 @@ impl Startup<'_> {
 /// Creates the thread of a service.
 fn spawn(host: &mut Host, id: ServiceId, limit: Option<StartLimit>) -> Result<(), SetupError> {
     let (registry, hosted) = (&host.registry, &mut host.services[id.index()]);
-    let Some(name) = registry.begin_service(id, hosted.options.policy(), limit) else { return Ok(()) };
+    let Some(name) = registry.begin_service(id, limit) else { return Ok(()) };
     // The value is there until the host starts, and a host starts once.
     let Some(service) = hosted.service.take() else { return Ok(()) };
     let token = hosted.source.token();

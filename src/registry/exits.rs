@@ -111,6 +111,7 @@ impl Registry {
                 (None, None) => (ExitKind::Stopped, Some(EventKind::Stopped)),
             };
             record.advance(Progress::Exited(Exit { at: now(), kind }));
+            record.health.clear();
             let stops_host = kind == ExitKind::Completed && record.policy.completion_stops_host;
             let (name, is_ignored) = (record.name.clone(), record.policy.ignores_failure);
             if let Some(event) = event {

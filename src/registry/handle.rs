@@ -129,6 +129,48 @@ impl HostHandle {
         self.registry.host_state()
     }
 
+    /// Returns `true` once every service of the host has started. It stays `true` during the shutdown and after it.
+    ///
+    /// Kubernetes: the answer of a start-up probe. A host whose start failed or was interrupted has never started. Inside a
+    /// [group](crate::group), the answer is about the whole host.
+    pub fn has_started(&self) -> bool {
+        self.started().stop_requested()
+    }
+
+    /// Returns `true` if the host can take work. Kubernetes: the answer of a readiness probe.
+    ///
+    /// The host is ready from the moment at which every service has started until a stop is requested, while every service
+    /// is [healthy](crate::Health::Healthy). A service that is degraded or stalled makes the host unready, unless its failure
+    /// is [ignored](crate::ServiceStatus::ignores_failure). Services in groups count like all others.
+    ///
+    /// ```
+    /// use hosted::{Host, worker};
+    /// use std::time::Duration;
+    ///
+    /// let mut host = Host::new();
+    /// host.add("api", worker(|ctx| { ctx.wait(); Ok(()) }));
+    /// let handle = host.handle();
+    /// assert!(!handle.is_ready());
+    /// host.start().unwrap();
+    /// assert!(handle.is_ready() && handle.has_started() && handle.is_live());
+    /// handle.request_stop();
+    /// assert!(!handle.is_ready());
+    /// # host.stop(Duration::from_secs(10)).unwrap();
+    /// ```
+    #[doc(alias("readiness", "readyz"))]
+    pub fn is_ready(&self) -> bool {
+        self.registry.is_ready()
+    }
+
+    /// Returns `true` if no service is stalled or hung. Kubernetes: the answer of a liveness probe.
+    ///
+    /// Services whose failure is ignored count too: their threads still hold what they hold. Before the start and after a
+    /// clean stop, the answer is `true`.
+    #[doc(alias("liveness", "livez", "healthz"))]
+    pub fn is_live(&self) -> bool {
+        self.registry.is_live()
+    }
+
     /// Returns a token that stops when a stop of this host is requested, by a caller or by a failure. Use it in the
     /// application's own loops and waits, and as a parent of linked sources. .NET: `ApplicationStopping`.
     #[doc(alias = "ApplicationStopping")]

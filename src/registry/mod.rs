@@ -21,6 +21,7 @@ mod event_bus;
 mod deadline;
 mod stuck;
 mod progress;
+mod health;
 mod record;
 mod counts;
 mod transitions;
@@ -217,10 +218,10 @@ impl Registry {
         self.read(|state| state.host)
     }
 
-    /// Begins the start of `services` services. Returns the reason if a stop was requested before.
-    pub(crate) fn begin_start(&self, services: usize) -> Result<PendingCallbacks, StopReason> {
+    /// Begins the start of the services with these policies. Returns the reason if a stop was requested before.
+    pub(crate) fn begin_start(&self, policies: &[Policy]) -> Result<PendingCallbacks, StopReason> {
         self.update(|state| match &state.reason {
-            None => Ok(state.begin_start(services)),
+            None => Ok(state.begin_start(policies)),
             Some(reason) => Err(reason.clone()),
         })
     }
@@ -326,7 +327,9 @@ impl RegistryState {
         self.stopping.signal().unwrap_or_default()
     }
 
-    fn begin_start(&mut self, services: usize) -> PendingCallbacks {
+    fn begin_start(&mut self, policies: &[Policy]) -> PendingCallbacks {
+        let services = policies.len();
+        self.records.iter_mut().zip(policies).for_each(|(record, policy)| record.policy = *policy);
         self.host = HostState::Starting;
         self.start = Some((now(), services));
         (self.counts.living, self.counts.unresolved) = (services, services);

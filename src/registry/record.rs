@@ -19,6 +19,7 @@
 //! 5. A service is hung from the moment at which the shutdown gives up on it until nothing of it is left.
 
 use super::StopBy;
+use super::health::HealthRecord;
 use super::progress::{CallbackThread, Counters, Exit, ExitKind, Progress, StartProgress, StopProgress, Threads};
 use super::stuck::StuckService;
 use crate::registry::Registry;
@@ -47,6 +48,7 @@ pub(super) struct ServiceRecord {
     /// What the service failed with, until a restart of it is ready.
     pub(super) failed_before: Option<ServiceError>,
     pub(super) counters: Counters,
+    pub(super) health: HealthRecord,
     pub(super) threads: Threads,
     /// Stopped once the service will not be started again.
     pub(super) retired: Retired,
@@ -98,6 +100,7 @@ impl ServiceRecord {
             failure: None,
             failed_before: None,
             counters: Counters::default(),
+            health: HealthRecord::default(),
             threads: Threads::default(),
             retired,
             complete: false,
@@ -239,7 +242,8 @@ impl ServiceRecord {
         Some(StuckService::new(self.name.clone(), Phase::Callback, thread.clone(), *since))
     }
 
-    pub(super) fn status(&self) -> ServiceStatus {
+    /// Returns what a user sees of the service. `ignores_failure` also counts the groups around it.
+    pub(super) fn status(&self, ignores_failure: bool) -> ServiceStatus {
         ServiceStatus {
             name: self.name.clone(),
             state: self.state(),
@@ -247,6 +251,8 @@ impl ServiceRecord {
             restarts: self.counters.restarts,
             errors: self.counters.errors,
             last_error: self.counters.last_error.clone(),
+            health: self.health.get(),
+            ignores_failure,
             blocked_in: None,
             thread: self.stuck().into_thread().filter(|_| !self.is_finished()),
         }

@@ -6,7 +6,7 @@
 
 use super::record::ServiceRecord;
 use super::{Registry, RegistryState, ServiceId};
-use crate::report::{Cause, ServiceError, ServiceReport, ServiceStatus};
+use crate::report::{Cause, HostState, ServiceError, ServiceReport, ServiceStatus};
 use crate::util::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
@@ -14,12 +14,24 @@ impl Registry {
     /// Returns the failures of the host, and a row for every service, including those of groups, in order of registration. Both are
     /// of one moment: if a service is hung in one, it is hung in the other.
     pub(crate) fn outcome(self: &Arc<Self>, stop_began: Option<Instant>) -> (Vec<ServiceError>, Vec<ServiceReport>) {
-        self.rows(RegistryState::failures_with_hung, |record| record.report(stop_began))
+        self.rows(RegistryState::failures_with_hung, |record, _| record.report(stop_began))
     }
 
     /// Returns the status of every service, including those of groups, in order of registration.
     pub(super) fn statuses(self: &Arc<Self>) -> Vec<ServiceStatus> {
         self.rows(|_| (), ServiceRecord::status).1
+    }
+
+    /// Returns `true` if the host has started, no stop is requested, and every service whose failure counts is healthy.
+    pub(super) fn is_ready(self: &Arc<Self>) -> bool {
+        let is_started = |state: &RegistryState| state.host == HostState::Started;
+        let (started, rows) = self.rows(is_started, |record, ignored| ignored || record.health.is_healthy());
+        started && rows.into_iter().all(|ready| ready)
+    }
+
+    /// Returns `true` if no service is hung.
+    pub(super) fn is_live(self: &Arc<Self>) -> bool {
+        self.rows(|_| (), |record, _| record.hung().is_none()).1.into_iter().all(|live| live)
     }
 
     /// Makes `children` the registry of the group `id`. Returns the registry that it replaces. Dropping the old
@@ -34,10 +46,12 @@ impl Registry {
     }
 
     /// Returns the result of `of_host` for this registry, and a row for every service, including those of groups, of one moment.
+    ///
+    /// `row` also receives whether a failure of the service is ignored: by its own options, or by those of a group around it.
     fn rows<H, R>(
         self: &Arc<Self>,
         of_host: impl FnOnce(&RegistryState) -> H,
-        row: impl Fn(&ServiceRecord) -> R,
+        row: impl Fn(&ServiceRecord, bool) -> R,
     ) -> (H, Vec<R>) {
         // While `tree` is locked, no group gets another registry.
         let unchanging = self.tree.lock();
@@ -48,18 +62,19 @@ impl Registry {
         let found = of_host(&locked[0]); // this registry is the first one
         let mut rows = Vec::with_capacity(locked.iter().map(|state| state.records.len()).sum());
         let mut locked = locked.into_iter();
-        let mut open: Vec<(MutexGuard<'_, RegistryState>, usize)> =
-            locked.next().map(|state| (state, 0)).into_iter().collect();
-        while let Some((state, next)) = open.last_mut() {
+        let mut open: Vec<(MutexGuard<'_, RegistryState>, usize, bool)> =
+            locked.next().map(|state| (state, 0, false)).into_iter().collect();
+        while let Some((state, next, group_ignored)) = open.last_mut() {
             let Some(record) = state.records.get(*next) else {
                 open.pop();
                 continue;
             };
             *next += 1;
-            rows.push(row(record));
+            let is_ignored = *group_ignored || record.policy.ignores_failure;
+            rows.push(row(record, is_ignored));
             if record.children.is_some() {
                 // The registries are in the order of their rows: the next one is that of this group.
-                open.extend(locked.next().map(|state| (state, 0)));
+                open.extend(locked.next().map(|state| (state, 0, is_ignored)));
             }
         }
         (found, rows)

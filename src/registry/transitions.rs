@@ -2,7 +2,6 @@
 //! in `record` stands once.
 
 use super::progress::{Progress, StartLimit};
-use super::record::Policy;
 use super::{Registry, RegistryState, ServiceId};
 use crate::diagnose::ThreadProbe;
 use crate::report::{Cause, EventKind, Phase, ServiceError, StopReason, drop_error, error_chain_text};
@@ -13,14 +12,14 @@ use std::time::Duration;
 
 impl Registry {
     /// The thread of the service is about to be created. Returns its name, or `None` if there is a reason to stop.
-    pub(crate) fn begin_service(&self, id: ServiceId, policy: Policy, limit: Option<StartLimit>) -> Option<Arc<str>> {
+    pub(crate) fn begin_service(&self, id: ServiceId, limit: Option<StartLimit>) -> Option<Arc<str>> {
         self.update(|state| {
             if state.reason.is_some() {
                 return None;
             }
             state.counts.outstanding += 1;
             let record = state.record(id);
-            (record.policy, record.start.limit) = (policy, limit);
+            record.start.limit = limit;
             record.start.began = Some(now());
             record.advance(Progress::Starting);
             Some(record.name.clone())
@@ -52,6 +51,7 @@ impl Registry {
             record.complete = false;
             record.threads.own = thread;
             record.counters.restarts += u32::from(is_restart);
+            record.health.clear();
             record.advance(Progress::Starting);
             state.emit_for(id, EventKind::Starting);
             true

@@ -106,6 +106,14 @@ pub enum EventKind {
         /// The error and its sources, as one line.
         error: String,
     },
+    /// The service runs, but cannot do its work: it has called [`Context::degraded`](crate::Context::degraded) with a new
+    /// reason.
+    Degraded {
+        /// The reason, with control characters escaped.
+        reason: String,
+    },
+    /// The service was degraded, and has called [`Context::healthy`](crate::Context::healthy).
+    Healthy,
     /// Ticks passed while the service was busy.
     MissedTicks {
         /// The number of skipped ticks.
@@ -146,6 +154,7 @@ impl EventKind {
             | EventKind::Restarting { .. }
             | EventKind::NotRestarted(_)
             | EventKind::Reported { .. }
+            | EventKind::Degraded { .. }
             | EventKind::MissedTicks { .. }
             | EventKind::QueueNotDrained { .. }
             | EventKind::StopTimedOut { .. }
@@ -163,6 +172,7 @@ impl EventKind {
             | EventKind::HostStarted { .. }
             | EventKind::HostStopping { .. }
             | EventKind::HostStopped { .. }
+            | EventKind::Healthy
             | EventKind::Completed => Level::Info,
             EventKind::Starting | EventKind::Started | EventKind::Stopping | EventKind::Stopped => Level::Debug,
         }
@@ -254,6 +264,8 @@ impl EventKind {
                 write!(f, "; restarting in {} (restart {restart})", HumanDuration(*after))
             }
             EventKind::Reported { error } => write!(f, "service `{name}` reported an error: {error}"),
+            EventKind::Degraded { reason } => write!(f, "service `{name}` is degraded: {reason}"),
+            EventKind::Healthy => write!(f, "service `{name}` is healthy again"),
             EventKind::MissedTicks { missed: 1 } => write!(f, "service `{name}` missed a tick"),
             EventKind::MissedTicks { missed } => write!(f, "service `{name}` missed {missed} ticks"),
             EventKind::QueueNotDrained { items } => {

@@ -14,4 +14,4 @@ pub use event::{Event, EventKind};
 pub use host_error::HostError;
 pub use outcome::{BlockedThread, Outcome};
 pub use service_report::{Report, ServiceReport};
-pub use status::{HostState, ServiceState, ServiceStatus, StopReason};
+pub use status::{Health, HostState, ServiceState, ServiceStatus, StopReason};

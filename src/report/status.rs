@@ -76,6 +76,48 @@ impl fmt::Display for ServiceState {
     }
 }
 
+/// Whether a service can do its work, as [`ServiceStatus::health`] shows it.
+///
+/// ```
+/// use hosted::{Health, Host, worker};
+/// use std::time::Duration;
+///
+/// let mut host = Host::new();
+/// host.add("mailer", worker(|ctx| {
+///     ctx.degraded("no connection to the mail server");
+///     ctx.host().request_stop();
+///     ctx.wait();
+///     Ok(())
+/// }));
+/// host.start().unwrap();
+/// host.wait();
+/// let status = &host.handle().services()[0];
+/// assert!(matches!(&status.health, Health::Degraded { reason, .. } if reason.contains("mail server")));
+/// # host.stop(Duration::from_secs(10)).unwrap();
+/// ```
+#[doc(alias("HealthStatus", "HealthCheck"))]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Nothing is known to be wrong.
+    #[default]
+    Healthy,
+    /// The service runs, but cannot do its work. It reports this with [`Context::degraded`](crate::Context::degraded).
+    Degraded {
+        /// The reason that the service reported last, with control characters escaped.
+        reason: String,
+        /// When the service first reported that it is degraded, by the system clock. A new reason does not change the time.
+        since: Instant,
+    },
+    /// The service has shown no sign of life for longer than its limit: see
+    /// [`ServiceOptions::stalls_after`](crate::ServiceOptions::stalls_after). A service that is also degraded is shown as
+    /// stalled.
+    Stalled {
+        /// The latest sign of life, by the system clock.
+        since: Instant,
+    },
+}
+
 /// The status of one service at one moment. Returned by [`HostHandle::services`](crate::HostHandle::services).
 ///
 /// ```
@@ -106,6 +148,11 @@ pub struct ServiceStatus {
     pub errors: u64,
     /// The latest error and its sources, as one line with control characters escaped.
     pub last_error: Option<String>,
+    /// Whether the service can do its work.
+    pub health: Health,
+    /// Whether the host ignores a final failure of the service: the service, or a group around it, has the option
+    /// [`OnFailure::Ignore`](crate::OnFailure::Ignore).
+    pub ignores_failure: bool,
     /// What the thread of the service is blocked in, on Linux, if the service is starting, stopping or hung. In other states
     /// use [`blocked_now`](Self::blocked_now).
     pub blocked_in: Option<String>,

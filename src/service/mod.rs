@@ -3,6 +3,7 @@
 mod restart;
 mod ticks;
 mod context;
+mod health;
 
 pub use context::Context;
 pub(crate) use restart::Backoff;
