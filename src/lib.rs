@@ -73,7 +73,7 @@
 //!
 //! # 4. Ready-made services
 //!
-//! - [`every`] calls a function at a fixed rate.
+//! - [`every`] calls a function at a fixed rate. With the feature `cron`, `cron` calls it by a wall-clock schedule.
 //! - A [`Queue`] accepts jobs. When its [consumers](Queue::consumer) are stopped, they first handle the accepted jobs.
 //! - [`group`] is a host within a host: its services start, stop and restart together.
 //!
@@ -220,7 +220,7 @@ pub use io::{Interruptible, Listener};
 pub use registry::HostHandle;
 pub use report::{
     BlockedThread, BoxError, Cause, Event, EventKind, Health, HostError, HostState, Outcome, Phase, Report, Result,
-    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
+    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason, is_stop_error,
 };
 pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
 pub use services::{Consumer, Every, PushError, Queue, every};
