@@ -75,6 +75,7 @@
 //!
 //! - [`every`] calls a function at a fixed rate. With the feature `cron`, `cron` calls it by a wall-clock schedule.
 //! - A [`Queue`] accepts jobs. When its [consumers](Queue::consumer) are stopped, they first handle the accepted jobs.
+//!   A [batch consumer](Queue::batch_consumer) handles many jobs at a time.
 //! - [`group`] is a host within a host: its services start, stop and restart together.
 //!
 //! ```
@@ -223,7 +224,7 @@ pub use report::{
     ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason, is_stop_error,
 };
 pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
-pub use services::{Consumer, Every, PushError, Queue, every};
+pub use services::{BatchConsumer, Consumer, Every, PushError, Queue, every};
 #[cfg(feature = "cron")]
 pub use services::{Cron, Schedule, ScheduleError, cron};
 pub use signal::ctrl_c;

@@ -12,12 +12,12 @@ use crate::retention::{Retention, Tidy};
 use crate::rounds::rounds;
 use crate::scan::Scanner;
 use crate::status::Sources;
-use crate::store::{Store, submit};
+use crate::store::store;
 use crate::tally::Tally;
 use crate::tokens::traffic;
 use crate::tree::Tree;
 use crate::web::Web;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 use hosted::{Context, Event, EventKind, Host, Queue, Result, Service, StopToken, every, task, worker};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,15 +83,15 @@ fn tree() -> Result<TempDir> {
 fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> Result {
     let (db, port) = (dir.join(CATALOGUE), free_port()?);
     let (tree, claims, jobs) = (Tree::new(dir.to_owned(), &db), Claims::default(), Queue::bounded(256));
-    let (changes, accepted) = bounded(256);
+    let changes = Queue::bounded(256);
 
     let at = db.clone();
     host.add("schema", task(move |_| Ok(Catalogue::create(&at)?)));
-    host.add("store", Store::new(&db, accepted)).restart(again());
+    host.add("store", store(&db, &changes));
     for name in ["digest 1", "digest 2", "digest 3"] {
         host.add(name, jobs.consumer(digest(&tree, &changes, chance, tally))).after(["store"]);
     }
-    let (retention, sweeping) = (Retention::new(&tree, &db, changes, Tidy::default()), chance.clone());
+    let (retention, sweeping) = (Retention::new(&tree, &db, &changes, Tidy::default()), chance.clone());
     let sweep = move |ctx: &Context| {
         sweeping.strike(20)?;
         retention.sweep(ctx)
@@ -114,7 +114,7 @@ fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> R
 /// Handles a job as a digester does, with faults: some jobs fail or panic, and some files cannot be read.
 fn digest(
     tree: &Tree,
-    changes: &Sender<Change>,
+    changes: &Queue<Change>,
     chance: &Chance,
     tally: &Arc<Tally>,
 ) -> impl FnMut(Job, &Context) -> Result + Send + 'static {
@@ -125,7 +125,7 @@ fn digest(
         chance.strike(50)?;
         if chance.fault(50) {
             let error = fs::read(&unreadable).expect_err("the link leads to itself");
-            return submit(Change::Unreadable(job, error.to_string()), &changes, ctx);
+            return Ok(changes.push_until(Change::Unreadable(job, error.to_string()), ctx.stop_token())?);
         }
         digester.digest(job, ctx)
     }

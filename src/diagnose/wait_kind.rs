@@ -12,6 +12,8 @@ pub(crate) enum Waits {
     Message,
     Tick,
     Job,
+    MoreJobs,
+    Retry,
     Room,
     Started,
     Restart,
@@ -20,12 +22,14 @@ pub(crate) enum Waits {
 }
 
 /// All kinds of waits. A `WaitSlot` stores the position in this list, plus one.
-const ALL: [Waits; 10] = [
+const ALL: [Waits; 12] = [
     Waits::Stop,
     Waits::Sleep,
     Waits::Message,
     Waits::Tick,
     Waits::Job,
+    Waits::MoreJobs,
+    Waits::Retry,
     Waits::Room,
     Waits::Started,
     Waits::Restart,
@@ -41,6 +45,8 @@ impl Waits {
             Waits::Message => "waiting for a message",
             Waits::Tick => "waiting for the next tick",
             Waits::Job => "waiting for a job",
+            Waits::MoreJobs => "waiting for more jobs",
+            Waits::Retry => "waiting to retry a batch",
             Waits::Room => "waiting for room in a queue",
             Waits::Started => "waiting for the host to start",
             Waits::Restart => "waiting for its restart",

@@ -34,7 +34,7 @@ pub use report::{
     ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
 };
 pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
-pub use services::{Consumer, Every, PushError, Queue, every};
+pub use services::{BatchConsumer, Consumer, Every, PushError, Queue, every};
 pub use stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 
 #[cfg(test)]
