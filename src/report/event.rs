@@ -204,6 +204,12 @@ impl Event {
         }
     }
 
+    /// Returns the level of the log line.
+    #[cfg(feature = "status")]
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
     /// Writes the log line. The logger is user code, so the caller must not hold a lock.
     pub(crate) fn log(&self) {
         log_line(self.level, self.kind.target(self.service.is_some()), format_args!("{self}"));

@@ -60,6 +60,22 @@ fn a_blocked_accept_serves_its_client_and_is_woken_by_the_stop() {
     server.end().expect("exit code 0");
 }
 
+#[cfg(unix)]
+#[test]
+fn the_probes_example_becomes_ready_only_when_its_cache_is_filled() {
+    let mut example = Running::start("probes");
+    let address = example.wait_for("http://").expect("its address").replace("http://", "").replace('/', "");
+    example.wait_for("filling the cache").expect("the start-up");
+    let ready = || ask(&address, "GET /readyz HTTP/1.0\r\n\r\n");
+    let early = ready();
+    assert!(early.contains("503") && early.contains("\nfill cache: starting for "), "{early}");
+    example.wait_for("ready").expect("the start");
+    assert!(ready().contains("200 OK"));
+    assert!(ask(&address, "GET / HTTP/1.0\r\n\r\n").contains("statistics"));
+    example.interrupt();
+    example.end().expect("exit code 0");
+}
+
 /// The promise in the first line of an example.
 struct Promise {
     name: String,

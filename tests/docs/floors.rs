@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["service"],
     &["services", "io"],
     &["host"],
+    &["integrations"],
 ];
 
 fn src() -> PathBuf {
@@ -31,7 +32,7 @@ fn files() -> BTreeMap<String, String> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let name = path.strip_prefix(src()).unwrap().with_extension("");
                 let text = fs::read_to_string(&path).unwrap();
                 found.insert(name.to_str().unwrap().replace('\\', "/"), text);
