@@ -159,7 +159,7 @@ impl Case<'_> {
     /// With all the time they want, consumers that have started and do not fail leave nothing of what was accepted.
     fn nothing_is_left_for_no_reason(&self) {
         let patient = self.schedule.stop_timeout == AMPLE && !matches!(self.schedule.drive, Drive::StopThreeTimes);
-        let consumes = |plan: &&Plan| matches!(plan.kind, Kind::Consumes(_));
+        let consumes = |plan: &&Plan| plan.kind.consumes();
         let in_groups = self.schedule.services.iter().any(|plan| match &plan.kind {
             Kind::Group(children) => children.iter().any(|child| consumes(&child)),
             _ => false,

@@ -22,3 +22,4 @@ mod group_deadline;
 mod looks;
 mod queue;
 mod consumers;
+mod batches;
