@@ -23,3 +23,4 @@ mod group_deadline;
 mod observers;
 mod queue;
 mod consumers;
+mod batches;
