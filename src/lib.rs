@@ -73,7 +73,7 @@
 //!
 //! # 4. Ready-made services
 //!
-//! - [`every`] calls a function at a fixed rate.
+//! - [`every`] calls a function at a fixed rate. With the feature `cron`, `cron` calls it by a wall-clock schedule.
 //! - A [`Queue`] accepts jobs. When its [consumers](Queue::consumer) are stopped, they first handle the accepted jobs.
 //! - [`group`] is a host within a host: its services start, stop and restart together.
 //!
