@@ -1,4 +1,4 @@
-//! When a shutdown closes the connections of hung services: of those that have opted in.
+//! When a shutdown closes the connections of hung services that have opted in.
 
 use super::validate::HostedService;
 use crate::registry::ServiceId;
@@ -26,7 +26,7 @@ pub(super) struct DisconnectSchedule {
 }
 
 impl DisconnectSchedule {
-    /// The schedule of a shutdown of these services by `deadline`.
+    /// Creates the schedule of a shutdown of these services by `deadline`.
     pub(super) fn new(deadline: Option<Instant>, services: &[HostedService]) -> Self {
         let services = services.iter().filter(|entry| entry.options.disconnects).count();
         let each = TIME_PER_SERVICE.saturating_mul(u32::try_from(services).unwrap_or(u32::MAX));
@@ -37,14 +37,14 @@ impl DisconnectSchedule {
         DisconnectSchedule { of_all, due: BTreeSet::new() }
     }
 
-    /// How long a service may go on that receives its stop request at `now`. If every service is due already, it has half
-    /// of the time left.
+    /// Returns how long a service that receives its stop request at `now` may continue. If every service is due
+    /// already, it has half of the time left.
     pub(super) fn grace(&self, now: Instant, deadline: Option<Instant>) -> Duration {
         let time = self.of_all.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
         if time.is_zero() { remaining(deadline) / 2 } else { time }
     }
 
-    /// The service is inspected at `limit`, or never.
+    /// Schedules the inspection of the service at `limit`. `None` means never.
     pub(super) fn schedule(&mut self, id: ServiceId, limit: Option<Instant>) {
         self.due.extend(limit.map(|at| (at, id)));
     }
@@ -53,8 +53,9 @@ impl DisconnectSchedule {
         self.due.first().map(|due| due.0)
     }
 
-    /// Disconnects the services that are due. A service that is still there is due again after its own stop timeout, or when
-    /// half of the time left has passed: it may not have been seen in its call, or have connected again.
+    /// Disconnects the services that are due. A service that is still alive is due again after its own stop timeout, or
+    /// when half of the time left has passed: the check may have missed its call, or the service may have connected
+    /// again.
     #[cfg(feature = "disconnect")]
     pub(super) fn run_due(
         &mut self,
@@ -78,7 +79,7 @@ impl DisconnectSchedule {
             can = registry.disconnect(std::iter::once(id));
             inspected.push(id);
         }
-        self.due.append(&mut due); // the others stay due: they come in the next slices
+        self.due.append(&mut due); // the next slices handle the others, which stay due
         if !can || remaining(deadline) <= MIN_INTERVAL {
             return self.due.clear();
         }

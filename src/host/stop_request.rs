@@ -37,8 +37,9 @@ pub(super) fn request_stop(
 }
 
 impl ServiceCallbacks {
-    /// Runs the callbacks on a thread that the registry knows meanwhile, so that a callback that blocks is named. If no
-    /// thread can be created, they run here: a callback that blocks then blocks the shutdown, which is better than no call.
+    /// Runs the callbacks on another thread, which the registry knows, so that a callback that blocks is named. If no
+    /// thread can be created, they run here: a callback that blocks then blocks the shutdown, which is better than no
+    /// call.
     pub(super) fn schedule(self) {
         callback_threads::run(Box::new(|| self.run()));
     }

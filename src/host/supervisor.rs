@@ -66,7 +66,7 @@ enum AfterRun {
 /// If less time than this is left, a service that failed to finish its accepted work does not try again.
 const SHORTEST_TRY: Duration = Duration::from_millis(10);
 
-/// How a call of user code ended, if not by an error.
+/// How a call of user code ended, other than by an error.
 enum CallOutcome {
     Returned,
     /// The call returned `Stopped` after a stop request.
@@ -103,10 +103,10 @@ impl ServiceRunner<'_> {
         }
     }
 
-    /// Sleeps although a stop was requested. Returns `false` if the stop deadline has come.
+    /// Sleeps even if a stop was requested. Returns `false` if the stop deadline has come.
     fn sleep_before_deadline(&self, time: Duration) -> bool {
         self.ctx.registry().mark_backing_off(self.id);
-        // A token, because the deadline may move closer meanwhile.
+        // Wait for a token, because the deadline may move closer meanwhile.
         let deadline = self.ctx.for_job().stop_token().clone();
         self.ctx.clock().sleep(time, &deadline, Waits::Restart).is_ok()
     }
@@ -180,8 +180,8 @@ impl ServiceRunner<'_> {
         self.restart.finishes_on_stop() && self.was_ready()
     }
 
-    /// The service failed to finish what it holds: it tries again, if there is time for it. A long backoff is cut to
-    /// half of the time left, so that there is always time for one more try.
+    /// Schedules another try of a service that failed to finish what it holds, if there is time for it. A long backoff
+    /// is cut to half of the time left, so that there is always time for one more try.
     fn finish(&self, error: ServiceError, after: Duration) -> AfterRun {
         let left = remaining(self.ctx.stop_deadline());
         if left < SHORTEST_TRY {

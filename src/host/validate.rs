@@ -1,4 +1,4 @@
-//! What is checked before any thread exists, and the dependencies of each service.
+//! Checks a host before any thread exists, and determines the dependencies of each service.
 
 use super::names::Names;
 use super::options::ServiceOptions;
@@ -15,12 +15,12 @@ use std::{fmt, io};
 
 /// A service as the host owns it.
 pub(super) struct HostedService {
-    /// As it was added: without the group's name before it.
+    /// The name as it was added, without the name of the group before it.
     pub(super) name: Arc<str>,
     pub(super) options: ServiceOptions,
-    /// Until its thread has it.
+    /// The value of the service, until its thread takes it.
     pub(super) service: Option<Box<dyn Service>>,
-    /// Until a reaper has it.
+    /// The thread of the service, until a reaper takes it.
     pub(super) thread: Option<JoinHandle<()>>,
     pub(super) source: StopSource,
 }
@@ -40,7 +40,7 @@ pub(super) enum SetupError {
 }
 
 impl SetupError {
-    /// The service it is about.
+    /// The name of the service that causes the error.
     pub(super) fn culprit(&self) -> Option<&Arc<str>> {
         match self {
             SetupError::NulInName(service)
@@ -102,7 +102,7 @@ impl Error for SetupError {
 /// Checks every service. Returns the dependencies of each. `names` are the names of all services.
 pub(super) fn validate(services: &mut [HostedService], names: &Names) -> Result<Vec<Vec<ServiceId>>, SetupError> {
     let mut dependencies = Vec::with_capacity(services.len());
-    // The last service that depends on all before it: a service after it depends on them through it.
+    // The last service that depends on all earlier services. A service after it depends on them through it.
     let mut barrier = 0;
     for (index, service) in services.iter().enumerate() {
         check(index, service)?;

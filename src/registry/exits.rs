@@ -48,7 +48,8 @@ impl Registry {
         retired
     }
 
-    /// The stop callbacks of the service are about to run on another thread. Returns the name of the service.
+    /// Records that the stop callbacks of the service are about to run on another thread. Returns the name of the
+    /// service.
     pub(crate) fn begin_callbacks(&self, id: ServiceId) -> Arc<str> {
         self.update(|state| {
             state.counts.outstanding += 1;
@@ -58,7 +59,7 @@ impl Registry {
         })
     }
 
-    /// The stop callbacks of the service run on `thread`.
+    /// Records the thread on which the stop callbacks of the service run.
     pub(crate) fn set_callback_thread(&self, id: ServiceId, thread: Option<ThreadProbe>) {
         self.update(|state| {
             if let Some(callbacks) = &mut state.record(id).threads.callbacks {
@@ -67,7 +68,7 @@ impl Registry {
         });
     }
 
-    /// The stop callbacks of the service have run.
+    /// Records that the stop callbacks of the service have run.
     pub(crate) fn end_callbacks(&self, id: ServiceId) {
         self.update(|state| {
             state.record(id).threads.callbacks = None;
@@ -76,7 +77,7 @@ impl Registry {
         });
     }
 
-    /// A dependency of the service receives its stop request, although the service has not stopped.
+    /// Records that a dependency receives its stop request although the service has not stopped.
     pub(crate) fn record_stop_timeout(&self, id: ServiceId) {
         self.update(|state| {
             let record = state.record(id);
@@ -89,19 +90,19 @@ impl Registry {
         });
     }
 
-    /// The service will not be started again.
+    /// Records that the service will not be started again.
     pub(crate) fn retire(&self, id: ServiceId) {
         self.update(|state| state.record(id).retired.retire()).run_and_log();
     }
 
-    /// A token that is stopped once the service will not be started again.
+    /// Returns a token that is stopped once the service will not be started again.
     pub(crate) fn retired_token(&self, id: ServiceId) -> StopToken {
         self.read(|state| state.records[id.index()].retired.token())
     }
 
-    /// The thread of the service has nothing more to do.
+    /// Records the exit: the thread of the service has nothing more to do.
     pub(crate) fn mark_exited(&self, id: ServiceId, completed: bool) {
-        self.retire(id); // first: whoever sees the exit finds that the queues of the service are closed
+        self.retire(id); // first, so that code that sees the exit finds the queues of the service closed
         let exit = |state: &mut RegistryState| {
             let record = state.record(id);
             let (kind, event) = match (&record.failure, &record.failed_before) {
@@ -133,7 +134,7 @@ impl Registry {
         self.update(exit).run_on_thread();
     }
 
-    /// A reaper has joined the thread of the service.
+    /// Records that a reaper has joined the thread of the service.
     pub(crate) fn mark_joined(&self, id: ServiceId) {
         self.update(|state| {
             state.counts.joined_by_reapers += 1;
@@ -141,17 +142,17 @@ impl Registry {
         });
     }
 
-    /// How many threads the reapers have joined.
+    /// Returns how many threads the reapers have joined.
     pub(crate) fn joined_by_reapers(&self) -> usize {
         self.read(|state| state.counts.joined_by_reapers)
     }
 
-    /// The thread of the service ends: this is the last thing that it does. During a shutdown the host joins the thread.
-    /// After a shutdown nobody would, so the exit counts as joined.
+    /// Records the end of the thread of the service, as the last thing that this thread does. During a shutdown the
+    /// host joins the thread. After a shutdown no thread would, so the exit counts as joined.
     pub(super) fn mark_thread_ended(&self, id: ServiceId) {
         self.update(|state| {
             let record = state.record(id);
-            // A guard records the exit before, whatever happens.
+            // A guard has recorded the exit before, whatever happened.
             record.threads.ended = record.has_exited();
             if state.host == HostState::Stopped {
                 state.release_ended_threads();
@@ -159,15 +160,15 @@ impl Registry {
         });
     }
 
-    /// The service did not stop in time.
+    /// Records that the service did not stop in time.
     pub(crate) fn mark_hung(&self, id: ServiceId, mut blocked: BlockedThread) {
         self.update(|state| {
             if state.record(id).threads.ended {
-                state.release_thread(id); // the thread has ended, and was only not joined in time
+                state.release_thread(id); // the thread has ended, but was not joined in time
             }
             let record = state.record(id);
             if record.is_finished() {
-                return; // it stopped during the inspection
+                return; // the service stopped during the inspection
             }
             // The shutdown of a group ends at the same moment as that of its host, and only one of the two may have
             // inspected the thread.
@@ -183,17 +184,17 @@ impl Registry {
 }
 
 impl RegistryState {
-    /// Nothing is left of the thread of the service.
+    /// Records that nothing is left of the thread of the service.
     fn release_thread(&mut self, id: ServiceId) {
         let record = self.record(id);
-        let Progress::Exited(exit) = record.progress() else { return }; // released before
+        let Progress::Exited(exit) = record.progress() else { return }; // it was recorded before
         record.advance(Progress::Joined(exit));
         self.counts.unjoined -= 1;
         self.thread_finished();
         self.record(id).forget_hung_if_finished();
     }
 
-    /// The shutdown is over, so nobody joins the threads that have ended. They count as joined from now on.
+    /// Counts the threads that have ended as joined, from now on: the shutdown is over, so no reaper joins them.
     pub(super) fn release_ended_threads(&mut self) {
         for index in 0..self.records.len() {
             if self.records[index].threads.ended {

@@ -104,20 +104,20 @@ struct RegistryState {
     host: HostState,
     reason: Option<StopReason>,
     records: Vec<ServiceRecord>,
-    /// The groups that have a registry of their own.
+    /// The registries of the groups.
     groups: BTreeSet<ServiceId>,
     /// The final failures that are not ignored, the first one first.
     failures: Vec<ServiceError>,
-    /// The services that were resolved since the owner last looked: what a start waits for.
+    /// The services that were resolved since the owner last checked: what a start waits for.
     resolved: Vec<ServiceId>,
-    /// The services that exited since the owner last looked: what a shutdown waits for.
+    /// The services that exited since the owner last checked: what a shutdown waits for.
     exited: Vec<ServiceId>,
     /// When the start began, and of how many services.
     start: Option<(Instant, usize)>,
-    /// Every service was ready, or had failed and was ignored, before there was a reason to stop.
+    /// Whether every service was ready, or had failed and was ignored, before there was a reason to stop.
     has_started: bool,
     counts: Counts,
-    /// The time that a stop of this host has, whatever it was given: that of a group, when its host stops.
+    /// The time that the outer host gives to the stop of this group. It limits every stop of this host.
     stop_by: Option<StopBy>,
     stop_began: Option<Instant>,
     stop_ended: Option<Instant>,
@@ -126,13 +126,13 @@ struct RegistryState {
     stopping: StopSource,
     started: StopSource,
     bus: Arc<EventBus>,
-    /// Emitted, and to be logged once the lock is released.
+    /// The events that were emitted, to be logged once the lock is released.
     pending_log: Vec<Event>,
     notify_owner: bool,
 }
 
 impl Registry {
-    /// Creates a registry. That of a group shares the events and the start of the host that the group is in.
+    /// Creates a registry. The registry of a group shares the events and the start latch of its outer host.
     pub(crate) fn new(host: Option<(&Registry, Arc<str>)>) -> Arc<Self> {
         let stopping = StopSource::new();
         let (bus, started, tree) = match &host {
@@ -209,7 +209,7 @@ impl Registry {
         self.update(|state| state.emit(service, kind));
     }
 
-    /// A subscription to every event from now on, of the groups too.
+    /// Subscribes to every event from now on, including those of groups.
     pub(crate) fn subscribe(&self) -> crossbeam_channel::Receiver<Event> {
         self.bus.subscribe()
     }
@@ -231,7 +231,7 @@ impl Registry {
         self.update(|state| state.request_stop(reason))
     }
 
-    /// The host stops without having started anything.
+    /// Records that the host stops without having started anything.
     pub(crate) fn stop_unstarted(&self, reason: StopReason) -> PendingCallbacks {
         self.update(|state| {
             state.host = HostState::Stopped;
@@ -253,7 +253,7 @@ impl Registry {
         })
     }
 
-    /// Ends a shutdown, with whatever is left.
+    /// Ends a shutdown, whatever is left.
     pub(crate) fn end_shutdown(&self) {
         self.update(|state| {
             let now = now();
@@ -267,7 +267,7 @@ impl Registry {
         });
     }
 
-    /// Limits the time of a stop of this host to `by`, whatever the stop was given.
+    /// Limits the time of a stop of this host to `by`, whatever timeout the stop was given.
     pub(crate) fn limit_stop(&self, by: Option<StopBy>) {
         self.update(|state| {
             state.stop_by = by;
@@ -275,7 +275,7 @@ impl Registry {
         });
     }
 
-    /// Why the host stopped, when its shutdown began, and how long it took.
+    /// Returns why the host stopped, when its shutdown began, and how long it took.
     pub(crate) fn stop_summary(&self) -> (Option<StopReason>, Option<Instant>, Duration) {
         self.read(|state| {
             let took = state.stop_began.zip(state.stop_ended).map_or(Duration::ZERO, |(began, ended)| ended - began);
@@ -314,7 +314,7 @@ impl RegistryState {
         self.emit(Some(name), kind);
     }
 
-    /// The first reason wins (invariant 1).
+    /// Records the reason to stop, unless there is one (invariant 1).
     fn request_stop(&mut self, reason: StopReason) -> PendingCallbacks {
         if self.reason.is_some() {
             return PendingCallbacks::default();
@@ -337,7 +337,7 @@ impl RegistryState {
         self.finish_start_if_resolved()
     }
 
-    /// The start no longer waits for the service: it is ready, or has failed and is ignored.
+    /// Records that the start no longer waits for the service: it is ready, or has failed and is ignored.
     fn resolve_start(&mut self, id: ServiceId) -> PendingCallbacks {
         if std::mem::replace(&mut self.record(id).start.resolved, true) {
             return PendingCallbacks::default();
@@ -369,7 +369,7 @@ impl RegistryState {
         if is_over { self.request_stop(StopReason::AllCompleted) } else { PendingCallbacks::default() }
     }
 
-    /// A thread or a callback is done. The last one wakes the owner, not each of thousands.
+    /// Records that a thread or a callback is done. Only the last one wakes the owner, not each of thousands.
     fn thread_finished(&mut self) {
         self.counts.outstanding -= 1;
         self.notify_owner |= self.counts.unjoined == 0; // also true if nothing is outstanding

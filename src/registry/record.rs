@@ -78,7 +78,7 @@ impl Retired {
         }
     }
 
-    /// The service will not be started again. For a child, only its group can decide that.
+    /// Records that the service will not be started again. For a child, only its group can decide that.
     #[must_use = "the caller must run the callbacks"]
     pub(super) fn retire(&self) -> PendingCallbacks {
         match self {
@@ -131,7 +131,7 @@ impl ServiceRecord {
         }
     }
 
-    /// What the service's own thread is doing.
+    /// Returns what the service's own thread is doing.
     pub(super) fn phase(&self) -> Phase {
         match self.progress {
             Progress::NotStarted | Progress::Starting => Phase::Start,
@@ -179,17 +179,17 @@ impl ServiceRecord {
         matches!(self.progress, Progress::Joined(_))
     }
 
-    /// The service will be started again, unless a stop request comes first.
+    /// Returns `true` if the service will be started again, unless a stop request comes first.
     pub(super) fn will_restart(&self) -> bool {
         matches!(self.progress, Progress::BackingOff | Progress::CleaningUp { restarts: true })
     }
 
-    /// The service was never started, or has exited.
+    /// Returns `true` if the service was never started, or has exited.
     pub(super) fn is_over(&self) -> bool {
         !self.was_started() || self.has_exited()
     }
 
-    /// Nothing of the service is left: no thread, no callback.
+    /// Returns `true` if nothing of the service is left: no thread, no callback.
     pub(super) fn is_finished(&self) -> bool {
         !self.was_started() || self.is_joined() && self.threads.callbacks.is_none()
     }
@@ -198,7 +198,7 @@ impl ServiceRecord {
         self.hung.as_ref()
     }
 
-    /// The shutdown has given up on the service. Returns `true` if that is news.
+    /// Records that the shutdown has given up on the service. Returns `true` if that is news.
     pub(super) fn mark_hung(&mut self, blocked: BlockedThread) -> bool {
         self.change(|record| record.hung.replace(blocked).is_none())
     }
@@ -215,12 +215,13 @@ impl ServiceRecord {
         self.counters.last_error = Some(text);
     }
 
-    /// The time that a group in this record has for its stop. `None` before the stop request.
+    /// Returns the time that a group in this record has for its stop. Returns `None` before the stop request.
     pub(super) fn stop_by(&self) -> Option<StopBy> {
         Some(StopBy { deadline: self.stop.deadline?, end: self.stop.end })
     }
 
-    /// What is left of the service. A callback comes first, because the service may wait for it in the drop of the guard.
+    /// Returns what is left of the service. A callback comes first, because the service may wait for it in the drop of
+    /// the guard.
     pub(super) fn stuck(&self) -> StuckService {
         let own = self.threads.own.clone().filter(|_| !self.has_exited());
         match self.stuck_callback() {
@@ -229,13 +230,13 @@ impl ServiceRecord {
         }
     }
 
-    /// The service's own thread.
+    /// Returns the service's own thread.
     pub(super) fn stuck_thread(&self) -> StuckService {
         let since = self.stop.requested.unwrap_or(self.since);
         StuckService::new(self.name.clone(), self.phase(), self.threads.own.clone(), since)
     }
 
-    /// The thread that runs the stop callbacks of the service.
+    /// Returns the thread that runs the stop callbacks of the service.
     pub(super) fn stuck_callback(&self) -> Option<StuckService> {
         let repeating = self.threads.repeating.first().map(|(_, callback)| callback);
         let CallbackThread { thread, since } = self.threads.callbacks.as_ref().or(repeating)?;
@@ -285,7 +286,7 @@ impl ServiceRecord {
             (None, None, Some(ExitKind::Stopped)) => Outcome::Stopped,
             (None, None, Some(ExitKind::NotRestarted)) => match &self.failed_before {
                 Some(error) => Outcome::NotRestarted(error.clone()),
-                None => Outcome::Stopped, // it never is: a service that was to be restarted keeps its error
+                None => Outcome::Stopped, // cannot happen: a service that waits for a restart keeps its error
             },
         }
     }

@@ -45,7 +45,7 @@ impl Registry {
         })
     }
 
-    /// Returns the result of `of_host` for this registry, and a row for every service, including those of groups, of one moment.
+    /// Returns the result of `of_host` for this registry, and a row for every service, including those of groups, at one moment.
     ///
     /// `row` also receives whether a failure of the service is ignored: by its own options, or by those of a group around it.
     fn rows<H, R>(
@@ -59,7 +59,7 @@ impl Registry {
         let locked: Vec<MutexGuard<'_, RegistryState>> =
             registries.iter().map(|registry| registry.state.lock()).collect();
         drop(unchanging);
-        let found = of_host(&locked[0]); // this registry is the first one
+        let found = of_host(&locked[0]); // `self` is the first registry
         let mut rows = Vec::with_capacity(locked.iter().map(|state| state.records.len()).sum());
         let mut locked = locked.into_iter();
         let mut open: Vec<(MutexGuard<'_, RegistryState>, usize, bool)> =
@@ -80,7 +80,8 @@ impl Registry {
         (found, rows)
     }
 
-    /// This registry and those of all groups in it, each group's before those of the groups after it.
+    /// Returns this registry and those of all groups in it. The registry of each group comes before those of the groups
+    /// in it.
     fn with_groups(self: &Arc<Self>) -> Vec<Arc<Registry>> {
         let (mut registries, mut next) = (Vec::new(), vec![self.clone()]);
         while let Some(registry) = next.pop() {
@@ -95,7 +96,7 @@ impl Registry {
 }
 
 impl RegistryState {
-    /// Returns the final failures, the first one first, and then an error for each service that is hung.
+    /// Returns the final failures in the order in which they happened, and then an error for each service that is hung.
     fn failures_with_hung(&self) -> Vec<ServiceError> {
         let timed_out = |error: &ServiceError| matches!(error.cause(), Cause::TimedOut(_));
         let hung = self.records.iter().filter_map(|record| {

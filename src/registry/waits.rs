@@ -1,4 +1,4 @@
-//! What the owner of a host waits for, and what it asks about.
+//! What the owner of a host waits for, and what it reads.
 
 use super::record::ServiceRecord;
 use super::{Registry, RegistryState, ServiceId, StopBy, StuckService};
@@ -142,20 +142,20 @@ impl Registry {
         })
     }
 
-    /// The services that a start waits for: at most `most` of them, and how many more there are.
+    /// Returns the services that a start waits for: at most `most` of them, and how many more there are.
     pub(crate) fn waiting_for_start(&self, most: usize) -> (Vec<StuckService>, usize) {
         let is_starting = |state| matches!(state, ServiceState::Starting | ServiceState::Restarting);
         self.stuck_services(most, |record| is_starting(record.state()))
     }
 
-    /// The services that a shutdown waits for: at most `most` of them, and how many more there are.
+    /// Returns the services that a shutdown waits for: at most `most` of them, and how many more there are.
     pub(crate) fn waiting_for_stop(&self, most: usize) -> (Vec<StuckService>, usize) {
         self.stuck_services(most, |record| {
             !record.is_finished() && (record.stop.requested.is_some() || record.has_exited())
         })
     }
 
-    /// The services of which something is left: at most `most` of them, and how many more there are.
+    /// Returns the services of which something is left: at most `most` of them, and how many more there are.
     pub(crate) fn unfinished(&self, most: usize) -> (Vec<StuckService>, usize) {
         self.stuck_services(most, |record| !record.is_finished())
     }
@@ -167,12 +167,12 @@ impl Registry {
         })
     }
 
-    /// What is left of the service.
+    /// Returns what is left of the service.
     pub(crate) fn stuck(&self, id: ServiceId) -> StuckService {
         self.read(|state| state.records[id.index()].stuck())
     }
 
-    /// What is left of the service. Returns `None` if nothing is left.
+    /// Returns what is left of the service. Returns `None` if nothing is left.
     pub(crate) fn stuck_if_unfinished(&self, id: ServiceId) -> Option<StuckService> {
         self.read(|state| {
             let record = &state.records[id.index()];
@@ -180,7 +180,7 @@ impl Registry {
         })
     }
 
-    /// Everything that is left, in groups too: the services of a group before the group. Without recursion.
+    /// Returns everything that is left, in groups too: the services of a group before the group. Does not recurse.
     pub(crate) fn all_unfinished(self: &Arc<Self>) -> Vec<(Arc<Registry>, ServiceId, StuckService)> {
         let mut registries = vec![self.clone()];
         let mut rows = Vec::new();

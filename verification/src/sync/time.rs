@@ -40,7 +40,7 @@ pub(super) fn runs() -> bool {
 
 /// Returns `true` if `at` has come. The checker decides, and then `now` is `at`.
 #[cfg(feature = "shuttle")]
-pub(super) fn comes(at: Instant) -> bool {
+pub(super) fn has_come(at: Instant) -> bool {
     use shuttle::rand::Rng;
     let comes = at <= now() || shuttle::rand::thread_rng().gen_ratio(1, ONE_IN.get());
     if comes {
@@ -50,6 +50,6 @@ pub(super) fn comes(at: Instant) -> bool {
 }
 
 #[cfg(feature = "loom")]
-pub(super) fn comes(_: Instant) -> bool {
+pub(super) fn has_come(_: Instant) -> bool {
     unreachable!("time stands still under loom")
 }
