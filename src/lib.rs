@@ -220,7 +220,7 @@ pub use io::{Interruptible, Listener};
 pub use registry::HostHandle;
 pub use report::{
     BlockedThread, BoxError, Cause, Event, EventKind, Health, HostError, HostState, Outcome, Phase, Report, Result,
-    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
+    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason, is_stop_error,
 };
 pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
 pub use services::{Consumer, Every, PushError, Queue, every};

@@ -73,8 +73,27 @@ impl Context {
         Context { shared: Arc::new(shared), ..self }
     }
 
-    /// Returns the same context with another stop token, such as that of a job in a queue.
-    pub(crate) fn with_token(&self, token: StopToken) -> Self {
+    /// Returns the same context with another stop token. Use it to give a job of this service its own reason to stop, such as a
+    /// time limit.
+    ///
+    /// Everything that waits for the stop, or checks for it, uses `token`: [`check`](Self::check), [`sleep`](Self::sleep),
+    /// [`ticks`](Self::ticks), [`on_stop`](Self::on_stop) and so on. Everything else stays that of the service: the name, the
+    /// clock, the [host](Self::host), the [stop deadline](Self::stop_deadline), and the reported errors. The host does not know
+    /// `token`, so link it to the token of the service if a stop request must end the job.
+    ///
+    /// ```
+    /// use hosted::{Context, StopSource, Stopped};
+    /// use std::time::Duration;
+    ///
+    /// let ctx = Context::new("poller", StopSource::new().token());
+    /// let limit = StopSource::linked([ctx.stop_token()]); // stops at the stop of the service, or after 20 ms
+    /// limit.request_stop_after(Duration::from_millis(20));
+    /// let job = ctx.with_token(limit.token());
+    /// assert_eq!(job.sleep(Duration::MAX), Err(Stopped));
+    /// assert!(!ctx.stop_requested());
+    /// ```
+    #[doc(alias = "WithCancel")]
+    pub fn with_token(&self, token: StopToken) -> Self {
         Context { token, shared: self.shared.clone() }
     }
 

@@ -9,7 +9,8 @@ use std::fmt;
 /// both conditions hold:
 ///
 /// - The stop of this service was requested.
-/// - A `Stopped` is among the first 100 errors of the [source](Error::source) chain.
+/// - A `Stopped` is among the first 99 errors of the [source](Error::source) chain. [`is_stop_error`](crate::is_stop_error)
+///   checks this.
 ///
 /// .NET: `OperationCanceledException`.
 ///

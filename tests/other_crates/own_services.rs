@@ -1,7 +1,10 @@
-//! A separate crate implements a batching consumer and a periodic service with the public API of `hosted` alone.
+//! A separate crate implements a batching consumer, a periodic service, and a service with a time limit for each call. It uses
+//! the public API of `hosted` alone.
 
 #[path = "own_services/batches.rs"]
 mod batches;
+#[path = "own_services/limited.rs"]
+mod limited;
 #[path = "own_services/periodic.rs"]
 mod periodic;
 
@@ -9,6 +12,7 @@ use batches::Inbox;
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use hosted::testing::ManualClock;
 use hosted::{Context, Event, EventKind, Host, Outcome, Report, Result, Service, StopSource, worker};
+use limited::Limited;
 use periodic::Periodic;
 use std::thread;
 use std::time::Duration;
@@ -206,4 +210,53 @@ fn a_tick_in_progress_is_not_interrupted_by_a_stop_request() {
     release.send(()).unwrap();
     assert_eq!(next(&ticks), "finished");
     thread.join().unwrap().unwrap();
+}
+
+// 110, 111
+#[test]
+fn a_call_that_exceeds_its_time_limit_is_reported_and_a_stop_is_no_error() {
+    let (sender, calls) = unbounded();
+    let mut limits = [Duration::MAX, Duration::from_millis(1)].into_iter();
+    let mut number = 0;
+    let call = move |ctx: &Context| {
+        number += 1;
+        sender.send(number)?;
+        match number {
+            1 => Err("no answer".into()),
+            _ => Ok(ctx.sleep(Duration::MAX)?),
+        }
+    };
+    let mut host = Host::new();
+    let events = host.handle().events();
+    host.add("caller", Limited { limit: move || limits.next().unwrap_or(Duration::MAX), call });
+    host.start().unwrap();
+    assert_eq!([(); 3].map(|()| next(&calls)), [1, 2, 3]);
+    let errors = [(); 2].map(|()| next_event(&events, "caller", reported));
+    assert_eq!(errors, ["no answer", "time limit exceeded"]);
+    assert_stopped(&host.stop(PATIENCE).unwrap(), 2);
+}
+
+// 111
+#[test]
+fn a_context_with_another_token_keeps_the_rest_of_the_service() {
+    let (sender, seen) = unbounded();
+    let run = move |ctx: &Context| -> Result {
+        let other = StopSource::new();
+        let job = ctx.with_token(other.token());
+        job.wait_until_started()?;
+        sender.send((job.name().to_owned(), job.host().services().len(), job.stop_deadline()))?;
+        ctx.wait();
+        job.check()?; // the host does not stop the token
+        job.report_error("reported by the job");
+        sender.send((String::new(), 0, job.stop_deadline()))?;
+        other.request_stop();
+        assert!(job.stop_requested() && job.sleep(Duration::MAX).is_err());
+        Ok(())
+    };
+    let mut host = Host::new();
+    host.add("parent", worker(run));
+    host.start().unwrap();
+    assert_eq!(next(&seen), ("parent".to_owned(), 1, None));
+    assert_stopped(&host.stop(PATIENCE).unwrap(), 1);
+    assert!(next(&seen).2.is_some(), "the deadline is that of the service");
 }
