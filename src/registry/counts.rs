@@ -1,4 +1,4 @@
-//! Counters that follow from the records. They exist so that a wait does not have to look at every record.
+//! Counters that follow from the records. They exist so that a wait does not have to visit every record.
 
 use super::record::ServiceRecord;
 

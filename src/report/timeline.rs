@@ -23,7 +23,7 @@ impl fmt::Display for Report {
         let width = names.iter().map(|name| columns(name)).max().unwrap_or(0).min(MAX_NAME_COLUMN);
         for (service, name) in self.services.iter().zip(names) {
             let pad = width.saturating_sub(columns(&name));
-            let row = format!("{name}{:pad$}  {:13}{}", "", service.outcome.word(), service.details(self.took));
+            let row = format!("{name}{:pad$}  {:13}{}", "", service.outcome.label(), service.details(self.took));
             write!(f, "\n  {}", row.trim_end())?;
         }
         Ok(())

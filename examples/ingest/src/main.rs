@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
-        Err(no) => return no.tell(),
+        Err(no) => return no.print(),
     };
     match pipeline(options).run() {
         Ok(report) => {
