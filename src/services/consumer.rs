@@ -1,6 +1,6 @@
 //! `Consumer`: the service that handles the jobs of a queue.
 
-use super::queue::{ConsumerId, Queue};
+use super::queue::{ConsumerId, JobMeter, Queue};
 use crate::report::Result;
 use crate::service::{Context, Service};
 use crate::stop::{RecvError, StopCallback, StopToken};
@@ -40,7 +40,7 @@ impl<T: Send + 'static> Queue<T> {
     where
         F: FnMut(T, &Context) -> Result + Send + 'static,
     {
-        Consumer { queue: self.clone(), id: self.new_consumer_id(), f }
+        Consumer { queue: self.clone(), id: self.new_consumer_id(), f, jobs: JobMeter::default() }
     }
 }
 
@@ -51,6 +51,7 @@ pub struct Consumer<T, F> {
     /// Identifies this consumer in the queue.
     id: ConsumerId,
     f: F,
+    jobs: JobMeter,
 }
 
 impl<T, F> Consumer<T, F>
@@ -84,7 +85,7 @@ where
 
     fn handle(&mut self, item: T, ctx: &Context, job: &Context) {
         log_line(Level::Trace, "hosted::queue", format_args!("service `{}`: job started", ctx.name()));
-        match catch_panic(|| (self.f)(item, job)) {
+        match self.jobs.time(1, || catch_panic(|| (self.f)(item, job))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => ctx.report_error(error),
             Err(text) => ctx.report_error(format!("a job panicked: {text}")),
@@ -97,7 +98,8 @@ where
         ctx.on_stop(move || queue.mark_stop_requested(id))
     }
 
-    fn register(&self, ctx: &Context) {
+    fn register(&mut self, ctx: &Context) {
+        self.jobs = self.queue.job_meter(ctx.name());
         let (retired, hosted) = ctx.retired();
         self.queue.register(self.id, &retired, hosted);
         self.queue.mark_running(self.id);

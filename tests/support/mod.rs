@@ -35,6 +35,18 @@ pub(crate) fn next<T>(from: &Receiver<T>) -> T {
     from.recv_timeout(LIMIT).expect("this should have come long ago")
 }
 
+/// Calls `found` every two milliseconds until it finds something: for what nothing reports.
+pub(crate) fn eventually<R>(mut found: impl FnMut() -> Option<R>) -> R {
+    let limit = Instant::now() + LIMIT;
+    loop {
+        if let Some(result) = found() {
+            return result;
+        }
+        assert!(Instant::now() < limit, "this should have come long ago");
+        thread::sleep(2 * MS);
+    }
+}
+
 /// Runs `f` on another thread and returns its result. A hang is a failure, and a panic goes on here.
 pub(crate) fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     Sleeper::spawn(f, 2 << 20).result()

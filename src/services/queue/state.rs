@@ -27,6 +27,7 @@
 //!    lock, only the locks of stop tokens are taken, never the lock of another queue or of a registry.
 
 use crate::services::queue::error::PushError;
+use crate::services::queue::meter::Meter;
 use crate::services::queue::sleepers::Sleepers;
 use crate::stop::{RecvError, StopCallback, StopSource, StopToken};
 use crate::util::sync::MutexGuard;
@@ -45,6 +46,7 @@ pub(super) struct QueueState<T> {
     pub(super) pushers: Sleepers,
     scopes: Vec<Scope>,
     next_id: ConsumerId,
+    pub(super) meter: Meter,
 }
 
 struct Scope {
@@ -113,6 +115,7 @@ impl<T> QueueState<T> {
             pushers: Sleepers::default(),
             scopes: Vec::new(),
             next_id: 0,
+            meter: Meter::default(),
         }
     }
 
@@ -255,13 +258,17 @@ impl<T> QueueState<T> {
     }
 }
 
-/// Releases the lock, and wakes a sleeper on each side that has something to do (invariant 6).
+/// Releases the lock, and wakes a sleeper on each side that has something to do (invariant 6). Every step that adds or removes
+/// items ends here, so the length is recorded here too.
 pub(super) fn release<T>(mut state: MutexGuard<'_, QueueState<T>>) {
     let taker = if state.items.is_empty() { None } else { state.takers.pop() };
     let pusher = if state.items.len() < state.capacity { state.pushers.pop() } else { None };
+    let length = state.items.len();
+    let change = state.meter.take_change(length);
     drop(state);
     // Wake the sleepers after the release, because a woken thread needs the lock.
     taker.iter().chain(&pusher).for_each(wake);
+    change.record();
 }
 
 /// Wakes a sleeper. Its source has no callbacks, because it belongs to one sleeping thread, so there is nothing to run.
