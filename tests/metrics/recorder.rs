@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 pub(crate) struct Values {
     numbers: Arc<Mutex<BTreeMap<String, f64>>>,
     samples: Arc<Mutex<BTreeMap<String, Vec<f64>>>>,
-    descriptions: Arc<Mutex<BTreeMap<String, (Option<Unit>, String)>>>,
+    descriptions: Arc<Mutex<BTreeMap<String, Description>>>,
     hooks: Arc<Mutex<Vec<Hook>>>,
 }
+
+type Description = (Option<Unit>, String);
 
 type Hook = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -28,7 +30,7 @@ pub(crate) fn recorder() -> Values {
     INSTALLED.call_once(|| {
         let values = Values::default();
         *lock(&VALUES) = Some(values.clone());
-        metrics::set_global_recorder(values).ok().expect("the first recorder");
+        assert!(metrics::set_global_recorder(values).is_ok(), "this is the first recorder");
     });
     lock(&VALUES).clone().unwrap()
 }
@@ -64,7 +66,7 @@ impl Values {
         names
     }
 
-    pub(crate) fn description(&self, name: &str) -> Option<(Option<Unit>, String)> {
+    pub(crate) fn description(&self, name: &str) -> Option<Description> {
         lock(&self.descriptions).get(name).cloned()
     }
 
