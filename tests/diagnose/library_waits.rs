@@ -1,4 +1,4 @@
-//! A wait in this library is named in its own words. Reports with wide names, and stack sizes that are too large.
+//! A wait in this library is named by its purpose. Reports with wide names, and stack sizes that are too large.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::faults::{AN_HOUR, blocked, until, until_blocked};
@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn a_service_that_looks_at_itself_is_running() {
-    let (tell, told) = bounded(1);
-    let run = move |ctx: &Context| Ok(tell.send(blocked(ctx.host(), ctx.name()))?);
+    let (sender, receiver) = bounded(1);
+    let run = move |ctx: &Context| Ok(sender.send(blocked(ctx.host(), ctx.name()))?);
     let mut host = Host::new();
     host.add("status page", worker(run));
     host.start().unwrap();
-    assert_eq!(told.recv_timeout(LIMIT).unwrap(), "running");
+    assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), "running");
     host.stop(LIMIT).unwrap();
 }
 
-/// Whether `text` is `what`, maybe with how long it has lasted and how much is left.
+/// Returns `true` if `text` is `what`, optionally with the elapsed and the remaining time.
 fn is(text: &str, what: &str, has_end: bool) -> bool {
     let rest = text.strip_prefix(what);
     rest.is_some_and(|rest| rest.ends_with(" s left") == has_end && matches!(rest.as_bytes(), [] | [b' ' | b',', ..]))
@@ -40,7 +40,7 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     };
     add("wait", Box::new(Context::wait));
     add("sleep", Box::new(|ctx| _ = ctx.sleep(AN_HOUR)));
-    add("sleep for ever", Box::new(|ctx| _ = ctx.sleep(Duration::MAX)));
+    add("sleep forever", Box::new(|ctx| _ = ctx.sleep(Duration::MAX)));
     add("sleep until", Box::new(|ctx| _ = ctx.sleep_until(Instant::now() + AN_HOUR)));
     add("wait with a limit", Box::new(|ctx| _ = ctx.stop_token().wait_timeout(AN_HOUR)));
     add("receive", Box::new(|ctx| _ = ctx.recv(&never::<()>())));
@@ -61,7 +61,7 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     for (name, what, has_end) in [
         ("wait", "waiting for the stop", false),
         ("sleep", "sleeping", true),
-        ("sleep for ever", "sleeping", false),
+        ("sleep forever", "sleeping", false),
         ("sleep until", "sleeping", true),
         ("wait with a limit", "waiting for the stop", true),
         ("receive", "waiting for a message", false),
@@ -118,7 +118,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
             _ = begin.send(());
             _ = held.recv();
         });
-        begun.recv()?; // before that a drop of the guard would unregister the callback
+        begun.recv()?; // otherwise the drop of the guard would unregister the callback
         drop(guard);
         Ok(())
     };
@@ -140,7 +140,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     };
     let line = hung(&error, "sleeper");
     assert!(line.contains(", sleeping") && line.ends_with(" s left") && !line.contains("blocked in"), "{line}");
-    // These come to their waits in their own time.
+    // The services reach their waits at different times.
     let again = |host: &mut Host, name: &str, part: &str| {
         let line = RefCell::new(String::new());
         let find = || {
@@ -152,7 +152,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     again(&mut host, "guarded", ", its service waiting for its stop callback");
     again(&mut host, "crew", ", waiting for its services");
     drop(release);
-    std::mem::forget(host); // nothing ends the sleep but the process
+    std::mem::forget(host); // only the exit of the process ends this sleep
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn names_that_are_wide_on_a_terminal_leave_the_columns_of_a_report_aligned() {
     }
     host.start().unwrap();
     let report = host.stop(LIMIT).unwrap().to_string();
-    // Six columns each, the last but two.
+    // Six columns for each name, without the last two rows.
     for row in ["\n  日本語  stopped ", "\n  mailer  stopped ", "\n  gro\u{308}ßer  stopped ", "\n  한국    stopped "]
     {
         assert!(report.contains(row), "{report}");

@@ -1,6 +1,7 @@
-//! The library's own sources on a model checker's locks, atomics, threads and time, and the models that run them.
+//! The library's own sources on the locks, atomics, threads and time of a model checker, and the models that run them.
 //!
-//! Only `sync`, the token's timer, the one pool of callback threads, and `signal`, which is not modelled, are other files than the library's. See `run` for the commands.
+//! These files replace the library's: `sync`, the timer of the token, and the pool of callback threads. `signal` is
+//! replaced too and has no model. `run` shows the commands.
 #![forbid(unsafe_code)]
 #![cfg(any(feature = "loom", feature = "shuttle"))]
 #![allow(dead_code, unused_imports, reason = "a model uses a part of the library")]

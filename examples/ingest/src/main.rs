@@ -1,7 +1,7 @@
 //! Keeps an SQLite catalogue of a directory: every regular file with its size, lines, words and SHA-256.
 //!
-//! `cargo run --release --example ingest -- DIR` and then ctrl-c; `--help` tells the options. The page it shows is at
-//! the address that it logs.
+//! Run `cargo run --release --example ingest -- DIR`, and press ctrl-c to stop it. `--help` lists the options. The log
+//! shows the address of its page.
 //!
 //! ```text
 //!             jobs: a Queue                    changes: a channel
@@ -11,9 +11,9 @@
 //!                                every 2 s: what is gone
 //! ```
 //!
-//! `pipeline` adds the services in the order of start: who consumes comes before who produces. The stop goes the other
-//! way, so the web page goes first, then the scanner; then the digesters finish what is queued, and the store what they
-//! found. Killed at any moment, nothing is lost either: what is not in the catalogue is found by the next scan.
+//! `pipeline` adds the services in the order of their start: consumers before producers. They stop in reverse order:
+//! first the web page, then the scanner. Then the digesters finish the queued files, and the store writes the results.
+//! Killing the program loses nothing: the next scan finds the files that are not in the catalogue.
 
 #![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
 
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     };
     match pipeline(options).run() {
         Ok(report) => {
-            _ = writeln!(io::stdout(), "{report}"); // the work is done, whether somebody reads this or not
+            _ = writeln!(io::stdout(), "{report}"); // ignore a closed stdout: the work is done
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -87,8 +87,8 @@ fn pipeline(options: Options) -> Host {
     host.add("retention", sweeps.immediately().fixed_delay()).after(["store"]);
     let mut scanner = Scanner::new(&tree, &db, &jobs, &claims);
     let scans = every(period, move |ctx| {
-        let settled = scanner.scan(ctx)?;
-        if once && settled && tidy.get() {
+        let up_to_date = scanner.scan(ctx)?;
+        if once && up_to_date && tidy.get() {
             ctx.host().request_stop();
         }
         Ok(())

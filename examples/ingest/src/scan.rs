@@ -35,7 +35,7 @@ impl Scanner {
     /// Checks every file once. Returns `true` if the catalogue is up to date.
     pub fn scan(&mut self, ctx: &Context) -> Result<bool> {
         let catalogue = Catalogue::open(&self.db)?;
-        let (mut settled, mut queued) = (true, 0);
+        let (mut up_to_date, mut queued) = (true, 0);
         for entry in self.tree.files() {
             ctx.check()?;
             let seen = match entry.and_then(|entry| Ok((entry.metadata()?, entry))) {
@@ -49,13 +49,13 @@ impl Scanner {
                     continue;
                 }
             };
-            settled &= seen == Seen::UpToDate;
+            up_to_date &= seen == Seen::UpToDate;
             queued += usize::from(seen == Seen::Queued);
         }
         if queued > 0 {
             log::info!("new or changed files: {queued}");
         }
-        Ok(settled)
+        Ok(up_to_date)
     }
 
     /// Checks one file. The claim comes first, because from then on nobody else changes the row of the file.
