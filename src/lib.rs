@@ -168,7 +168,8 @@
 //! # Features
 //!
 //! No feature is enabled by default. The features `io` and `disconnect` add the dependency `rustix`. The feature `cron` adds
-//! `croner` and `jiff`. The feature `status` adds `httparse` and `rustix`.
+//! `croner` and `jiff`. The feature `status` adds `httparse` and `rustix`. The
+//! feature `metrics` adds the facade `metrics`.
 //!
 //! - `io` (Unix): blocking calls that return at a stop, as methods of [`StopToken`] and [`Context`]: `accept`, `incoming`,
 //!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`.
@@ -176,6 +177,8 @@
 //!   blocked at its stop deadline.
 //! - `cron`: the function `cron` and the type `Schedule`, for services that run by a wall-clock schedule in a time zone.
 //! - `status` (Unix): `StatusServer`, a service that answers probes, and shows metrics and a page for people, over HTTP.
+//! - `metrics`: counters and gauges of services, queues and jobs, through the facade of the crate `metrics`. The program installs
+//!   the exporter.
 //!
 //! # Source layout
 //!
@@ -257,6 +260,8 @@ mod pages {
         GuideFirstService = "docs/guide/first-service.md";
         GuideState = "docs/guide/state.md";
         GuideStartupWork = "docs/guide/startup-work.md";
+        #[cfg(feature = "status")]
+        GuideHealth = "docs/guide/health.md";
         #[cfg(feature = "cron")]
         GuidePeriodicWork = "docs/guide/periodic-work.md";
         GuideQueues = "docs/guide/queues.md";

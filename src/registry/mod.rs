@@ -22,6 +22,8 @@ mod deadline;
 mod stuck;
 mod progress;
 mod health;
+#[cfg(feature = "metrics")]
+mod metered;
 mod record;
 mod counts;
 mod transitions;
@@ -49,6 +51,8 @@ pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
 use crate::report::{Event, EventKind, HostState, ServiceError, StopReason};
 use crate::stop::{PendingCallbacks, StopSource};
+#[cfg(feature = "metrics")]
+use crate::util::metrics::ServiceChange;
 use crate::util::sync::{Arc, Condvar, Mutex, now};
 use crate::util::time::since;
 use counts::Counts;
@@ -129,6 +133,9 @@ struct RegistryState {
     /// The events that were emitted, to be logged once the lock is released.
     pending_log: Vec<Event>,
     notify_owner: bool,
+    /// The services that were accessed since the metrics were last recorded.
+    #[cfg(feature = "metrics")]
+    accessed: Vec<ServiceId>,
 }
 
 impl Registry {
@@ -161,6 +168,8 @@ impl Registry {
             bus: bus.clone(),
             pending_log: Vec::new(),
             notify_owner: false,
+            #[cfg(feature = "metrics")]
+            accessed: Vec::new(),
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Arc::new(Registry { state, changed, stopping, started, bus, tree })
@@ -178,22 +187,29 @@ impl Registry {
     /// Adds a service. Returns its id, and the state of the host: only a new host will start it.
     pub(crate) fn add(&self, name: Arc<str>, retired: Retired) -> (ServiceId, HostState) {
         self.update(|state| {
+            let id = ServiceId::new(state.records.len());
             state.records.push(ServiceRecord::new(name, retired));
-            (ServiceId::new(state.records.len() - 1), state.host)
+            _ = state.record(id); // records its metrics
+            (id, state.host)
         })
     }
 
-    /// Changes the state. Then, without the lock, logs what was emitted and wakes the owner if it waits for the change.
+    /// Changes the state. Then, without the lock, logs what was emitted, records the metrics, and wakes the owner if it waits for
+    /// the change.
     fn update<R>(&self, change: impl FnOnce(&mut RegistryState) -> R) -> R {
         let mut state = self.state.lock();
         let result = change(&mut state);
         state.counts.check(&state.records, state.start.map(|(_, services)| services));
         let events = std::mem::take(&mut state.pending_log);
         let notify_owner = std::mem::take(&mut state.notify_owner);
+        #[cfg(feature = "metrics")]
+        let changes = state.take_service_changes();
         drop(state);
         for event in events {
             event.log();
         }
+        #[cfg(feature = "metrics")]
+        changes.iter().for_each(ServiceChange::record);
         if notify_owner {
             self.changed.notify_all();
         }
@@ -220,6 +236,8 @@ impl Registry {
 
     /// Begins the start of the services with these policies. Returns the reason if a stop was requested before.
     pub(crate) fn begin_start(&self, policies: &[Policy]) -> Result<PendingCallbacks, StopReason> {
+        #[cfg(feature = "metrics")]
+        self.describe_metrics();
         self.update(|state| match &state.reason {
             None => Ok(state.begin_start(policies)),
             Some(reason) => Err(reason.clone()),
@@ -265,6 +283,8 @@ impl Registry {
             let took = state.stop_began.map_or(Duration::ZERO, |began| now - began);
             state.emit(None, EventKind::HostStopped { took, hung });
         });
+        #[cfg(feature = "metrics")]
+        self.record_stop();
     }
 
     /// Limits the time of a stop of this host to `by`, whatever timeout the stop was given.
@@ -292,6 +312,8 @@ impl Registry {
 
 impl RegistryState {
     fn record(&mut self, id: ServiceId) -> &mut ServiceRecord {
+        #[cfg(feature = "metrics")]
+        self.accessed.push(id);
         &mut self.records[id.index()]
     }
 

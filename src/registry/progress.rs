@@ -75,6 +75,7 @@ pub(super) struct StopProgress {
 pub(super) struct Counters {
     pub(super) restarts: u32,
     pub(super) errors: u64,
+    pub(super) ticks_missed: u64,
     pub(super) last_error: Option<String>,
 }
 

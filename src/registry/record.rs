@@ -20,6 +20,8 @@
 
 use super::StopBy;
 use super::health::HealthRecord;
+#[cfg(feature = "metrics")]
+use super::metered::Metered;
 use super::progress::{CallbackThread, Counters, Exit, ExitKind, Progress, StartProgress, StopProgress, Threads};
 use super::stuck::StuckService;
 use crate::registry::Registry;
@@ -50,6 +52,9 @@ pub(super) struct ServiceRecord {
     pub(super) counters: Counters,
     pub(super) health: HealthRecord,
     pub(super) threads: Threads,
+    /// What the metrics of the service say.
+    #[cfg(feature = "metrics")]
+    pub(super) metered: Metered,
     /// Stopped once the service will not be started again.
     pub(super) retired: Retired,
     /// The service has marked itself as complete in this run: another run would find nothing to do.
@@ -102,6 +107,8 @@ impl ServiceRecord {
             counters: Counters::default(),
             health: HealthRecord::default(),
             threads: Threads::default(),
+            #[cfg(feature = "metrics")]
+            metered: Metered::default(),
             retired,
             complete: false,
             finishing: false,
@@ -251,6 +258,7 @@ impl ServiceRecord {
             since: self.since,
             restarts: self.counters.restarts,
             errors: self.counters.errors,
+            ticks_missed: self.counters.ticks_missed,
             last_error: self.counters.last_error.clone(),
             health: self.health.get(),
             ignores_failure,

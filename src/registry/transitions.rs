@@ -149,6 +149,14 @@ impl Registry {
         });
     }
 
+    /// Records that ticks of the service passed while it was busy.
+    pub(crate) fn record_missed_ticks(&self, id: ServiceId, missed: u32) {
+        self.update(|state| {
+            state.record(id).counters.ticks_missed += u64::from(missed);
+            state.emit_for(id, EventKind::MissedTicks { missed });
+        });
+    }
+
     /// Records that the service is complete: another run would find nothing to do.
     pub(crate) fn mark_complete(&self, id: ServiceId) {
         self.update(|state| state.record(id).complete = true);

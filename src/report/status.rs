@@ -59,9 +59,10 @@ pub enum ServiceState {
     Hung,
 }
 
-impl fmt::Display for ServiceState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl ServiceState {
+    /// The word for the state in every text for people and machines.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
             ServiceState::Waiting => "waiting",
             ServiceState::Starting => "starting",
             ServiceState::Running => "running",
@@ -72,7 +73,13 @@ impl fmt::Display for ServiceState {
             ServiceState::NotRestarted => "not restarted",
             ServiceState::Failed => "failed",
             ServiceState::Hung => "hung",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ServiceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
@@ -118,6 +125,18 @@ pub enum Health {
     },
 }
 
+impl Health {
+    /// The word for the health in texts for people and machines.
+    #[cfg(any(feature = "status", feature = "metrics"))]
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Health::Healthy => "healthy",
+            Health::Degraded { .. } => "degraded",
+            Health::Stalled { .. } => "stalled",
+        }
+    }
+}
+
 /// The status of one service at one moment. Returned by [`HostHandle::services`](crate::HostHandle::services).
 ///
 /// ```
@@ -146,6 +165,8 @@ pub struct ServiceStatus {
     pub restarts: u32,
     /// The number of errors: failed runs, and errors that the service, its ticks or its jobs reported.
     pub errors: u64,
+    /// The number of ticks of an [`every`](crate::every) or `cron` service that passed while it was busy.
+    pub ticks_missed: u64,
     /// The latest error and its sources, as one line with control characters escaped.
     pub last_error: Option<String>,
     /// Whether the service can do its work.

@@ -211,10 +211,13 @@ impl Context {
         drop_error(error);
     }
 
-    /// Reports that a schedule of this service has skipped ticks. The host logs a warning and emits
+    /// Reports that a schedule of this service has skipped ticks. The host logs a warning, counts the ticks and emits
     /// [`EventKind::MissedTicks`](crate::EventKind::MissedTicks).
     pub fn report_missed_ticks(&self, missed: u32) {
-        self.emit(EventKind::MissedTicks { missed });
+        match self.shared.id {
+            Some(id) => self.registry().record_missed_ticks(id, missed),
+            None => self.emit(EventKind::MissedTicks { missed }),
+        }
     }
 
     /// Reports that items are left in a queue which this service had to empty by its stop deadline. The host logs a warning and

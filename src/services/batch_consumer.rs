@@ -155,7 +155,13 @@ where
         let (f, batch) = (&mut self.f, &mut self.batch);
         let started = format_args!("service `{}`: batch of {} jobs started", ctx.name(), batch.len());
         log_line(Level::Trace, "hosted::queue", started);
-        let error: BoxError = match catch_panic(|| f(batch, job)) {
+        let called = self.registration.time(|| {
+            let offered = batch.len();
+            let result = catch_panic(|| f(batch, job));
+            let left = if matches!(result, Ok(Ok(()))) { 0 } else { batch.len() };
+            (offered.saturating_sub(left), result)
+        });
+        let error: BoxError = match called {
             Ok(Ok(())) => return self.drop_handled(ctx),
             Ok(Err(error)) => error,
             Err(text) => format!("a batch panicked: {text}").into(),

@@ -82,7 +82,7 @@ where
 
     fn handle(&mut self, item: T, ctx: &Context, job: &Context) {
         log_line(Level::Trace, "hosted::queue", format_args!("service `{}`: job started", ctx.name()));
-        match catch_panic(|| (self.f)(item, job)) {
+        match self.registration.time(|| (1, catch_panic(|| (self.f)(item, job)))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => ctx.report_error(error),
             Err(text) => ctx.report_error(format!("a job panicked: {text}")),

@@ -1,6 +1,6 @@
 //! `Registration`: the place of a consumer in its queue, from the creation of the consumer to its drop.
 
-use super::queue::{ConsumerId, Queue};
+use super::queue::{ConsumerId, JobMeter, Queue};
 use crate::report::Result;
 use crate::service::Context;
 use crate::stop::{StopCallback, StopToken};
@@ -9,11 +9,12 @@ use crate::stop::{StopCallback, StopToken};
 pub(super) struct Registration<T> {
     queue: Queue<T>,
     id: ConsumerId,
+    jobs: JobMeter,
 }
 
 impl<T> Registration<T> {
     pub(super) fn new(queue: &Queue<T>) -> Self {
-        Registration { queue: queue.clone(), id: queue.new_consumer_id() }
+        Registration { queue: queue.clone(), id: queue.new_consumer_id(), jobs: JobMeter::default() }
     }
 
     pub(super) fn queue(&self) -> &Queue<T> {
@@ -40,6 +41,11 @@ impl<T> Registration<T> {
         self.queue.unregister_and_warn(self.id, held);
     }
 
+    /// Calls `f`, which returns how many jobs it has handled, and records their number and the time.
+    pub(super) fn time<R>(&self, f: impl FnOnce() -> (usize, R)) -> R {
+        self.jobs.time(f)
+    }
+
     /// Returns an error if no job can ever be in the queue.
     pub(super) fn validate(&self) -> Result {
         if self.queue.capacity() == 0 { Err("queue capacity must not be zero".into()) } else { Ok(()) }
@@ -52,7 +58,8 @@ impl<T: Send + 'static> Registration<T> {
     }
 
     /// Registers the consumer as running.
-    pub(super) fn enter(&self, ctx: &Context) {
+    pub(super) fn enter(&mut self, ctx: &Context) {
+        self.jobs = self.queue.job_meter(ctx.name());
         let (retired, hosted) = ctx.retired();
         self.queue.register(self.id, &retired, hosted);
         self.queue.mark_running(self.id);

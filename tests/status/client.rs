@@ -95,15 +95,3 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
 pub(crate) fn json(address: SocketAddr, path: &str) -> serde_json::Value {
     serde_json::from_str(&get(address, path).body).unwrap()
 }
-
-/// Calls `found` until it finds something, at most for the limit of a test.
-pub(crate) fn eventually<R>(mut found: impl FnMut() -> Option<R>) -> R {
-    let begin = std::time::Instant::now();
-    loop {
-        if let Some(result) = found() {
-            return result;
-        }
-        assert!(begin.elapsed() < LIMIT, "it did not come");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-}

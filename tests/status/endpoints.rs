@@ -1,8 +1,8 @@
 //! The answer to each path.
 
-use crate::client::{answer, answers, eventually, exchange, get, json, request, started};
+use crate::client::{answer, answers, exchange, get, json, request, started};
 use crate::openmetrics::Metrics;
-use crate::support::{LIMIT, idle};
+use crate::support::{LIMIT, eventually, idle};
 use hosted::{OnFailure, Restart, group, worker};
 use std::sync::mpsc::channel;
 use std::time::Duration;

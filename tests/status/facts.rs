@@ -1,7 +1,7 @@
 //! Facts: functions of the user, which may be slow and may panic.
 
-use crate::client::{eventually, get, json, started_with};
-use crate::support::LIMIT;
+use crate::client::{get, json, started_with};
+use crate::support::{LIMIT, eventually};
 use hosted::{Outcome, StatusServer};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

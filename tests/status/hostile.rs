@@ -1,10 +1,9 @@
 //! Clients that are slow, greedy, wrong or malicious.
 
 use crate::client::{
-    answer, answers, connect, eventually, exchange, exchange_half_closed, get, read_to_end, request, started,
-    started_with,
+    answer, answers, connect, exchange, exchange_half_closed, get, read_to_end, request, started, started_with,
 };
-use crate::support::{LIMIT, idle};
+use crate::support::{LIMIT, eventually, idle};
 use hosted::StatusServer;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,7 +1,7 @@
 //! The probes at each stage of a host's life.
 
-use crate::client::{eventually, get, json, started};
-use crate::support::{LIMIT, idle, next, unresponsive};
+use crate::client::{get, json, started};
+use crate::support::{LIMIT, eventually, idle, next, unresponsive};
 use crossbeam_channel::{Sender, unbounded};
 use hosted::{Context, Host, OnFailure, Restart, StatusServer, group, task, worker};
 use std::net::SocketAddr;

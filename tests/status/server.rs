@@ -1,8 +1,8 @@
 //! The server as a service: where it listens, what it logs, its threads, its restart.
 
-use crate::client::{connect, eventually, get, started, started_with};
+use crate::client::{connect, get, started, started_with};
 use crate::support::log::{self, Level};
-use crate::support::{LIMIT, idle, in_time};
+use crate::support::{LIMIT, eventually, idle, in_time};
 use hosted::{Context, Host, Service, StatusServer, StopSource};
 use std::net::TcpListener;
 

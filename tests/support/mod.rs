@@ -35,6 +35,18 @@ pub(crate) fn next<T>(from: &Receiver<T>) -> T {
     from.recv_timeout(LIMIT).expect("no value within the limit")
 }
 
+/// Calls `found` every two milliseconds until it returns `Some`. Use it only if no event reports the change.
+pub(crate) fn eventually<R>(mut found: impl FnMut() -> Option<R>) -> R {
+    let limit = Instant::now() + LIMIT;
+    loop {
+        if let Some(result) = found() {
+            return result;
+        }
+        assert!(Instant::now() < limit, "nothing was found within the limit");
+        thread::sleep(2 * MS);
+    }
+}
+
 /// Runs `f` on another thread and returns its result. A hang is a failure. A panic continues here.
 pub(crate) fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     Sleeper::spawn(f, 2 << 20).result()

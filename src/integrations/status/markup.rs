@@ -1,6 +1,5 @@
 //! Text, words and colours of the page.
 
-use super::picture::health_word;
 use super::probes::{is_degraded, is_stuck};
 use crate::report::{Health, ServiceState, ServiceStatus};
 use crate::util::text::Escaped;
@@ -56,8 +55,8 @@ impl Display for Badge<'_> {
         let Badge(service) = self;
         let (word, class) = match (&service.health, service.state) {
             (_, ServiceState::Hung) => ("hung".to_owned(), "bad"),
-            (Health::Stalled { .. }, _) => (health_word(&service.health).to_owned(), "bad"),
-            (Health::Degraded { .. }, _) => (health_word(&service.health).to_owned(), "warn"),
+            (Health::Stalled { .. }, _) => (service.health.word().to_owned(), "bad"),
+            (Health::Degraded { .. }, _) => (service.health.word().to_owned(), "warn"),
             (Health::Healthy, state) => (state.to_string(), class_of(state)),
         };
         write!(f, "<span class=\"state\"><span class=\"badge {class}\">{word}</span></span>")

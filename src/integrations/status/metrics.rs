@@ -4,7 +4,7 @@
 //! keeps values of its own. Here every value comes from the registry.
 
 use super::events::Events;
-use super::picture::{HEALTHS, HOST_STATES, Picture, SERVICE_STATES, health_word, host_word};
+use super::picture::{HEALTHS, HOST_STATES, Picture, SERVICE_STATES, host_word};
 use crate::util::time::since;
 use std::fmt::{self, Display, Write};
 use std::time::SystemTime;
@@ -57,7 +57,7 @@ fn services(picture: &Picture, out: &mut Writer) {
     for service in &picture.services {
         for health in HEALTHS {
             let labels = [("service", &*service.name), ("health", health)];
-            out.sample("hosted_service_health", &labels, u8::from(health == health_word(&service.health)));
+            out.sample("hosted_service_health", &labels, u8::from(health == service.health.word()));
         }
     }
     let name = "hosted_service_state_since_timestamp_seconds";
@@ -73,6 +73,10 @@ fn services(picture: &Picture, out: &mut Writer) {
     out.family("hosted_service_errors", "counter", "", "Errors of the service: failed runs and reported errors.");
     for service in &picture.services {
         out.sample("hosted_service_errors_total", &[("service", &service.name)], service.errors);
+    }
+    out.family("hosted_service_ticks_missed", "counter", "", "Ticks that passed while the service was busy.");
+    for service in &picture.services {
+        out.sample("hosted_service_ticks_missed_total", &[("service", &service.name)], service.ticks_missed);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The host at one moment, as every answer shows it.
 
 use crate::registry::HostHandle;
-use crate::report::{Health, HostState, ServiceState, ServiceStatus};
+use crate::report::{HostState, ServiceState, ServiceStatus};
 use crate::util::sync::{Arc, now, system_now};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -66,14 +66,6 @@ pub(super) fn host_word(state: HostState) -> &'static str {
     }
 }
 
-pub(super) fn health_word(health: &Health) -> &'static str {
-    match health {
-        Health::Healthy => "healthy",
-        Health::Degraded { .. } => "degraded",
-        Health::Stalled { .. } => "stalled",
-    }
-}
-
 pub(super) const HOST_STATES: [HostState; 5] =
     [HostState::New, HostState::Starting, HostState::Started, HostState::Stopping, HostState::Stopped];
 
@@ -95,7 +87,7 @@ pub(super) const HEALTHS: [&str; 3] = ["healthy", "degraded", "stalled"];
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::report::ServiceStatus;
+    use crate::report::{Health, ServiceStatus};
 
     /// A service that has been in its state for a minute.
     pub(crate) fn service(name: &str, state: ServiceState, health: Health) -> ServiceStatus {
@@ -105,6 +97,7 @@ pub(super) mod tests {
             since: now().checked_sub(Duration::from_secs(60)).unwrap(),
             restarts: 0,
             errors: 0,
+            ticks_missed: 0,
             health,
             ignores_failure: false,
             last_error: None,
@@ -132,6 +125,6 @@ pub(super) mod tests {
         let words: Vec<&str> = HOST_STATES.map(host_word).to_vec();
         assert_eq!(words, ["new", "starting", "started", "stopping", "stopped"]);
         let healths = [Health::Healthy, degraded("x"), stalled()];
-        assert_eq!(healths.each_ref().map(health_word), HEALTHS);
+        assert_eq!(healths.each_ref().map(Health::word), HEALTHS);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The first line is the verdict. Each line after it names a service and why it counts.
 
-use super::picture::{Picture, health_word, host_word};
+use super::picture::{Picture, host_word};
 use crate::diagnose::clause;
 use crate::report::{Health, HostState, ServiceState, ServiceStatus};
 use crate::util::text::{Escaped, HumanDuration};
@@ -63,7 +63,7 @@ fn verdict<'a>(
 fn line(picture: &Picture, service: &ServiceStatus) -> String {
     let (name, state) = (Escaped(&service.name), service.state);
     let mut text = format!("{name}: {state} for {}", HumanDuration(picture.age(service.since)));
-    let health = health_word(&service.health);
+    let health = service.health.word();
     // Writing to a `String` cannot fail.
     match &service.health {
         Health::Healthy => {}

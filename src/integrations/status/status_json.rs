@@ -4,7 +4,7 @@ use super::calendar::rfc_3339;
 use super::events::EventRow;
 use super::facts::FactsView;
 use super::json::Json;
-use super::picture::{Picture, health_word, host_word};
+use super::picture::{Picture, host_word};
 use crate::report::{Health, ServiceStatus};
 use crate::util::sync::Arc;
 use std::time::Instant;
@@ -42,9 +42,10 @@ fn service(picture: &Picture, service: &ServiceStatus) -> Json {
         ("since_seconds", Json::Seconds(picture.age(service.since).as_secs_f64())),
         ("restarts", Json::Count(service.restarts.into())),
         ("errors", Json::Count(service.errors)),
+        ("ticks_missed", Json::Count(service.ticks_missed)),
         ("last_error", Json::text_or_null(service.last_error.clone())),
         ("ignores_failure", Json::Bool(service.ignores_failure)),
-        ("health", Json::text(health_word(&service.health))),
+        ("health", Json::text(service.health.word())),
         ("health_reason", Json::text_or_null(reason)),
         ("health_since", health_since.map_or(Json::Null, time)),
         ("blocked_in", Json::text_or_null(service.blocked_in.clone())),

@@ -5,7 +5,7 @@ use super::events::EventRow;
 use super::facts::FactsView;
 use super::http::encode;
 use super::markup::{Attribute, Badge, Html, class_of, is_problem, last_error};
-use super::picture::{Picture, SERVICE_STATES, health_word};
+use super::picture::{Picture, SERVICE_STATES};
 use super::rows::{Row, rows};
 use crate::report::{Health, ServiceStatus};
 use crate::util::sync::Arc;
@@ -52,7 +52,7 @@ pub(super) fn show_services(view: &View<'_>, out: &mut String) {
 /// Recursion is as deep as groups are nested.
 fn show_row(view: &View<'_>, row: &Row<'_>, out: &mut String) {
     let (service, picture) = (row.service, view.picture);
-    let (name, encoded, health) = (Html(&service.name), encode(&service.name), health_word(&service.health));
+    let (name, encoded, health) = (Html(&service.name), encode(&service.name), service.health.word());
     let open = if view.open.iter().any(|open| **open == *service.name) { " open" } else { "" };
     _ = write!(
         out,

@@ -1,11 +1,13 @@
 //! `Queue`: a bounded queue of jobs between services. `state` has its protocol and the invariants.
 
 mod error;
+mod meter;
 mod sleepers;
 mod state;
 mod receive;
 
 pub use error::PushError;
+pub(crate) use meter::JobMeter;
 pub(crate) use state::ConsumerId;
 
 use crate::diagnose::Waits;
@@ -59,6 +61,13 @@ struct Shared<T> {
     state: Mutex<QueueState<T>>,
 }
 
+#[cfg(feature = "metrics")]
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        self.state.get_mut().meter.take_change(0).record();
+    }
+}
+
 impl<T> Queue<T> {
     /// Creates a queue with room for `n` items, and allocates the memory for them.
     ///
@@ -69,6 +78,25 @@ impl<T> Queue<T> {
     /// Panics if the memory for `n` items exceeds `isize::MAX` bytes. If the memory cannot be allocated, the process aborts.
     pub fn bounded(n: usize) -> Self {
         Queue { shared: Arc::new(Shared { state: Mutex::new(QueueState::new(n)) }) }
+    }
+
+    /// Names the queue: in log lines, and as the label `queue` of the metrics of feature `metrics`.
+    ///
+    /// All clones have the same name. A queue without a name has no metrics of its length.
+    ///
+    /// ```
+    /// use hosted::Queue;
+    ///
+    /// let outbox = Queue::<String>::bounded(100).named("outbox");
+    /// assert!(format!("{outbox:?}").contains("outbox"));
+    /// ```
+    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        let mut state = self.shared.state.lock();
+        let change = state.meter.set_name(name);
+        release(state);
+        change.record();
+        self
     }
 
     /// Pushes `item`, and blocks while the queue is full.
@@ -201,6 +229,20 @@ impl<T> Queue<T> {
         self.shared.state.lock().mark_running(id);
     }
 
+    /// Returns the name of the queue, if it has one.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.shared.state.lock().meter.name().cloned()
+    }
+
+    /// Returns what records the jobs of the consumer that is the service `service`.
+    pub(crate) fn job_meter(&self, service: &str) -> JobMeter {
+        let (meter, capacity) = {
+            let state = self.shared.state.lock();
+            (state.meter.clone(), state.capacity())
+        };
+        meter.for_jobs(service, capacity)
+    }
+
     /// Records that the stop of the consumer `id` was requested. The queue closes if no other consumer keeps it open.
     pub(crate) fn mark_stop_requested(&self, id: ConsumerId) {
         self.finish_and_warn(|state| {
@@ -230,7 +272,8 @@ impl<T> Queue<T> {
     fn finish_and_warn(&self, step: impl FnOnce(&mut QueueState<T>) -> FollowUp) {
         let items = self.finish(step);
         if items > 0 {
-            let text = format_args!("a queue was closed with {items} items in it, and no consumer will take them");
+            let name = self.name().map_or_else(|| "a queue".to_owned(), |name| format!("queue `{name}`"));
+            let text = format_args!("{name} was closed with {items} items in it, and no consumer will take them");
             log_line(Level::Warn, "hosted::queue", text);
         }
     }
@@ -265,10 +308,14 @@ impl<T> Clone for Queue<T> {
 
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (len, closed) = {
+        let (name, len, closed) = {
             let state = self.shared.state.lock();
-            (state.len(), state.is_closed())
+            (state.meter.name().cloned(), state.len(), state.is_closed())
         };
-        f.debug_struct("Queue").field("len", &len).field("closed", &closed).finish_non_exhaustive()
+        let mut text = f.debug_struct("Queue");
+        if let Some(name) = name {
+            text.field("name", &name);
+        }
+        text.field("len", &len).field("closed", &closed).finish_non_exhaustive()
     }
 }

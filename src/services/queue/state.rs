@@ -32,6 +32,7 @@
 //!    lock, only the locks of stop tokens are taken, never the lock of another queue or of a registry.
 
 use crate::services::queue::error::PushError;
+use crate::services::queue::meter::Meter;
 use crate::services::queue::sleepers::Sleepers;
 use crate::stop::{RecvError, StopCallback, StopSource, StopToken};
 use crate::util::sync::MutexGuard;
@@ -50,6 +51,7 @@ pub(super) struct QueueState<T> {
     pub(super) pushers: Sleepers,
     scopes: Vec<Scope>,
     next_id: ConsumerId,
+    pub(super) meter: Meter,
 }
 
 struct Scope {
@@ -118,6 +120,7 @@ impl<T> QueueState<T> {
             pushers: Sleepers::default(),
             scopes: Vec::new(),
             next_id: 0,
+            meter: Meter::default(),
         }
     }
 
@@ -268,7 +271,8 @@ impl<T> QueueState<T> {
     }
 }
 
-/// Releases the lock, and wakes a sleeper on each side that has something to do (invariant 6).
+/// Releases the lock, and wakes a sleeper on each side that has something to do (invariant 6). Every step that adds or removes
+/// items ends here, so the length is recorded here too.
 pub(super) fn release<T>(mut state: MutexGuard<'_, QueueState<T>>) {
     let (items, room) = (state.items.len(), state.capacity.saturating_sub(state.items.len()));
     let taker = match items {
@@ -278,9 +282,11 @@ pub(super) fn release<T>(mut state: MutexGuard<'_, QueueState<T>>) {
         _ => state.takers.pop(items),
     };
     let pusher = state.pushers.pop(room);
+    let change = state.meter.take_change(items);
     drop(state);
     // Wake the sleepers after the release, because a woken thread needs the lock.
     taker.iter().chain(&pusher).for_each(wake);
+    change.record();
 }
 
 /// Wakes a sleeper. Its source has no callbacks, because it belongs to one sleeping thread, so there is nothing to run.
