@@ -167,12 +167,14 @@
 //! # Features
 //!
 //! No feature is enabled by default. The features `io` and `disconnect` add the dependency `rustix`. The feature `cron` adds
-//! `croner` and `jiff`.
+//! `croner` and `jiff`. The feature `systemd` adds `sd-notify`.
 //!
 //! - `io` (Unix): blocking calls that return at a stop, as methods of [`StopToken`] and [`Context`]: `accept`, `incoming`,
 //!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`.
 //! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, which closes the connection of a service that is still
 //!   blocked at its stop deadline.
+//! - `systemd` (Linux; elsewhere without effect): `Host::systemd`, which reports readiness and a status line to systemd, and
+//!   feeds its watchdog.
 //! - `cron`: the function `cron` and the type `Schedule`, for services that run by a wall-clock schedule in a time zone.
 //!
 //! # Source layout
@@ -188,6 +190,7 @@
 //! - `service`: the trait `Service` and its `Context`
 //! - `services` and `io`: ready-made services, and blocking calls that return at a stop
 //! - `host`: starts, supervises and stops the services
+//! - `integrations`: connections to other systems, such as systemd
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs then shows which feature an item needs
@@ -212,6 +215,9 @@ mod io;
 mod services;
 
 mod host;
+
+#[cfg(feature = "systemd")]
+mod integrations;
 
 pub use clock::Clock;
 pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};

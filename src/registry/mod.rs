@@ -50,7 +50,7 @@ pub(crate) use waits::{ShutdownEvent, StartupEvent};
 use crate::report::{Event, EventKind, HostState, ServiceError, StopReason};
 use crate::stop::{PendingCallbacks, StopSource};
 use crate::util::sync::{Arc, Condvar, Mutex, now};
-use crate::util::time::since;
+use crate::util::time::{deadline, since};
 use counts::Counts;
 use event_bus::EventBus;
 use record::ServiceRecord;
@@ -120,6 +120,8 @@ struct RegistryState {
     /// The time that a stop of this host has, whatever it was given: that of a group, when its host stops.
     stop_by: Option<StopBy>,
     stop_began: Option<Instant>,
+    /// Until when the owner waits in the latest shutdown. `None` if it waits as long as it takes.
+    stop_end: Option<Instant>,
     stop_ended: Option<Instant>,
     /// How many services were hung when the last shutdown ended.
     left_hung: usize,
@@ -154,6 +156,7 @@ impl Registry {
             counts: Counts::default(),
             stop_by: None,
             stop_began: None,
+            stop_end: None,
             stop_ended: None,
             left_hung: 0,
             stopping: stopping.clone(),
@@ -239,11 +242,13 @@ impl Registry {
         })
     }
 
-    /// Begins a shutdown. Returns the callbacks of `stopping`, and the time that the host of a group has set.
-    pub(crate) fn begin_shutdown(&self) -> (PendingCallbacks, Option<StopBy>) {
+    /// Begins a shutdown that may take `timeout`. Returns the callbacks of `stopping`, and the time that the host of a group
+    /// has set.
+    pub(crate) fn begin_shutdown(&self, timeout: Duration) -> (PendingCallbacks, Option<StopBy>) {
         self.update(|state| {
             let callbacks = state.request_stop(StopReason::Requested);
             state.host = HostState::Stopping;
+            state.stop_end = deadline(timeout);
             if state.stop_began.is_none() {
                 state.stop_began = Some(now());
                 let reason = state.reason.clone().unwrap_or(StopReason::Requested);

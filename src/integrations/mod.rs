@@ -1,0 +1,4 @@
+//! Connections to other systems. Each is behind a feature, and sees of a host what every user sees.
+
+#[cfg(feature = "systemd")]
+mod systemd;
