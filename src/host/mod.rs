@@ -16,9 +16,13 @@ mod inspection;
 mod early_stops;
 mod shutdown;
 mod outcome;
+#[cfg(all(feature = "systemd", target_os = "linux"))]
+mod companion;
 mod lifecycle;
 mod group;
 
+#[cfg(all(feature = "systemd", target_os = "linux"))]
+pub(crate) use companion::{Companion, Flush};
 pub use group::group;
 pub use options::{OnCompletion, OnFailure, ServiceOptions};
 
@@ -87,6 +91,8 @@ pub struct Host {
     added_late: Option<Arc<str>>,
     /// While the host is registered here, a second ctrl-c logs which services are left. `start` registers it.
     watched: Option<HostRegistration>,
+    #[cfg(all(feature = "systemd", target_os = "linux"))]
+    companions: Vec<Companion>,
 }
 
 impl Host {
@@ -139,6 +145,8 @@ impl Host {
             reapers,
             added_late,
             watched,
+            #[cfg(all(feature = "systemd", target_os = "linux"))]
+            companions: Vec::new(),
         }
     }
 

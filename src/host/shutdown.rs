@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 /// Logs what the shutdown waits for, unless `quiet`: a group that waits for a hung service is quiet.
 pub(super) fn shut_down(host: &mut Host, timeout: Duration, quiet: bool) {
     let Host { registry, services, dependencies, reapers, .. } = host;
-    let (callbacks, by) = registry.begin_shutdown();
+    let (callbacks, by) = registry.begin_shutdown(timeout);
     callbacks.run_on_thread();
     // A service that was added after the start never starts, and has no dependencies.
     dependencies.resize_with(services.len(), Vec::new);

@@ -8,6 +8,7 @@ use crate::util::panic::catch_panic;
 use crate::util::sync::Arc;
 use crossbeam_channel::Receiver;
 use std::fmt;
+use std::time::Instant;
 
 /// A handle that shows the state of a host, and can request its stop, from any thread. .NET: `IHostApplicationLifetime`.
 ///
@@ -169,6 +170,34 @@ impl HostHandle {
     #[doc(alias("liveness", "livez", "healthz"))]
     pub fn is_live(&self) -> bool {
         self.registry.is_live()
+    }
+
+    /// Returns by when the start or the stop that is in progress will be over, by the system clock.
+    ///
+    /// Returns `None` if the host is neither starting nor stopping, or if there is no such limit:
+    ///
+    /// - During a start, the limit is the latest start timeout of the services that are starting. It moves when other services
+    ///   start. A service without a start timeout has no limit.
+    /// - During a stop, the limit is that of the call of [`Host::stop`](crate::Host::stop), or the `stop_timeout` of the host.
+    ///   There is none before the owner of the host stops it, even if a stop was requested.
+    ///
+    /// ```
+    /// use hosted::{Host, worker};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let mut host = Host::new();
+    /// host.add("poller", worker(|ctx| {
+    ///     ctx.wait();
+    ///     let left = ctx.host().deadline().map(|deadline| deadline - Instant::now());
+    ///     assert!(left.is_some_and(|left| left <= Duration::from_secs(10)));
+    ///     Ok(())
+    /// }));
+    /// host.start().unwrap();
+    /// assert_eq!(host.handle().deadline(), None);
+    /// host.stop(Duration::from_secs(10)).unwrap();
+    /// ```
+    pub fn deadline(&self) -> Option<Instant> {
+        self.registry.host_deadline()
     }
 
     /// Returns a token that stops when a stop of this host is requested, by a caller or by a failure. Use it in the

@@ -54,7 +54,7 @@ use crate::stop::{PendingCallbacks, StopSource};
 #[cfg(feature = "metrics")]
 use crate::util::metrics::ServiceChange;
 use crate::util::sync::{Arc, Condvar, Mutex, now};
-use crate::util::time::since;
+use crate::util::time::{deadline, since};
 use counts::Counts;
 use event_bus::EventBus;
 use record::ServiceRecord;
@@ -124,6 +124,8 @@ struct RegistryState {
     /// The time that the outer host gives to the stop of this group. It limits every stop of this host.
     stop_by: Option<StopBy>,
     stop_began: Option<Instant>,
+    /// Until when the owner waits in the latest shutdown. `None` if it waits as long as it takes.
+    stop_end: Option<Instant>,
     stop_ended: Option<Instant>,
     /// How many services were hung when the last shutdown ended.
     left_hung: usize,
@@ -161,6 +163,7 @@ impl Registry {
             counts: Counts::default(),
             stop_by: None,
             stop_began: None,
+            stop_end: None,
             stop_ended: None,
             left_hung: 0,
             stopping: stopping.clone(),
@@ -257,11 +260,13 @@ impl Registry {
         })
     }
 
-    /// Begins a shutdown. Returns the callbacks of `stopping`, and the time that the host of a group has set.
-    pub(crate) fn begin_shutdown(&self) -> (PendingCallbacks, Option<StopBy>) {
+    /// Begins a shutdown that may take `timeout`. Returns the callbacks of `stopping`, and the time that the host of a group
+    /// has set.
+    pub(crate) fn begin_shutdown(&self, timeout: Duration) -> (PendingCallbacks, Option<StopBy>) {
         self.update(|state| {
             let callbacks = state.request_stop(StopReason::Requested);
             state.host = HostState::Stopping;
+            state.stop_end = deadline(timeout);
             if state.stop_began.is_none() {
                 state.stop_began = Some(now());
                 let reason = state.reason.clone().unwrap_or(StopReason::Requested);

@@ -191,6 +191,11 @@ impl ServiceRecord {
         matches!(self.progress, Progress::BackingOff | Progress::CleaningUp { restarts: true })
     }
 
+    /// Returns `true` if the start of the host waits for the service.
+    pub(super) fn is_starting_first(&self) -> bool {
+        self.was_started() && !self.start.resolved
+    }
+
     /// Returns `true` if the service was never started, or has exited.
     pub(super) fn is_over(&self) -> bool {
         !self.was_started() || self.has_exited()

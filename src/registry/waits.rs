@@ -3,7 +3,7 @@
 use super::record::ServiceRecord;
 use super::{Registry, RegistryState, ServiceId, StopBy, StuckService};
 use crate::diagnose::{Waits, waiting};
-use crate::report::{ServiceState, StopReason};
+use crate::report::{HostState, ServiceState, StopReason};
 use crate::util::sync::{Arc, wait};
 use std::time::Instant;
 
@@ -128,6 +128,19 @@ impl Registry {
 
     pub(crate) fn stop_deadline(&self, id: ServiceId) -> Option<Instant> {
         self.read(|state| state.records[id.index()].stop.deadline)
+    }
+
+    /// By when the start or the shutdown in progress will be over. `None` if there is none, or if it has no limit.
+    pub(super) fn host_deadline(&self) -> Option<Instant> {
+        self.read(|state| match state.host {
+            HostState::Starting => {
+                let mut starting = state.records.iter().filter(|record| record.is_starting_first());
+                let first = starting.next()?.start.limit?.at;
+                starting.try_fold(first, |latest, record| Some(latest.max(record.start.limit?.at)))
+            }
+            HostState::Stopping => state.stop_began.and(state.stop_end),
+            HostState::New | HostState::Started | HostState::Stopped => None,
+        })
     }
 
     /// Returns `true` if another run of these services would find nothing to do.
