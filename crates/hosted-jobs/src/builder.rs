@@ -1,4 +1,4 @@
-//! The settings of a store.
+//! Opening a store: the constructors of `Jobs`, and the settings.
 
 use crate::core::{Core, Settings};
 #[cfg(feature = "sqlite")]
@@ -142,6 +142,50 @@ impl Builder {
     #[cfg(feature = "sqlite")]
     pub fn migration(&self) -> String {
         crate::store::sqlite::migration(&self.sqlite.prefix)
+    }
+}
+
+impl Jobs {
+    /// Opens a store in a SQLite file, which is created if it does not exist. Several processes may open it.
+    ///
+    /// The file may be the database of the program itself: all tables begin with `hosted_`. See
+    /// [`builder`](Self::builder) for settings.
+    ///
+    /// # Errors
+    ///
+    /// If the file is no database, cannot be written, is on a network file system, or was made by a newer program.
+    #[cfg(feature = "sqlite")]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, OpenError> {
+        Jobs::builder().open(path)
+    }
+
+    /// Creates a store in memory, for tests. It goes by `clock`.
+    ///
+    /// ```
+    /// use hosted::testing::ManualClock;
+    /// use hosted_jobs::{Handlers, Job, JobContext, Jobs};
+    /// use serde::{Deserialize, Serialize};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Remind { order: u32 }
+    /// impl Job for Remind { const KIND: &'static str = "remind"; }
+    ///
+    /// let time = ManualClock::new();
+    /// let jobs = Jobs::memory(time.clock());
+    /// let handlers = Handlers::new().handle(|_: Remind, _: &JobContext| Ok(()));
+    /// jobs.enqueue_in(Duration::from_secs(24 * 3600), &Remind { order: 7 }).unwrap();
+    /// assert_eq!(jobs.drain(&handlers).unwrap().succeeded(), 0);
+    /// time.advance(Duration::from_secs(24 * 3600));
+    /// assert_eq!(jobs.drain(&handlers).unwrap().succeeded(), 1);
+    /// ```
+    pub fn memory(clock: Clock) -> Self {
+        Jobs::builder().clock(clock).memory()
+    }
+
+    /// Returns the settings of a store, to change some before it is opened.
+    pub fn builder() -> Builder {
+        Builder::new()
     }
 }
 

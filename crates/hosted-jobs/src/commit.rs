@@ -23,16 +23,16 @@ use std::time::Instant;
 const MOST_IN_BATCH: usize = 1_000;
 
 /// What an operation works with: a transaction, and what is to be done after its commit.
-pub(crate) struct Work<'t> {
+pub(crate) struct UnitOfWork<'t> {
     pub(crate) tx: &'t mut dyn Tx,
     pub(crate) now: Millis,
     events: &'t mut Vec<JobEvent>,
     ring: &'t mut bool,
 }
 
-impl<'t> Work<'t> {
+impl<'t> UnitOfWork<'t> {
     pub(crate) fn new(tx: &'t mut dyn Tx, now: Millis, events: &'t mut Vec<JobEvent>, ring: &'t mut bool) -> Self {
-        Work { tx, now, events, ring }
+        UnitOfWork { tx, now, events, ring }
     }
 
     /// Emits an event once the transaction is committed.
@@ -79,7 +79,7 @@ struct State {
 
 /// An operation that waits, whatever it returns.
 trait Operation: Send + Sync {
-    fn run(&self, work: &mut Work<'_>) -> Result<()>;
+    fn run(&self, work: &mut UnitOfWork<'_>) -> Result<()>;
     fn answer(&self, result: Result<()>);
     fn lead(&self);
     fn durable(&self) -> bool;
@@ -100,10 +100,10 @@ enum SlotState {
 
 impl<F, R> Operation for Slot<F, R>
 where
-    F: FnMut(&mut Work<'_>) -> Result<R> + Send,
+    F: FnMut(&mut UnitOfWork<'_>) -> Result<R> + Send,
     R: Send,
 {
-    fn run(&self, work: &mut Work<'_>) -> Result<()> {
+    fn run(&self, work: &mut UnitOfWork<'_>) -> Result<()> {
         let mut operation = self.operation.lock();
         let result = (operation.0)(work)?;
         operation.1 = Some(result);
@@ -150,7 +150,7 @@ impl Committer {
     /// `Ok`.
     pub(crate) fn write<F, R>(&self, mode: CommitMode, operation: F) -> Result<R>
     where
-        F: FnMut(&mut Work<'_>) -> Result<R> + Send + 'static,
+        F: FnMut(&mut UnitOfWork<'_>) -> Result<R> + Send + 'static,
         R: Send + 'static,
     {
         let give_up = mode.give_up.unwrap_or_else(|| Instant::now() + self.backend.busy_limit());
@@ -180,7 +180,7 @@ impl Committer {
     /// Waits for the answer. Returns `false` if this caller is to lead instead.
     fn wait<F, R>(&self, slot: &Arc<Slot<F, R>>, give_up: Instant) -> bool
     where
-        F: FnMut(&mut Work<'_>) -> Result<R> + Send + 'static,
+        F: FnMut(&mut UnitOfWork<'_>) -> Result<R> + Send + 'static,
         R: Send + 'static,
     {
         let mut state = slot.state.lock();
@@ -200,7 +200,7 @@ impl Committer {
     /// Takes an operation back that nobody has begun. Returns `false` if it has been told to lead meanwhile.
     fn withdraw<F, R>(&self, slot: &Arc<Slot<F, R>>) -> bool
     where
-        F: FnMut(&mut Work<'_>) -> Result<R> + Send + 'static,
+        F: FnMut(&mut UnitOfWork<'_>) -> Result<R> + Send + 'static,
         R: Send + 'static,
     {
         let mut all = self.state.lock();
@@ -246,7 +246,9 @@ impl Committer {
             self.backend.write(mode, &mut |tx| {
                 events.clear();
                 let now = tx.now()?;
-                batch.iter().try_for_each(|operation| operation.run(&mut Work::new(tx, now, &mut events, &mut ring)))
+                batch
+                    .iter()
+                    .try_for_each(|operation| operation.run(&mut UnitOfWork::new(tx, now, &mut events, &mut ring)))
             })
         });
         // No operation panics unless the library is wrong. The callers must get an answer even then.

@@ -33,26 +33,21 @@ pub enum StopCause {
 pub(crate) struct Run {
     pub(crate) fence: Fence,
     stop: StopSource,
-    state: Mutex<RunState>,
+    host: StopToken,
+    timeout_at: Option<Instant>,
+    cause: Mutex<Option<StopCause>>,
     output: Mutex<Option<Vec<u8>>>,
 }
 
-#[derive(Default)]
-struct RunState {
-    cause: Option<StopCause>,
-    timeout_at: Option<Instant>,
-    host_stop_at: Option<Instant>,
-}
-
 impl Run {
-    pub(crate) fn new(fence: Fence, timeout: Option<Duration>) -> Arc<Self> {
-        let stop = StopSource::new();
+    /// `host` stops when the host stops and the job has to come back.
+    pub(crate) fn new(fence: Fence, timeout: Option<Duration>, host: &StopToken) -> Arc<Self> {
+        let stop = StopSource::linked([host]);
         let timeout_at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         if let Some(timeout) = timeout {
             stop.request_stop_after(timeout);
         }
-        let state = Mutex::new(RunState { timeout_at, ..RunState::default() });
-        Arc::new(Run { fence, stop, state, output: Mutex::default() })
+        Arc::new(Run { fence, stop, host: host.clone(), timeout_at, cause: Mutex::default(), output: Mutex::default() })
     }
 
     pub(crate) fn token(&self) -> StopToken {
@@ -62,37 +57,24 @@ impl Run {
     /// Stops the token of the job. The first cause counts.
     pub(crate) fn request_stop(&self, cause: StopCause) {
         if self.cause().is_none() {
-            self.state.lock().cause.get_or_insert(cause);
+            self.cause.lock().get_or_insert(cause);
         }
         self.stop.request_stop();
     }
 
-    /// The host stops: the job may go on until `at`.
-    pub(crate) fn host_stops_at(&self, at: Instant) {
-        let first = {
-            let mut state = self.state.lock();
-            state.host_stop_at = Some(at);
-            state.timeout_at.map_or(at, |timeout_at| timeout_at.min(at))
-        };
-        // A later call replaces the time of the timeout, so the earlier of the two is set.
-        self.stop.request_stop_after(first.saturating_duration_since(Instant::now()));
-    }
-
-    /// Why the token was stopped. `None`: it was not.
+    /// Returns why the token was stopped, or `None` if it was not. The first answer stays.
     pub(crate) fn cause(&self) -> Option<StopCause> {
-        let state = self.state.lock();
-        if state.cause.is_some() || !self.stop.stop_requested() {
-            return state.cause;
+        let mut cause = self.cause.lock();
+        if cause.is_none() && self.stop.stop_requested() {
+            // Only the host and the timeout stop the token without naming a cause. If both have, the host counts: the
+            // job pays nothing.
+            *cause = Some(if self.host.stop_requested() { StopCause::HostStop } else { StopCause::TimedOut });
         }
-        match (state.timeout_at, state.host_stop_at) {
-            (Some(timeout), Some(host)) if timeout <= host => Some(StopCause::TimedOut),
-            (Some(_), None) => Some(StopCause::TimedOut),
-            _ => Some(StopCause::HostStop),
-        }
+        *cause
     }
 
     pub(crate) fn timeout_at(&self) -> Option<Instant> {
-        self.state.lock().timeout_at
+        self.timeout_at
     }
 
     pub(crate) fn take_output(&self) -> Option<Vec<u8>> {

@@ -1,10 +1,10 @@
 //! What all parts of one open store share: the store, the group commit, the bells, the events.
 
-use crate::commit::{AfterCommit, CommitMode, Committer, Work};
+use crate::commit::{AfterCommit, CommitMode, Committer, UnitOfWork};
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::events::{EventBus, JobEvent, JobEventKind};
-use crate::rules::{Request, Retention, Taken, enqueue};
-use crate::store::{Backend, Reading, Result};
+use crate::rules::{EnqueueOutcome, EnqueueRequest, Retention, enqueue};
+use crate::store::{Backend, ReadTx, Result};
 use hosted::{Clock, Context, StopSource};
 use parking_lot::Mutex;
 use std::any::Any;
@@ -57,14 +57,14 @@ impl Core {
     /// Runs an operation in a write transaction. See [`Committer::write`].
     pub(crate) fn write<F, R>(&self, mode: CommitMode, operation: F) -> Result<R>
     where
-        F: FnMut(&mut Work<'_>) -> Result<R> + Send + 'static,
+        F: FnMut(&mut UnitOfWork<'_>) -> Result<R> + Send + 'static,
         R: Send + 'static,
     {
         self.committer.write(mode, operation)
     }
 
     /// Asks the store something.
-    pub(crate) fn read<R>(&self, mut ask: impl FnMut(&mut dyn Reading) -> Result<R>) -> Result<R> {
+    pub(crate) fn read<R>(&self, mut ask: impl FnMut(&mut dyn ReadTx) -> Result<R>) -> Result<R> {
         let mut answer = None;
         self.backend.read(&mut |tx| {
             answer = Some(ask(tx)?);
@@ -73,7 +73,7 @@ impl Core {
         answer.ok_or_else(|| StoreError::new(StoreErrorKind::NoAnswer))
     }
 
-    pub(crate) fn enqueue(&self, request: Request) -> Result<Taken, EnqueueError> {
+    pub(crate) fn enqueue(&self, request: EnqueueRequest) -> Result<EnqueueOutcome, EnqueueError> {
         Ok(self.write(CommitMode::DURABLE, move |work| enqueue(work, &request))?)
     }
 

@@ -8,7 +8,7 @@ use crate::events::JobEventKind;
 use crate::execute::execute;
 use crate::handlers::{Handlers, HandlersError};
 use crate::registration::Registration;
-use crate::rules::{ClaimWish, RunResult, Settled, claim, fire_due, settle};
+use crate::rules::{ClaimRequest, Recorded, RunResult, claim, fire_due, record_result};
 use crate::state::Outcome;
 use crate::store::{Claimed, Result};
 use hosted::{Context, StopToken};
@@ -58,14 +58,14 @@ impl Drained {
         self.put_back
     }
 
-    fn count(&mut self, id: i64, result: &RunResult, settled: Settled) {
+    fn count(&mut self, id: i64, result: &RunResult, settled: Recorded) {
         self.runs.push(id);
         match settled {
-            Settled::Finished(Outcome::Succeeded) => self.succeeded += 1,
-            Settled::Finished(Outcome::Dead) => self.dead += 1,
-            Settled::Finished(Outcome::Cancelled) => self.cancelled += 1,
-            Settled::PutBack if matches!(result, RunResult::Failed { .. }) => self.failed += 1,
-            Settled::PutBack | Settled::LostClaim => self.put_back += 1,
+            Recorded::Finished(Outcome::Succeeded) => self.succeeded += 1,
+            Recorded::Finished(Outcome::Dead) => self.dead += 1,
+            Recorded::Finished(Outcome::Cancelled) => self.cancelled += 1,
+            Recorded::PutBack if matches!(result, RunResult::Failed { .. }) => self.failed += 1,
+            Recorded::PutBack | Recorded::LostClaim => self.put_back += 1,
         }
     }
 }
@@ -141,11 +141,11 @@ fn drain_as(core: &Arc<Core>, handlers: &Handlers, worker: i64) -> Result<Draine
         if *times > MOST_RUNS {
             return Err(DrainError::Endless(id));
         }
-        let run = Run::new(job.fence, None);
+        let run = Run::new(job.fence, None, service.stop_token());
         core.emit(id, &job.kind, JobEventKind::Started);
         let settlement = execute(core, handlers, &service, &Arc::new(job), &run);
         let result = settlement.result.clone();
-        let settled = core.write(CommitMode::DURABLE, move |work| settle(work, &settlement))?;
+        let settled = core.write(CommitMode::DURABLE, move |work| record_result(work, &settlement))?;
         drained.count(id, &result, settled);
     }
     Ok(drained)
@@ -156,8 +156,8 @@ fn claim_one(core: &Arc<Core>, handlers: &Handlers, worker: i64, turn: usize) ->
     let mode = CommitMode { durable: false, give_up: None };
     let jobs = core.write(mode, move |work| {
         fire_due(work)?;
-        let wish = ClaimWish { worker, kinds: &kinds, queues: queues.as_deref(), most: 1, suspect: true, turn };
-        claim(work, &wish)
+        let request = ClaimRequest { worker, kinds: &kinds, queues: queues.as_deref(), most: 1, suspect: true, turn };
+        claim(work, &request)
     })?;
     Ok(jobs.into_iter().next())
 }

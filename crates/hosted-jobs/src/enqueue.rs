@@ -2,7 +2,7 @@
 
 use crate::error::EnqueueError;
 use crate::job::Job;
-use crate::rules::{Request, Taken, UniqueRequest, When};
+use crate::rules::{EnqueueOutcome, EnqueueRequest, UniqueRequest, When};
 use crate::store::{Limit, UniqueKey};
 use crate::util::{Millis, millis, to_millis};
 use serde::Serialize;
@@ -109,7 +109,7 @@ impl Enqueue {
     }
 
     /// Checks everything that can be checked without the store.
-    pub(crate) fn into_request(self, max_payload: usize) -> Result<Request, EnqueueError> {
+    pub(crate) fn into_request(self, max_payload: usize) -> Result<EnqueueRequest, EnqueueError> {
         let invalid = |why: &str| EnqueueError::Invalid(why.to_owned());
         let payload = self.payload.map_err(EnqueueError::Encode)?;
         if payload.len() > max_payload {
@@ -129,7 +129,7 @@ impl Enqueue {
             None => None,
             Some((key, most)) => Some(Limit { key: short(key.map_err(EnqueueError::Encode)?)?, most }),
         };
-        Ok(Request {
+        Ok(EnqueueRequest {
             queue: self.queue,
             kind: self.kind.to_owned(),
             version: self.version,
@@ -211,23 +211,23 @@ fn short(key: String) -> Result<String, EnqueueError> {
 
 /// What became of a request to store a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Enqueued(pub(crate) Taken);
+pub struct Enqueued(pub(crate) EnqueueOutcome);
 
 impl Enqueued {
     /// Returns the id of the job: of the new one, or of the one that holds the unique key.
     pub fn id(&self) -> i64 {
         match self.0 {
-            Taken::New(id) | Taken::Existing(id) | Taken::Replaced(id) => id,
+            EnqueueOutcome::New(id) | EnqueueOutcome::Existing(id) | EnqueueOutcome::Replaced(id) => id,
         }
     }
 
     /// Returns `true` if a new job was stored.
     pub fn is_new(&self) -> bool {
-        matches!(self.0, Taken::New(_))
+        matches!(self.0, EnqueueOutcome::New(_))
     }
 
     /// Returns `true` if a waiting job was replaced. See [`Enqueue::replace`].
     pub fn is_replaced(&self) -> bool {
-        matches!(self.0, Taken::Replaced(_))
+        matches!(self.0, EnqueueOutcome::Replaced(_))
     }
 }

@@ -4,7 +4,7 @@ use crate::context::{JobContext, Run, StopCause};
 use crate::core::Core;
 use crate::error::{BoxError, Decision, Failure, JobError, LostClaim};
 use crate::handlers::{Handler, Handlers, RunOutcome};
-use crate::rules::{RunResult, Settlement};
+use crate::rules::{CompletedRun, RunResult};
 use crate::store::Claimed;
 use crate::util::{catch_panic, drop_catching_panic, millis};
 use hosted::{Context, Stopped};
@@ -24,7 +24,7 @@ pub(crate) fn execute(
     service: &Context,
     job: &Arc<Claimed>,
     run: &Arc<Run>,
-) -> Settlement {
+) -> CompletedRun {
     let result = match handlers.handler(&job.kind) {
         Some(handler) => {
             let ctx = JobContext::new(service, core.clone(), run.clone(), job.clone());
@@ -35,7 +35,7 @@ pub(crate) fn execute(
         None => RunResult::HandedBack,
     };
     log_result(job, &result);
-    Settlement {
+    CompletedRun {
         fence: job.fence,
         kind: job.kind.clone(),
         failed: job.failed,
@@ -48,7 +48,7 @@ pub(crate) fn execute(
 fn judge(outcome: Result<RunOutcome, String>, handler: &Handler, job: &Claimed, run: &Run) -> RunResult {
     let failures = job.failed.saturating_add(1);
     let by_policy =
-        |error: String| RunResult::Failed { error: cut(error), wait: handler.options.backoff.draw(failures) };
+        |error: String| RunResult::Failed { error: truncate(error), wait: handler.options.backoff.draw(failures) };
     let error = match outcome {
         Ok(RunOutcome::Returned(Ok(()))) => return RunResult::Succeeded,
         Ok(RunOutcome::Returned(Err(error))) => error,
@@ -75,8 +75,10 @@ fn judge_error(
     match error.0 {
         Failure::Cancelled => (RunResult::Cancelled, None),
         Failure::Snooze(wait) => (RunResult::Snoozed { wait: millis(wait) }, None),
-        Failure::Dead(error) => (RunResult::Dead { error: text(&*error) }, Some(error)),
-        Failure::RetryIn(wait, error) => (RunResult::Failed { error: text(&*error), wait: millis(wait) }, Some(error)),
+        Failure::Dead(error) => (RunResult::Dead { error: error_text(&*error) }, Some(error)),
+        Failure::RetryIn(wait, error) => {
+            (RunResult::Failed { error: error_text(&*error), wait: millis(wait) }, Some(error))
+        }
         Failure::Retry(error) if is_end_of_run(&*error) && run.cause().is_some() => {
             let result = match run.cause() {
                 Some(StopCause::Cancelled) => RunResult::Cancelled,
@@ -91,14 +93,14 @@ fn judge_error(
                 None => Decision::Retry,
                 Some(Ok(decision)) => decision,
                 Some(Err(panic)) => {
-                    let text = format!("{}; deciding about it panicked: {panic}", text(&*error));
+                    let text = format!("{}; deciding about it panicked: {panic}", error_text(&*error));
                     return (by_policy(text), Some(error));
                 }
             };
             let result = match decision {
-                Decision::Retry => by_policy(text(&*error)),
-                Decision::RetryIn(wait) => RunResult::Failed { error: text(&*error), wait: millis(wait) },
-                Decision::Dead => RunResult::Dead { error: text(&*error) },
+                Decision::Retry => by_policy(error_text(&*error)),
+                Decision::RetryIn(wait) => RunResult::Failed { error: error_text(&*error), wait: millis(wait) },
+                Decision::Dead => RunResult::Dead { error: error_text(&*error) },
                 Decision::Snooze(wait) => RunResult::Snoozed { wait: millis(wait) },
             };
             (result, Some(error))
@@ -123,7 +125,7 @@ fn is_end_of_run(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// An error and its sources on one line, cut.
-fn text(error: &(dyn Error + 'static)) -> String {
+fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let told = catch_panic(|| {
         for error in chain(error) {
@@ -141,10 +143,10 @@ fn text(error: &(dyn Error + 'static)) -> String {
     if let Err(panic) = told {
         text = format!("{text} (showing this error panicked: {panic})");
     }
-    cut(text)
+    truncate(text)
 }
 
-fn cut(mut text: String) -> String {
+fn truncate(mut text: String) -> String {
     if text.len() > LONGEST_ERROR {
         let mut end = LONGEST_ERROR;
         while !text.is_char_boundary(end) {
@@ -187,7 +189,7 @@ mod tests {
     #[test]
     fn a_long_error_is_cut_at_a_character() {
         let long = "é".repeat(LONGEST_ERROR);
-        assert_eq!(cut(long).len(), LONGEST_ERROR);
-        assert_eq!(text(&io::Error::other("x".repeat(10 << 20))).len(), LONGEST_ERROR);
+        assert_eq!(truncate(long).len(), LONGEST_ERROR);
+        assert_eq!(error_text(&io::Error::other("x".repeat(10 << 20))).len(), LONGEST_ERROR);
     }
 }

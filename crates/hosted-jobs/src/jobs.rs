@@ -1,13 +1,10 @@
 //! The handle of an open store: `Jobs`.
 
-use crate::builder::Builder;
 use crate::commit::CommitMode;
 use crate::core::Core;
 use crate::drain::{DrainError, Drained, drain};
 use crate::enqueue::{Enqueue, Enqueued};
 use crate::error::EnqueueError;
-#[cfg(feature = "sqlite")]
-use crate::error::OpenError;
 use crate::events::JobEvent;
 use crate::handlers::Handlers;
 use crate::recurring::{Recurring, RecurringError};
@@ -15,7 +12,6 @@ use crate::rules::{Declaration, declare, enqueue};
 use crate::util::to_millis;
 use crate::worker::Workers;
 use crossbeam_channel::Receiver;
-use hosted::Clock;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -35,53 +31,11 @@ pub struct Jobs {
 pub enum Declared {
     /// The set is stored.
     Stored,
-    /// A newer revision of this program has declared its set, which stays. See [`Builder::program`].
+    /// A newer revision of this program has declared its set, which stays. See [`Builder::program`](crate::Builder::program).
     NewerRevision(u32),
 }
 
 impl Jobs {
-    /// Opens a store in a SQLite file, which is created if it does not exist. Several processes may open it.
-    ///
-    /// The file may be the database of the program itself: all tables begin with `hosted_`. See
-    /// [`builder`](Self::builder) for settings.
-    ///
-    /// # Errors
-    ///
-    /// If the file is no database, cannot be written, is on a network file system, or was made by a newer program.
-    #[cfg(feature = "sqlite")]
-    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, OpenError> {
-        Jobs::builder().open(path)
-    }
-
-    /// Creates a store in memory, for tests. It goes by `clock`.
-    ///
-    /// ```
-    /// use hosted::testing::ManualClock;
-    /// use hosted_jobs::{Handlers, Job, JobContext, Jobs};
-    /// use serde::{Deserialize, Serialize};
-    /// use std::time::Duration;
-    ///
-    /// #[derive(Serialize, Deserialize)]
-    /// struct Remind { order: u32 }
-    /// impl Job for Remind { const KIND: &'static str = "remind"; }
-    ///
-    /// let time = ManualClock::new();
-    /// let jobs = Jobs::memory(time.clock());
-    /// let handlers = Handlers::new().handle(|_: Remind, _: &JobContext| Ok(()));
-    /// jobs.enqueue_in(Duration::from_secs(24 * 3600), &Remind { order: 7 }).unwrap();
-    /// assert_eq!(jobs.drain(&handlers).unwrap().succeeded(), 0);
-    /// time.advance(Duration::from_secs(24 * 3600));
-    /// assert_eq!(jobs.drain(&handlers).unwrap().succeeded(), 1);
-    /// ```
-    pub fn memory(clock: Clock) -> Self {
-        Jobs::builder().clock(clock).memory()
-    }
-
-    /// Returns the settings of a store, to change some before it is opened.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(crate) fn on(core: Arc<Core>) -> Self {
         Jobs { core }
     }
@@ -127,7 +81,7 @@ impl Jobs {
     ) -> Result<Vec<Enqueued>, EnqueueError> {
         let most = self.core.settings.max_payload;
         let requests = jobs.into_iter().map(|job| job.into().into_request(most)).collect::<Result<Vec<_>, _>>()?;
-        let all = move |work: &mut crate::commit::Work<'_>| {
+        let all = move |work: &mut crate::commit::UnitOfWork<'_>| {
             requests.iter().map(|request| enqueue(work, request).map(Enqueued)).collect::<Result<Vec<_>, _>>()
         };
         Ok(self.core.write(CommitMode::DURABLE, all)?)
@@ -258,7 +212,7 @@ impl Jobs {
     /// Returns what happens to jobs in this process from now on: enqueues, runs, ends, rescues.
     ///
     /// A listener may be 1,024 events behind. If it is slower, events are dropped, and
-    /// [`JobEventKind::Lagged`] says how many.
+    /// [`JobEventKind::Lagged`](crate::JobEventKind::Lagged) says how many.
     pub fn events(&self) -> Receiver<JobEvent> {
         self.core.events.subscribe()
     }

@@ -115,8 +115,8 @@ mod execute;
 mod registration;
 mod drain;
 mod worker;
-mod builder;
 mod jobs;
+mod builder;
 mod admin;
 
 pub use admin::ScheduleInfo;

@@ -1,9 +1,9 @@
 //! A worker of this process in the store: a row that says what it handles, and a lock that says that it lives.
 
-use crate::commit::{CommitMode, Work};
+use crate::commit::{CommitMode, UnitOfWork};
 use crate::core::Core;
 use crate::handlers::Handlers;
-use crate::rules::{Settlement, rescue, settle};
+use crate::rules::{CompletedRun, record_result, rescue};
 use crate::state::State;
 use crate::store::{PutBack, Result, WorkerRow};
 use crate::util::random;
@@ -47,17 +47,17 @@ impl Registration {
     ///
     /// If a job still runs, the worker stays, marked as stopping: its claim holds as long as the process lives, and
     /// costs the job nothing afterwards. If the store does not answer, nothing is lost: the lock says the rest.
-    pub(crate) fn sign_off(self, core: &Core, results: Vec<Settlement>, running: bool, give_up: Option<Instant>) {
+    pub(crate) fn sign_off(self, core: &Core, results: Vec<CompletedRun>, running: bool, give_up: Option<Instant>) {
         let id = self.id;
-        let last = move |work: &mut Work<'_>| {
+        let last = move |work: &mut UnitOfWork<'_>| {
             for result in &results {
-                settle(work, result)?;
+                record_result(work, result)?;
             }
             if running {
                 work.tx.mark_stopping(id)?;
                 return Ok(true);
             }
-            for job in work.tx.holdings(id)? {
+            for job in work.tx.running_jobs(id)? {
                 // No thread knows of it: the answer to its claim was lost.
                 let how = PutBack { state: State::Ready, run_at: None, failed: 0, lost: 0, error: None };
                 work.tx.put_back(&job.fence, &how)?;

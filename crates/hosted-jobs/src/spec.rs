@@ -57,7 +57,7 @@ pub(crate) struct Firing {
     /// The due times that get a job, and for each how many before it got none.
     pub(crate) jobs: Vec<(Millis, u32)>,
     pub(crate) next_at: Option<Millis>,
-    /// Due times without a job that no job has been told of.
+    /// Due times without a job that no job has been reported of.
     pub(crate) missed: u32,
 }
 
@@ -85,7 +85,7 @@ impl Spec {
         }
     }
 
-    /// Decides which of the due times from `due` to `now` get a job. `missed` were not told of before.
+    /// Decides which of the due times from `due` to `now` get a job. `missed` were not reported of before.
     pub(crate) fn fire(&self, due: Millis, now: Millis, misfire: Misfire, missed: u32) -> Result<Firing, String> {
         let keep = match misfire {
             Misfire::Once | Misfire::Skip => 1,
@@ -101,8 +101,8 @@ impl Spec {
                 times.clear();
             }
         }
-        let told = if times.is_empty() { 0 } else { std::mem::take(&mut missed) };
-        let jobs = times.into_iter().enumerate().map(|(n, time)| (time, if n == 0 { told } else { 0 })).collect();
+        let reported = if times.is_empty() { 0 } else { std::mem::take(&mut missed) };
+        let jobs = times.into_iter().enumerate().map(|(n, time)| (time, if n == 0 { reported } else { 0 })).collect();
         Ok(Firing { jobs, next_at, missed })
     }
 

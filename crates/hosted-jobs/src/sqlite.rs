@@ -1,14 +1,14 @@
 //! What only a store in SQLite offers: the user's own transactions, on both sides of a job.
 
-use crate::commit::Work;
+use crate::commit::UnitOfWork;
 use crate::context::{JobContext, encode};
 use crate::core::Core;
 use crate::enqueue::{Enqueue, Enqueued};
 use crate::error::{EnqueueError, RunError, StoreError, StoreErrorKind};
-use crate::rules::{RunResult, Settled, Settlement, UniqueRequest, enqueue, new_job, settle};
+use crate::rules::{CompletedRun, Recorded, RunResult, UniqueRequest, enqueue, new_job, record_result};
 use crate::statement::{Statement, Value};
 use crate::store::sqlite::{OpenTransaction, SqliteStore};
-use crate::store::{Reading, Result, Tx};
+use crate::store::{ReadTx, Result, Tx};
 use rusqlite::{Connection, Savepoint, Transaction};
 use serde::Serialize;
 use std::fmt;
@@ -49,14 +49,18 @@ fn store(core: &Core) -> Result<&SqliteStore> {
 }
 
 /// Runs the steps of the library on the user's connection: all of them, or none.
-fn on_connection<R>(core: &Core, conn: &Connection, mut steps: impl FnMut(&mut Work<'_>) -> Result<R>) -> Result<R> {
+fn on_connection<R>(
+    core: &Core,
+    conn: &Connection,
+    mut steps: impl FnMut(&mut UnitOfWork<'_>) -> Result<R>,
+) -> Result<R> {
     let failed = |error| StoreError::failed("use a savepoint", error);
     let mut tx = store(core)?.on(conn);
     let now = tx.now()?;
     conn.execute_batch("SAVEPOINT hosted_jobs").map_err(failed)?;
     // The commit is the user's, and unknown to the library: no event, no bell.
     let (mut events, mut ring) = (Vec::new(), false);
-    let result = steps(&mut Work::new(&mut tx, now, &mut events, &mut ring));
+    let result = steps(&mut UnitOfWork::new(&mut tx, now, &mut events, &mut ring));
     let end = if result.is_ok() { "RELEASE hosted_jobs" } else { "ROLLBACK TO hosted_jobs; RELEASE hosted_jobs" };
     let ended = conn.execute_batch(end);
     let result = result?;
@@ -115,7 +119,7 @@ impl JobContext {
     /// or fails, or if the store is not one in SQLite.
     pub fn transaction(&self) -> Result<JobTransaction<'_>, RunError> {
         let tx = store(self.core())?.open_transaction()?;
-        let held = tx.steps().holds(&self.fence())?;
+        let held = tx.steps().holds_claim(&self.fence())?;
         if held { Ok(JobTransaction { tx }) } else { Err(self.lost_claim().into()) }
     }
 
@@ -139,7 +143,7 @@ impl JobContext {
     ///
     /// [`RunError::LostClaim`] if the job no longer belongs to this run: roll back.
     pub fn complete_on(&self, target: impl EnqueueTarget) -> Result<(), RunError> {
-        let end = Settlement {
+        let end = CompletedRun {
             fence: self.fence(),
             kind: self.kind().to_owned(),
             failed: self.failed(),
@@ -147,9 +151,9 @@ impl JobContext {
             output: self.current_output(),
             result: RunResult::Succeeded,
         };
-        match on_connection(self.core(), target.connection(), |work| settle(work, &end))? {
-            Settled::LostClaim => Err(self.lost_claim().into()),
-            Settled::Finished(_) | Settled::PutBack => Ok(()),
+        match on_connection(self.core(), target.connection(), |work| record_result(work, &end))? {
+            Recorded::LostClaim => Err(self.lost_claim().into()),
+            Recorded::Finished(_) | Recorded::PutBack => Ok(()),
         }
     }
 

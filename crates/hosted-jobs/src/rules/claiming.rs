@@ -1,7 +1,7 @@
 //! Taking jobs: what is due becomes ready, and every queue that has work gets its share.
 
 use super::limits;
-use crate::commit::Work;
+use crate::commit::UnitOfWork;
 use crate::store::{ClaimQuery, Claimed, KindVersion, Pause, Result};
 
 /// How many due jobs are made ready in one statement, and how many statements one claim makes.
@@ -9,7 +9,7 @@ const PROMOTED: usize = 500;
 const ROUNDS: usize = 4;
 
 /// What a worker wants.
-pub(crate) struct ClaimWish<'a> {
+pub(crate) struct ClaimRequest<'a> {
     pub(crate) worker: i64,
     /// The kinds that are handled, in every version.
     pub(crate) kinds: &'a [KindVersion],
@@ -23,21 +23,21 @@ pub(crate) struct ClaimWish<'a> {
 }
 
 /// Takes up to `most` jobs for a worker. Their order is the order in which they should start.
-pub(crate) fn claim(work: &mut Work<'_>, wish: &ClaimWish<'_>) -> Result<Vec<Claimed>> {
+pub(crate) fn claim(work: &mut UnitOfWork<'_>, request: &ClaimRequest<'_>) -> Result<Vec<Claimed>> {
     for _ in 0..ROUNDS {
         if work.tx.promote_due(work.now, PROMOTED)? < PROMOTED {
             break;
         }
     }
     limits::admit_arrived(work.tx)?;
-    if wish.most == 0 {
+    if request.most == 0 {
         return Ok(Vec::new());
     }
     let pauses = work.tx.pauses()?;
     let open =
         |kind: &&KindVersion| !pauses.iter().any(|pause| matches!(pause, Pause::Kind(name) if *name == kind.kind));
-    let kinds: Vec<KindVersion> = wish.kinds.iter().filter(open).cloned().collect();
-    let mut queues = match wish.queues {
+    let kinds: Vec<KindVersion> = request.kinds.iter().filter(open).cloned().collect();
+    let mut queues = match request.queues {
         Some(queues) => queues.to_vec(),
         None => work.tx.ready_queues()?,
     };
@@ -45,28 +45,28 @@ pub(crate) fn claim(work: &mut Work<'_>, wish: &ClaimWish<'_>) -> Result<Vec<Cla
     if queues.is_empty() {
         return Ok(Vec::new());
     }
-    let turn = wish.turn % queues.len();
+    let turn = request.turn % queues.len();
     queues.rotate_left(turn);
-    from_queues(work, wish, &kinds, queues)
+    from_queues(work, request, &kinds, queues)
 }
 
 /// Gives each queue an equal share, and what some of them do not need to the others.
 fn from_queues(
-    work: &mut Work<'_>,
-    wish: &ClaimWish<'_>,
+    work: &mut UnitOfWork<'_>,
+    request: &ClaimRequest<'_>,
     kinds: &[KindVersion],
     mut queues: Vec<String>,
 ) -> Result<Vec<Claimed>> {
     let mut jobs: Vec<Claimed> = Vec::new();
-    let mut suspect = wish.suspect;
-    while !queues.is_empty() && jobs.len() < wish.most {
+    let mut suspect = request.suspect;
+    while !queues.is_empty() && jobs.len() < request.most {
         let mut hungry = Vec::new();
         let number = queues.len();
         for (n, queue) in queues.into_iter().enumerate() {
-            let share = (wish.most - jobs.len()).div_ceil(number - n);
+            let share = (request.most - jobs.len()).div_ceil(number - n);
             let before = jobs.len();
             let mut query =
-                ClaimQuery { worker: wish.worker, queue: &queue, kinds, suspects: true, most: 1, now: work.now };
+                ClaimQuery { worker: request.worker, queue: &queue, kinds, suspects: true, most: 1, now: work.now };
             if suspect && share > 0 {
                 jobs.extend(work.tx.claim(&query)?);
                 suspect = jobs.len() == before;

@@ -1,7 +1,7 @@
 //! What people do to jobs from outside: cancel. And what the library does to old ones: prune.
 
 use super::limits;
-use crate::commit::Work;
+use crate::commit::UnitOfWork;
 use crate::events::JobEventKind;
 use crate::state::Outcome;
 use crate::store::{End, Result};
@@ -20,11 +20,11 @@ pub enum Cancelling {
 }
 
 /// Cancels a job.
-pub(crate) fn cancel(work: &mut Work<'_>, id: i64) -> Result<Cancelling> {
+pub(crate) fn cancel(work: &mut UnitOfWork<'_>, id: i64) -> Result<Cancelling> {
     let end = End::from_outside(Outcome::Cancelled, work.now);
     let kind = work.tx.job(id)?.map(|job| job.kind).unwrap_or_default();
-    if let Some(left) = work.tx.finish_waiting(id, &end)? {
-        limits::left(work.tx, &left)?;
+    if let Some(place) = work.tx.finish_waiting(id, &end)? {
+        limits::release_place(work.tx, &place)?;
         work.emit(id, &kind, JobEventKind::Finished(Outcome::Cancelled));
         work.ring();
         return Ok(Cancelling::Cancelled);
@@ -48,7 +48,7 @@ pub(crate) struct Retention {
 const PRUNED: usize = 1_000;
 
 /// Deletes old jobs and keys, some of them. Returns how many, and whether there are more.
-pub(crate) fn prune(work: &mut Work<'_>, keep: &Retention) -> Result<(usize, bool)> {
+pub(crate) fn prune(work: &mut UnitOfWork<'_>, keep: &Retention) -> Result<(usize, bool)> {
     let kept = [(Outcome::Succeeded, keep.succeeded), (Outcome::Dead, keep.dead), (Outcome::Cancelled, keep.cancelled)];
     let mut pruned = 0;
     for (outcome, time) in kept {

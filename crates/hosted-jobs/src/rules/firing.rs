@@ -1,8 +1,8 @@
 //! Recurring jobs. There is no leader: the next due time is in the table, and whoever finds it passed moves it on and
 //! stores the job, in one transaction.
 
-use super::taking_in::{Request, Taken, UniqueRequest, When, enqueue};
-use crate::commit::Work;
+use super::enqueueing::{EnqueueOutcome, EnqueueRequest, UniqueRequest, When, enqueue};
+use crate::commit::UnitOfWork;
 use crate::events::JobEventKind;
 use crate::spec::{Firing, Misfire, Spec};
 use crate::store::{Advance, Limit, Occurrence, Result, ScheduleRow, UniqueKey};
@@ -31,7 +31,7 @@ pub(crate) struct Declaration {
 }
 
 /// Stores the set: adds, changes and removes. Returns the revision of a newer program, whose set then stays.
-pub(crate) fn declare(work: &mut Work<'_>, set: &Declaration) -> Result<Option<u32>> {
+pub(crate) fn declare(work: &mut UnitOfWork<'_>, set: &Declaration) -> Result<Option<u32>> {
     let key = format!("recurring_revision:{}", set.program);
     let stored: u32 = work.tx.meta(&key)?.and_then(|text| text.parse().ok()).unwrap_or(0);
     if stored > set.revision {
@@ -76,7 +76,7 @@ pub(crate) fn next_after(spec: &str, now: Millis) -> Result<Option<Millis>, Stri
 }
 
 /// Stores the jobs of all schedules that are due. One that is broken is marked, and touches no other.
-pub(crate) fn fire_due(work: &mut Work<'_>) -> Result<()> {
+pub(crate) fn fire_due(work: &mut UnitOfWork<'_>) -> Result<()> {
     if work.tx.next_schedule_at()?.is_none_or(|next| next > work.now) {
         return Ok(());
     }
@@ -102,33 +102,33 @@ pub(crate) fn fire_due(work: &mut Work<'_>) -> Result<()> {
     Ok(())
 }
 
-fn fire(work: &mut Work<'_>, row: &ScheduleRow, seen: Millis, firing: Firing, template: &Template) -> Result<()> {
+fn fire(work: &mut UnitOfWork<'_>, row: &ScheduleRow, seen: Millis, firing: Firing, template: &Template) -> Result<()> {
     let last_at = firing.jobs.last().map(|(due, _)| *due).or(row.last_at);
     let step = Advance { seen, next_at: firing.next_at, last_at, missed: firing.missed };
     if !work.tx.advance_schedule(&row.name, &step)? {
         return Ok(()); // another process was faster
     }
-    let mut untold = firing.missed;
+    let mut unreported = firing.missed;
     for (due_at, missed) in firing.jobs {
-        let missed = missed.saturating_add(std::mem::take(&mut untold));
+        let missed = missed.saturating_add(std::mem::take(&mut unreported));
         match enqueue(work, &request(row, template, due_at, missed))? {
-            Taken::New(id) => work.emit(id, &row.name, JobEventKind::Fired { missed }),
+            EnqueueOutcome::New(id) => work.emit(id, &row.name, JobEventKind::Fired { missed }),
             // The job before it still holds their unique key: this due time counts as missed.
-            Taken::Existing(_) | Taken::Replaced(_) => untold = missed.saturating_add(1),
+            EnqueueOutcome::Existing(_) | EnqueueOutcome::Replaced(_) => unreported = missed.saturating_add(1),
         }
     }
-    if untold != firing.missed {
-        work.tx.set_schedule_missed(&row.name, untold)?;
+    if unreported != firing.missed {
+        work.tx.set_schedule_missed(&row.name, unreported)?;
     }
     Ok(())
 }
 
-fn request(row: &ScheduleRow, template: &Template, due_at: Millis, missed: u32) -> Request {
+fn request(row: &ScheduleRow, template: &Template, due_at: Millis, missed: u32) -> EnqueueRequest {
     let unique = template
         .unique
         .clone()
         .map(|(key, until_finished)| UniqueRequest::Key(UniqueKey { key: key.into_bytes(), until_finished }));
-    Request {
+    EnqueueRequest {
         queue: template.queue.clone(),
         kind: template.kind.clone(),
         version: template.version,

@@ -37,8 +37,8 @@ pub(super) fn admit(tx: &mut dyn Tx, key: &str) -> Result<()> {
 }
 
 /// A job has left the ready and running ones: the next of its key gets its place.
-pub(super) fn left(tx: &mut dyn Tx, left: &crate::store::Left) -> Result<()> {
-    match &left.limit_key {
+pub(super) fn release_place(tx: &mut dyn Tx, place: &crate::store::ReleasedPlace) -> Result<()> {
+    match &place.limit_key {
         Some(key) => admit(tx, key),
         None => Ok(()),
     }

@@ -3,19 +3,19 @@
 //! Each function works in one write transaction, and leaves the store in order when it returns `Ok`.
 
 mod limits;
-mod taking_in;
+mod enqueueing;
 mod claiming;
-mod settling;
+mod results;
 mod rescue;
 mod firing;
 mod control;
 
-pub(crate) use claiming::{ClaimWish, claim};
+pub(crate) use claiming::{ClaimRequest, claim};
 pub use control::Cancelling;
 pub(crate) use control::{Retention, cancel, prune};
+#[cfg(feature = "sqlite")]
+pub(crate) use enqueueing::new_job;
+pub(crate) use enqueueing::{EnqueueOutcome, EnqueueRequest, UniqueRequest, When, enqueue};
 pub(crate) use firing::{Declaration, Template, declare, fire_due, next_after};
 pub(crate) use rescue::rescue;
-pub(crate) use settling::{RunResult, Settled, Settlement, settle};
-#[cfg(feature = "sqlite")]
-pub(crate) use taking_in::new_job;
-pub(crate) use taking_in::{Request, Taken, UniqueRequest, When, enqueue};
+pub(crate) use results::{CompletedRun, Recorded, RunResult, record_result};

@@ -1,21 +1,21 @@
 //! The jobs of dead processes: they run again, unless their process has died too often while they ran.
 
 use super::limits;
-use crate::commit::Work;
+use crate::commit::UnitOfWork;
 use crate::events::JobEventKind;
 use crate::state::{Outcome, State};
-use crate::store::{Backend, End, Holding, PutBack, Result, WorkerRow};
+use crate::store::{Backend, End, PutBack, Result, RunningJob, WorkerRow};
 
 /// A job is dead when its process has died this often while it ran.
 const MAX_LOST: u32 = 3;
 
 /// Gives back the jobs of every dead process. `me` is the worker that asks, and so is alive.
-pub(crate) fn rescue(work: &mut Work<'_>, backend: &dyn Backend, me: i64) -> Result<()> {
+pub(crate) fn rescue(work: &mut UnitOfWork<'_>, backend: &dyn Backend, me: i64) -> Result<()> {
     for worker in work.tx.workers()? {
         if worker.id == me || !backend.is_dead(worker.id) {
             continue;
         }
-        for job in work.tx.holdings(worker.id)? {
+        for job in work.tx.running_jobs(worker.id)? {
             give_back(work, &worker, &job)?;
         }
         work.tx.remove_worker(worker.id)?;
@@ -24,7 +24,7 @@ pub(crate) fn rescue(work: &mut Work<'_>, backend: &dyn Backend, me: i64) -> Res
     Ok(())
 }
 
-fn give_back(work: &mut Work<'_>, worker: &WorkerRow, job: &Holding) -> Result<()> {
+fn give_back(work: &mut UnitOfWork<'_>, worker: &WorkerRow, job: &RunningJob) -> Result<()> {
     // A process that was stopping in order has done nothing wrong, and neither has its job.
     let lost = u32::from(!worker.stopping);
     let total = job.lost.saturating_add(lost);
@@ -38,8 +38,8 @@ fn give_back(work: &mut Work<'_>, worker: &WorkerRow, job: &Holding) -> Result<(
     };
     match end {
         Some(end) => {
-            if let Some(left) = work.tx.finish(&job.fence, &end)? {
-                limits::left(work.tx, &left)?;
+            if let Some(place) = work.tx.finish(&job.fence, &end)? {
+                limits::release_place(work.tx, &place)?;
             }
             work.emit(job.fence.id, &job.kind, JobEventKind::Rescued { lost: total });
             work.emit(job.fence.id, &job.kind, JobEventKind::Finished(end.outcome));

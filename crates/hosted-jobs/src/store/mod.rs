@@ -11,8 +11,8 @@ pub(crate) mod sqlite;
 
 pub(crate) use memory::MemoryStore;
 pub(crate) use rows::{
-    Advance, ClaimQuery, Claimed, End, Fence, Holder, Holding, KindVersion, Left, Limit, NewJob, Occurrence, Pause,
-    PutBack, ScheduleRow, UniqueKey, WorkerRow,
+    Advance, ClaimQuery, Claimed, End, Fence, Holder, KindVersion, Limit, NewJob, Occurrence, Pause, PutBack,
+    ReleasedPlace, RunningJob, ScheduleRow, UniqueKey, WorkerRow,
 };
 
 use crate::error::StoreError;
@@ -29,7 +29,7 @@ pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub(crate) type Body<'a> = &'a mut dyn FnMut(&mut dyn Tx) -> Result<()>;
 
 /// What runs inside a read transaction.
-pub(crate) type ReadBody<'a> = &'a mut dyn FnMut(&mut dyn Reading) -> Result<()>;
+pub(crate) type ReadBody<'a> = &'a mut dyn FnMut(&mut dyn ReadTx) -> Result<()>;
 
 /// How a write transaction is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ pub(crate) enum Watch {
 }
 
 /// The steps that a transaction is made of. Every step that changes a running job names its [`Fence`].
-pub(crate) trait Tx: Reading {
+pub(crate) trait Tx: ReadTx {
     // Taking in.
 
     /// Stores a job. Returns `None` if another live job has its unique key or its occurrence.
@@ -131,21 +131,21 @@ pub(crate) trait Tx: Reading {
 
     // Running.
 
-    fn holds(&mut self, fence: &Fence) -> Result<bool>;
+    fn holds_claim(&mut self, fence: &Fence) -> Result<bool>;
     fn set_progress(&mut self, fence: &Fence, progress: &[u8]) -> Result<bool>;
     /// Ends a running job. Returns `None`, and changes nothing, if the fence does not hold.
-    fn finish(&mut self, fence: &Fence, end: &End) -> Result<Option<Left>>;
+    fn finish(&mut self, fence: &Fence, end: &End) -> Result<Option<ReleasedPlace>>;
     /// Returns `true` if somebody wants the running job to end.
     fn cancel_requested(&mut self, fence: &Fence) -> Result<bool>;
     /// Puts a running job back. Returns `None`, and changes nothing, if the fence does not hold.
-    fn put_back(&mut self, fence: &Fence, how: &PutBack) -> Result<Option<Left>>;
+    fn put_back(&mut self, fence: &Fence, how: &PutBack) -> Result<Option<ReleasedPlace>>;
     /// Returns `true` if the job was ended by this very claim. The answer to a commit whose own answer was lost.
     fn finished_by(&mut self, fence: &Fence) -> Result<bool>;
 
     // From outside.
 
     /// Ends a waiting job. Returns `None`, and changes nothing, if it is not waiting.
-    fn finish_waiting(&mut self, id: i64, end: &End) -> Result<Option<Left>>;
+    fn finish_waiting(&mut self, id: i64, end: &End) -> Result<Option<ReleasedPlace>>;
     /// Asks the worker of a running job to stop it. Returns `false` if it is not running.
     fn request_cancel(&mut self, id: i64) -> Result<bool>;
     /// Makes a dead or cancelled job live again, as new. Returns `false` if there is none.
@@ -180,7 +180,7 @@ pub(crate) trait Tx: Reading {
 }
 
 /// The questions that a transaction may ask.
-pub(crate) trait Reading {
+pub(crate) trait ReadTx {
     /// The present by the store's clock.
     fn now(&mut self) -> Result<Millis>;
     fn pauses(&mut self) -> Result<Vec<Pause>>;
@@ -190,9 +190,9 @@ pub(crate) trait Reading {
     fn next_schedule_at(&mut self) -> Result<Option<Millis>>;
     fn workers(&mut self) -> Result<Vec<WorkerRow>>;
     /// Returns the jobs that the worker holds.
-    fn holdings(&mut self, worker: i64) -> Result<Vec<Holding>>;
+    fn running_jobs(&mut self, worker: i64) -> Result<Vec<RunningJob>>;
     /// Returns `true` if another worker holds a job.
-    fn others_hold(&mut self, worker: i64) -> Result<bool>;
+    fn others_run_jobs(&mut self, worker: i64) -> Result<bool>;
     fn schedules(&mut self) -> Result<Vec<ScheduleRow>>;
     fn meta(&mut self, key: &str) -> Result<Option<String>>;
 

@@ -138,7 +138,7 @@ pub(crate) struct PutBack {
 
 /// What a job had when it left its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Left {
+pub(crate) struct ReleasedPlace {
     pub(crate) limit_key: Option<String>,
 }
 
@@ -164,7 +164,7 @@ pub(crate) struct WorkerRow {
 
 /// A job that a worker holds.
 #[derive(Clone, Debug)]
-pub(crate) struct Holding {
+pub(crate) struct RunningJob {
     pub(crate) fence: Fence,
     pub(crate) kind: String,
     pub(crate) lost: u32,

@@ -1,7 +1,7 @@
 //! One transaction of the writer: results of finished jobs, rescue, schedules, and the next jobs.
 
-use crate::commit::Work;
-use crate::rules::{ClaimWish, Settled, Settlement, claim, fire_due, rescue, settle};
+use crate::commit::UnitOfWork;
+use crate::rules::{ClaimRequest, CompletedRun, Recorded, claim, fire_due, record_result, rescue};
 use crate::state::State;
 use crate::store::{Backend, Claimed, KindVersion, Pause, PutBack, Result};
 use crate::util::Millis;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) struct Cycle {
     pub(super) worker: i64,
     pub(super) backend: Arc<dyn Backend>,
-    pub(super) results: Arc<Vec<Settlement>>,
+    pub(super) results: Arc<Vec<CompletedRun>>,
     pub(super) rescue: bool,
     pub(super) cancels: bool,
     /// After a transaction whose outcome is unknown: the jobs that this worker knows of. All others are put back.
@@ -25,7 +25,7 @@ pub(super) struct Cycle {
 }
 
 /// What a transaction of the writer came to.
-pub(super) struct Cycled {
+pub(super) struct CycleResult {
     pub(super) jobs: Vec<Claimed>,
     /// Jobs that this process ran and that no longer belong to it.
     pub(super) lost: Vec<i64>,
@@ -33,15 +33,15 @@ pub(super) struct Cycled {
     pub(super) cancelled: Vec<i64>,
     pub(super) pauses: Vec<Pause>,
     /// Whether other workers hold jobs.
-    pub(super) others_hold: bool,
+    pub(super) others_run_jobs: bool,
     pub(super) next_due: Option<Millis>,
 }
 
 impl Cycle {
-    pub(super) fn run(&self, work: &mut Work<'_>) -> Result<Cycled> {
+    pub(super) fn run(&self, work: &mut UnitOfWork<'_>) -> Result<CycleResult> {
         let mut lost = Vec::new();
         for result in self.results.iter() {
-            if settle(work, result)? == Settled::LostClaim {
+            if record_result(work, result)? == Recorded::LostClaim {
                 lost.push(result.fence.id);
             }
         }
@@ -52,7 +52,7 @@ impl Cycle {
             rescue(work, &*self.backend, self.worker)?;
         }
         fire_due(work)?;
-        let wish = ClaimWish {
+        let request = ClaimRequest {
             worker: self.worker,
             kinds: &self.kinds,
             queues: self.queues.as_deref().map(Vec::as_slice),
@@ -60,23 +60,23 @@ impl Cycle {
             suspect: self.suspect,
             turn: self.turn,
         };
-        let jobs = claim(work, &wish)?;
+        let jobs = claim(work, &request)?;
         let cancelled = if self.cancels { self.cancelled(work)? } else { Vec::new() };
         let next_run = work.tx.next_run_at()?;
         let next_schedule = work.tx.next_schedule_at()?;
-        Ok(Cycled {
+        Ok(CycleResult {
             jobs,
             lost,
             cancelled,
             pauses: work.tx.pauses()?,
-            others_hold: work.tx.others_hold(self.worker)?,
+            others_run_jobs: work.tx.others_run_jobs(self.worker)?,
             next_due: next_run.into_iter().chain(next_schedule).min(),
         })
     }
 
     /// Puts back what this worker holds in the store and knows nothing of: the answer to its claim was lost.
-    fn reconcile(&self, work: &mut Work<'_>, known: &[i64]) -> Result<()> {
-        for job in work.tx.holdings(self.worker)? {
+    fn reconcile(&self, work: &mut UnitOfWork<'_>, known: &[i64]) -> Result<()> {
+        for job in work.tx.running_jobs(self.worker)? {
             if !known.contains(&job.fence.id) {
                 let how = PutBack { state: State::Ready, run_at: None, failed: 0, lost: 0, error: None };
                 work.tx.put_back(&job.fence, &how)?;
@@ -85,8 +85,8 @@ impl Cycle {
         Ok(())
     }
 
-    fn cancelled(&self, work: &mut Work<'_>) -> Result<Vec<i64>> {
-        let held = work.tx.holdings(self.worker)?;
+    fn cancelled(&self, work: &mut UnitOfWork<'_>) -> Result<Vec<i64>> {
+        let held = work.tx.running_jobs(self.worker)?;
         Ok(held.iter().filter(|job| job.stop_wanted).map(|job| job.fence.id).collect())
     }
 }

@@ -5,9 +5,9 @@
 //! the writer, so a stop reaches them first, and the writer last.
 
 mod pool;
-mod pace;
-mod look;
-mod thread;
+mod prefetch;
+mod recheck;
+mod job_thread;
 mod watch;
 mod cycle;
 mod writer;
@@ -15,9 +15,9 @@ mod writer;
 use crate::core::Core;
 use crate::handlers::Handlers;
 use hosted::{Context, Result, Service, group};
+use job_thread::JobThread;
 use pool::Pool;
 use std::sync::Arc;
-use thread::Thread;
 use watch::Watcher;
 use writer::Writer;
 
@@ -63,7 +63,7 @@ impl Workers {
             host.add("writer", Writer::new(pool.clone()));
             host.add("watch", Watcher::new(pool.clone())).after(["writer"]);
             for number in 1..=threads {
-                let options = host.add(number.to_string(), Thread::new(pool.clone()));
+                let options = host.add(number.to_string(), JobThread::new(pool.clone()));
                 options.after(["writer"]);
                 if let Some(bytes) = stack_size {
                     options.stack_size(bytes);
@@ -75,11 +75,15 @@ impl Workers {
 }
 
 impl Service for Workers {
-    fn start(&mut self, ctx: &Context) -> Result {
+    fn validate(&self) -> Result {
         self.handlers.check()?;
         if self.threads == 0 {
             return Err("workers need at least one thread".into());
         }
+        Ok(())
+    }
+
+    fn start(&mut self, ctx: &Context) -> Result {
         let group = self.group();
         self.group.insert(group).start(ctx)
     }

@@ -3,7 +3,7 @@
 use crate::context::{Run, StopCause};
 use crate::core::{Bell, Core};
 use crate::handlers::Handlers;
-use crate::rules::{RunResult, Settlement};
+use crate::rules::{CompletedRun, RunResult};
 use crate::store::{Claimed, KindVersion, Pause};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
@@ -34,12 +34,12 @@ pub(super) struct Pool {
     /// The writer has returned: results are written by the threads themselves.
     closed: AtomicBool,
     /// Told by the writer when it goes to sleep: from now on the watcher may wake it.
-    pub(super) armed: (Sender<()>, Receiver<()>),
+    pub(super) watch_requests: (Sender<()>, Receiver<()>),
 }
 
 #[derive(Default)]
 struct PoolState {
-    results: Vec<Settlement>,
+    results: Vec<CompletedRun>,
     running: HashMap<i64, Arc<Run>>,
 }
 
@@ -61,7 +61,7 @@ impl Pool {
             state: Mutex::default(),
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            armed: crossbeam_channel::bounded(1),
+            watch_requests: crossbeam_channel::bounded(1),
         })
     }
 
@@ -92,7 +92,7 @@ impl Pool {
     }
 
     /// Takes back the jobs that no thread has started and that `which` selects, as results.
-    pub(super) fn take_back(&self, which: impl Fn(&Claimed) -> bool) -> Vec<Settlement> {
+    pub(super) fn take_back(&self, which: impl Fn(&Claimed) -> bool) -> Vec<CompletedRun> {
         let (mut back, mut kept) = (Vec::new(), Vec::new());
         while let Ok(job) = self.ready.1.try_recv() {
             if which(&job) { back.push(job) } else { kept.push(job) }
@@ -103,11 +103,11 @@ impl Pool {
     }
 
     /// The result of a job that was not started.
-    fn handed_back(&self, job: &Claimed) -> Settlement {
+    fn handed_back(&self, job: &Claimed) -> CompletedRun {
         if job.lost > 0 {
             self.core.suspect_runs.store(false, Ordering::Release);
         }
-        Settlement {
+        CompletedRun {
             fence: job.fence,
             kind: job.kind.clone(),
             failed: job.failed,
@@ -123,7 +123,7 @@ impl Pool {
     }
 
     /// Takes the result of a job that a thread has run. Returns it if the writer is gone.
-    pub(super) fn end(&self, result: Settlement, suspect: bool, took: Duration) -> Option<Settlement> {
+    pub(super) fn end(&self, result: CompletedRun, suspect: bool, took: Duration) -> Option<CompletedRun> {
         self.measure(took);
         let closed = {
             let mut state = self.state.lock();
@@ -162,12 +162,12 @@ impl Pool {
         self.job_time.fetch_max(nanos, Ordering::Relaxed);
     }
 
-    pub(super) fn take_results(&self) -> Vec<Settlement> {
+    pub(super) fn take_results(&self) -> Vec<CompletedRun> {
         std::mem::take(&mut self.state.lock().results)
     }
 
     /// Puts results in front again that could not be written.
-    pub(super) fn put_results_back(&self, mut results: Vec<Settlement>) {
+    pub(super) fn put_results_back(&self, mut results: Vec<CompletedRun>) {
         let mut state = self.state.lock();
         results.append(&mut state.results);
         state.results = results;
@@ -219,7 +219,7 @@ impl Pool {
     }
 
     /// The writer returns. Returns the results that came meanwhile.
-    pub(super) fn finish(&self) -> Vec<Settlement> {
+    pub(super) fn finish(&self) -> Vec<CompletedRun> {
         let mut state = self.state.lock();
         self.closed.store(true, Ordering::Release);
         std::mem::take(&mut state.results)

@@ -22,7 +22,7 @@ impl Watcher {
         use std::io::{ErrorKind, Read};
         let mut events = std::fs::File::from(descriptor);
         let mut buffer = [0; 4096];
-        while ctx.recv(&self.pool.armed.1).is_ok() {
+        while ctx.recv(&self.pool.watch_requests.1).is_ok() {
             if ctx.wait_readable(&events, None).is_err() {
                 break; // the stop
             }

@@ -1,14 +1,14 @@
-//! The service that claims jobs, writes their results, and looks after the store.
+//! The service that claims jobs, writes their results, and rechecks after the store.
 
-use super::cycle::{Cycle, Cycled};
-use super::look::Looks;
-use super::pace::Pace;
+use super::cycle::{Cycle, CycleResult};
 use super::pool::{Pool, is_paused};
+use super::prefetch::Prefetch;
+use super::recheck::Rechecks;
 use crate::commit::CommitMode;
 use crate::error::StoreError;
 use crate::events::JobEventKind;
 use crate::registration::Registration;
-use crate::rules::{Settlement, prune};
+use crate::rules::{CompletedRun, prune};
 use crate::util::{Millis, random_between};
 use hosted::{Context, Result, Service};
 use std::sync::Arc;
@@ -45,24 +45,24 @@ pub(super) struct Writer {
 
 /// What the writer remembers from one transaction to the next.
 struct WriterState {
-    pace: Pace,
-    looks: Looks,
+    prefetch: Prefetch,
+    rechecks: Rechecks,
     /// There may be jobs that nobody has claimed.
-    hungry: bool,
+    may_have_ready: bool,
     turn: usize,
     /// When to try the locks of other processes. `None`: they hold no job.
     rescue_at: Option<Instant>,
     /// When the next job or schedule is due, by the store's clock.
     next_due: Option<Millis>,
     cancels_seen: u64,
-    look_for_cancels: bool,
+    check_cancels: bool,
     /// The outcome of the last transaction is unknown.
     reconcile: bool,
     /// The wait after the next error of the store.
     retry: Duration,
     failing: bool,
     /// Jobs have ended since the last pruning.
-    dirty: bool,
+    prune_needed: bool,
     prune_at: Option<Instant>,
     /// How many jobs had been started when some began to wait.
     waiting_since: Option<(Instant, u64)>,
@@ -71,18 +71,18 @@ struct WriterState {
 impl Writer {
     pub(super) fn new(pool: Arc<Pool>) -> Self {
         let state = WriterState {
-            pace: Pace::new(),
-            looks: Looks::new(),
-            hungry: true,
+            prefetch: Prefetch::new(),
+            rechecks: Rechecks::new(),
+            may_have_ready: true,
             turn: 0,
             rescue_at: Some(Instant::now()),
             next_due: None,
             cancels_seen: 0,
-            look_for_cancels: false,
+            check_cancels: false,
             reconcile: false,
             retry: RETRY.0,
             failing: false,
-            dirty: true,
+            prune_needed: true,
             prune_at: None,
             waiting_since: None,
         };
@@ -103,9 +103,9 @@ impl Writer {
             }
             self.notice();
             let most = if stopping { 0 } else { self.room() };
-            let claims = most > 0 && (self.state.hungry || self.is_due());
+            let claims = most > 0 && (self.state.may_have_ready || self.is_due());
             let rescues = self.state.rescue_at.is_some_and(|at| at <= Instant::now());
-            if claims || rescues || self.state.look_for_cancels || self.pool.has_results() {
+            if claims || rescues || self.state.check_cancels || self.pool.has_results() {
                 self.cycle(ctx, worker, most);
             } else if !self.housekeeping(stopping) {
                 self.wait(ctx, stopping);
@@ -117,14 +117,14 @@ impl Writer {
     fn notice(&mut self) {
         let state = &mut self.state;
         if self.pool.bell.take_work() {
-            state.hungry = true;
+            state.may_have_ready = true;
         }
         if self.pool.bell.take_foreign() {
-            state.looks.restart();
+            state.rechecks.restart();
         }
         let cancels = self.pool.core.cancels.load(Ordering::Acquire);
         if std::mem::replace(&mut state.cancels_seen, cancels) != cancels {
-            state.look_for_cancels = true;
+            state.check_cancels = true;
         }
         self.give_back_stale();
     }
@@ -152,7 +152,7 @@ impl Writer {
 
     /// How many jobs may be claimed now.
     fn room(&self) -> usize {
-        let capacity = self.state.pace.capacity(self.pool.threads, self.pool.prefetch, self.pool.job_time());
+        let capacity = self.state.prefetch.capacity(self.pool.threads, self.pool.prefetch, self.pool.job_time());
         capacity.saturating_sub(self.pool.in_flight())
     }
 
@@ -165,7 +165,7 @@ impl Writer {
     fn cycle(&mut self, ctx: &Context, worker: i64, most: usize) {
         let pool = &self.pool;
         // The commit of another process may have been its last.
-        let rescue = self.state.rescue_at.is_some_and(|at| at <= Instant::now()) || self.state.look_for_cancels;
+        let rescue = self.state.rescue_at.is_some_and(|at| at <= Instant::now()) || self.state.check_cancels;
         let suspect = most > 0 && !pool.core.suspect_runs.swap(true, Ordering::AcqRel);
         self.state.turn = self.state.turn.wrapping_add(1);
         let cycle = Cycle {
@@ -174,7 +174,7 @@ impl Writer {
             known: self.state.reconcile.then(|| pool.claimed_ids()),
             results: Arc::new(pool.take_results()),
             rescue,
-            cancels: self.state.look_for_cancels,
+            cancels: self.state.check_cancels,
             kinds: pool.kinds.clone(),
             queues: pool.queues.clone(),
             most,
@@ -187,8 +187,8 @@ impl Writer {
         let done = pool.core.write(CommitMode { durable, give_up }, move |work| asked.run(work));
         match done {
             Ok(cycled) => {
-                self.state.pace.committed(began.elapsed());
-                self.state.dirty |= durable;
+                self.state.prefetch.committed(began.elapsed());
+                self.state.prune_needed |= durable;
                 self.after(cycled, most, suspect);
             }
             Err(error) => {
@@ -203,7 +203,7 @@ impl Writer {
     }
 
     /// Takes up what a transaction has brought.
-    fn after(&mut self, cycled: Cycled, most: usize, suspect: bool) {
+    fn after(&mut self, cycled: CycleResult, most: usize, suspect: bool) {
         let (pool, state) = (&self.pool, &mut self.state);
         if suspect && !cycled.jobs.iter().any(|job| job.lost > 0) {
             pool.core.suspect_runs.store(false, Ordering::Release);
@@ -213,12 +213,12 @@ impl Writer {
         }
         state.retry = RETRY.0;
         state.reconcile = false;
-        state.look_for_cancels = false;
+        state.check_cancels = false;
         // Fewer than wanted: there are no more. Nothing wanted: nothing is known.
-        state.hungry = most == 0 || cycled.jobs.len() >= most;
+        state.may_have_ready = most == 0 || cycled.jobs.len() >= most;
         state.next_due = cycled.next_due;
-        state.rescue_at = cycled.others_hold.then(|| Instant::now() + RESCUE_PERIOD);
-        state.looks.restart();
+        state.rescue_at = cycled.others_run_jobs.then(|| Instant::now() + RESCUE_PERIOD);
+        state.rechecks.restart();
         cycled.lost.iter().for_each(|id| pool.lost(*id));
         pool.cancel(&cycled.cancelled);
         pool.hand_out(cycled.jobs);
@@ -236,7 +236,7 @@ impl Writer {
             self.pool.core.emit(0, "", JobEventKind::StoreFailed { error: error.to_string() });
         }
         state.reconcile = true;
-        state.hungry = true;
+        state.may_have_ready = true;
         let wait = random_between(state.retry.as_micros() as u64 / 2, state.retry.as_micros() as u64);
         state.retry = (state.retry * 2).min(RETRY.1);
         let until_stop = !ctx.stop_requested();
@@ -246,14 +246,14 @@ impl Writer {
     /// Deletes old jobs, some at a time. Returns `true` if it did something.
     fn housekeeping(&mut self, stopping: bool) -> bool {
         let now = Instant::now();
-        if stopping || !self.state.dirty || self.state.prune_at.is_some_and(|at| at > now) {
+        if stopping || !self.state.prune_needed || self.state.prune_at.is_some_and(|at| at > now) {
             return false;
         }
         let keep = self.pool.core.settings.retention;
         match self.pool.core.write(CommitMode { durable: false, give_up: None }, move |work| prune(work, &keep)) {
             Ok((_, true)) => {}
             Ok((_, false)) => {
-                self.state.dirty = false;
+                self.state.prune_needed = false;
                 self.state.prune_at = Some(now + PRUNE_PERIOD);
                 self.check_log();
             }
@@ -278,17 +278,18 @@ impl Writer {
     /// Waits for a ring, for the next due time, or for the next look at the others.
     fn wait(&mut self, ctx: &Context, stopping: bool) {
         let mut real = Duration::MAX;
-        let mut looks = false;
+        let mut rechecks = false;
         if !stopping && self.pool.core.backend.is_shared() {
-            if self.state.looks.is_first() {
+            if self.state.rechecks.is_first() {
                 // From now on the watcher may wake this thread. What it has seen before is looked at here.
-                let _ = self.pool.armed.0.try_send(());
+                let _ = self.pool.watch_requests.0.try_send(());
             }
-            if let Some(time) = self.state.looks.next() {
-                (real, looks) = (time, true);
+            if let Some(time) = self.state.rechecks.next() {
+                (real, rechecks) = (time, true);
             }
         }
-        for at in [self.state.rescue_at, self.state.prune_at.filter(|_| self.state.dirty)].into_iter().flatten() {
+        for at in [self.state.rescue_at, self.state.prune_at.filter(|_| self.state.prune_needed)].into_iter().flatten()
+        {
             real = real.min(at.saturating_duration_since(Instant::now()));
         }
         if self.state.waiting_since.is_some() {
@@ -300,9 +301,9 @@ impl Writer {
         }
         let by_clock = self.time_to_next_due();
         self.pool.bell.wait(ctx, !ctx.stop_requested(), by_clock, real);
-        if looks && self.state.looks.saw(self.pool.core.backend.foreign_commits()) {
-            self.state.hungry = true;
-            self.state.look_for_cancels = true;
+        if rechecks && self.state.rechecks.saw(self.pool.core.backend.foreign_commits()) {
+            self.state.may_have_ready = true;
+            self.state.check_cancels = true;
         }
     }
 
@@ -315,7 +316,7 @@ impl Writer {
     /// The last transaction: results, what no thread has started, and the end of this worker.
     fn sign_off(&mut self, ctx: &Context) {
         let Some(registration) = self.registration.take() else { return };
-        let mut results: Vec<Settlement> = self.pool.finish();
+        let mut results: Vec<CompletedRun> = self.pool.finish();
         results.extend(self.pool.take_back(|_| true));
         let running = self.pool.in_flight() > 0;
         registration.sign_off(&self.pool.core, results, running, last_moment(ctx));

@@ -3,11 +3,11 @@
 use super::MemoryTx;
 use crate::info::{Filter, JobInfo, QueueStats, WaitingKind};
 use crate::state::{Outcome, State};
-use crate::store::{Fence, Holding, Pause, Reading, Result, ScheduleRow, WorkerRow};
+use crate::store::{Fence, Pause, ReadTx, Result, RunningJob, ScheduleRow, WorkerRow};
 use crate::util::{Millis, to_millis};
 use std::collections::BTreeMap;
 
-impl Reading for MemoryTx<'_> {
+impl ReadTx for MemoryTx<'_> {
     fn now(&mut self) -> Result<Millis> {
         Ok(to_millis(self.clock.system_time()))
     }
@@ -30,11 +30,11 @@ impl Reading for MemoryTx<'_> {
         Ok(self.tables.workers.values().cloned().collect())
     }
 
-    fn holdings(&mut self, worker: i64) -> Result<Vec<Holding>> {
+    fn running_jobs(&mut self, worker: i64) -> Result<Vec<RunningJob>> {
         let held = self.tables.held_by.range((worker, i64::MIN)..=(worker, i64::MAX));
         let live = held.filter_map(|(_, id)| self.tables.live.get(id));
         Ok(live
-            .map(|live| Holding {
+            .map(|live| RunningJob {
                 fence: Fence { id: live.id, claim: live.claim, worker },
                 kind: live.job.kind.clone(),
                 lost: live.lost,
@@ -43,7 +43,7 @@ impl Reading for MemoryTx<'_> {
             .collect())
     }
 
-    fn others_hold(&mut self, worker: i64) -> Result<bool> {
+    fn others_run_jobs(&mut self, worker: i64) -> Result<bool> {
         Ok(self.tables.held_by.iter().any(|(other, _)| *other != worker))
     }
 

@@ -4,8 +4,8 @@ use super::MemoryTx;
 use super::table::{Live, ReadyKey};
 use crate::state::{Outcome, State};
 use crate::store::{
-    Advance, ClaimQuery, Claimed, End, Fence, Holder, KindVersion, Left, NewJob, Pause, PutBack, Result, ScheduleRow,
-    Tx, WorkerRow,
+    Advance, ClaimQuery, Claimed, End, Fence, Holder, KindVersion, NewJob, Pause, PutBack, ReleasedPlace, Result,
+    ScheduleRow, Tx, WorkerRow,
 };
 use crate::util::Millis;
 use std::collections::BTreeSet;
@@ -20,8 +20,8 @@ impl MemoryTx<'_> {
         self.tables.ready.range(range).map(|(_, _, _, _, priority, id)| (*priority, *id))
     }
 
-    fn left(live: Option<Live>) -> Option<Left> {
-        live.map(|live| Left { limit_key: live.limit_key() })
+    fn left(live: Option<Live>) -> Option<ReleasedPlace> {
+        live.map(|live| ReleasedPlace { limit_key: live.limit_key() })
     }
 }
 
@@ -150,7 +150,7 @@ impl Tx for MemoryTx<'_> {
         Ok(jobs)
     }
 
-    fn holds(&mut self, fence: &Fence) -> Result<bool> {
+    fn holds_claim(&mut self, fence: &Fence) -> Result<bool> {
         Ok(self.tables.fenced(fence).is_some())
     }
 
@@ -162,7 +162,7 @@ impl Tx for MemoryTx<'_> {
         Ok(held)
     }
 
-    fn finish(&mut self, fence: &Fence, end: &End) -> Result<Option<Left>> {
+    fn finish(&mut self, fence: &Fence, end: &End) -> Result<Option<ReleasedPlace>> {
         let held = self.tables.fenced(fence).is_some();
         Ok(Self::left(if held { self.tables.finish(fence.id, end) } else { None }))
     }
@@ -171,9 +171,9 @@ impl Tx for MemoryTx<'_> {
         Ok(self.tables.fenced(fence).is_some_and(|live| live.stop_wanted))
     }
 
-    fn put_back(&mut self, fence: &Fence, how: &PutBack) -> Result<Option<Left>> {
+    fn put_back(&mut self, fence: &Fence, how: &PutBack) -> Result<Option<ReleasedPlace>> {
         let Some(live) = self.tables.fenced(fence) else { return Ok(None) };
-        let left = Left { limit_key: live.limit_key() };
+        let left = ReleasedPlace { limit_key: live.limit_key() };
         self.tables.change(fence.id, |live| {
             live.job.state = how.state;
             live.job.run_at = how.run_at.unwrap_or(live.job.run_at);
@@ -192,7 +192,7 @@ impl Tx for MemoryTx<'_> {
         }))
     }
 
-    fn finish_waiting(&mut self, id: i64, end: &End) -> Result<Option<Left>> {
+    fn finish_waiting(&mut self, id: i64, end: &End) -> Result<Option<ReleasedPlace>> {
         let waits = self.tables.live.get(&id).is_some_and(|live| live.job.state.is_waiting());
         Ok(Self::left(if waits { self.tables.finish(id, end) } else { None }))
     }

@@ -3,7 +3,7 @@
 use crate::error::{StoreError, StoreErrorKind};
 use crate::info::{JobInfo, JobState};
 use crate::state::{Outcome, State};
-use crate::store::{Claimed, Fence, Holding, NewJob, Occurrence, ScheduleRow};
+use crate::store::{Claimed, Fence, NewJob, Occurrence, RunningJob, ScheduleRow};
 use rusqlite::types::Type;
 use rusqlite::{Error, ErrorCode, Row, ffi};
 
@@ -54,10 +54,10 @@ pub(super) fn claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
 }
 
 /// The columns of a held job, in the order in which [`holding`] reads them.
-pub(super) const HOLDING: &str = "id, claim, worker, kind, lost, stop_wanted";
+pub(super) const RUNNING: &str = "id, claim, worker, kind, lost, stop_wanted";
 
-pub(super) fn holding(row: &Row<'_>) -> rusqlite::Result<Holding> {
-    Ok(Holding {
+pub(super) fn running_job(row: &Row<'_>) -> rusqlite::Result<RunningJob> {
+    Ok(RunningJob {
         fence: Fence { id: row.get(0)?, claim: row.get(1)?, worker: row.get(2)? },
         kind: row.get(3)?,
         lost: row.get(4)?,

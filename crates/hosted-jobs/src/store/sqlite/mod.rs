@@ -8,10 +8,10 @@ mod schema;
 mod convert;
 mod sql;
 mod migrate;
+mod lock;
 mod open;
 mod tx;
 mod questions;
-mod lock;
 #[cfg(target_os = "linux")]
 mod wake;
 mod transaction;

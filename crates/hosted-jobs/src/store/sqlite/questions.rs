@@ -1,15 +1,15 @@
 //! The questions of a transaction, as statements.
 
-use super::convert::{finished_info, holding, live_info, schedule};
+use super::convert::{finished_info, live_info, running_job, schedule};
 use super::tx::SqliteTx;
 use crate::info::{Filter, JobInfo, QueueStats, WaitingKind};
 use crate::state::{Outcome, State};
-use crate::store::{Holding, Pause, Reading, Result, ScheduleRow, WorkerRow};
+use crate::store::{Pause, ReadTx, Result, RunningJob, ScheduleRow, WorkerRow};
 use crate::util::{Millis, to_millis};
 use rusqlite::{Row, params};
 use std::collections::BTreeMap;
 
-impl Reading for SqliteTx<'_> {
+impl ReadTx for SqliteTx<'_> {
     fn now(&mut self) -> Result<Millis> {
         Ok(to_millis(self.clock.system_time()))
     }
@@ -42,12 +42,12 @@ impl Reading for SqliteTx<'_> {
         })
     }
 
-    fn holdings(&mut self, worker: i64) -> Result<Vec<Holding>> {
-        self.all(&self.sql.holdings, "read the jobs of a worker", [worker], holding)
+    fn running_jobs(&mut self, worker: i64) -> Result<Vec<RunningJob>> {
+        self.all(&self.sql.running_jobs, "read the jobs of a worker", [worker], running_job)
     }
 
-    fn others_hold(&mut self, worker: i64) -> Result<bool> {
-        let found = self.first(&self.sql.others_hold, "look for running jobs", [worker], |row| row.get(0))?;
+    fn others_run_jobs(&mut self, worker: i64) -> Result<bool> {
+        let found = self.first(&self.sql.others_run_jobs, "look for running jobs", [worker], |row| row.get(0))?;
         Ok(found.unwrap_or(false))
     }
 

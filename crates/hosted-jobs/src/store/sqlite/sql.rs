@@ -1,6 +1,6 @@
 //! Every statement of the store, once. Their plans and the rows they change are tested.
 
-use super::convert::{CLAIMED, FINISHED, HOLDING, LIVE, SCHEDULE};
+use super::convert::{CLAIMED, FINISHED, LIVE, RUNNING, SCHEDULE};
 use std::fmt::Write;
 
 /// The condition of every statement that changes a running job: its fence.
@@ -33,7 +33,7 @@ fn expand(text: &str, prefix: &str) -> String {
         ("{p}", prefix),
         ("{FENCE}", FENCE),
         ("{KEPT}", KEPT),
-        ("{HOLDING}", HOLDING),
+        ("{RUNNING}", RUNNING),
         ("{LIVE}", LIVE),
         ("{FINISHED}", FINISHED),
         ("{SCHEDULE}", SCHEDULE),
@@ -65,7 +65,7 @@ statements! {
     make_ready = "UPDATE {p}job SET state = 1 WHERE id = ?1 AND state = 3";
     next_ready_queue = "SELECT min(queue) FROM {p}job WHERE state = 1 AND lost = 0 AND queue > ?1";
     next_suspect_queue = "SELECT min(queue) FROM {p}job WHERE state = 1 AND lost > 0 AND queue > ?1";
-    holds = "SELECT 1 FROM {p}job WHERE {FENCE}";
+    holds_claim = "SELECT 1 FROM {p}job WHERE {FENCE}";
     set_progress = "UPDATE {p}job SET progress = ?4 WHERE {FENCE}";
     // ?4 outcome, ?5 now, ?6 failed, ?7 lost, ?8 error, ?9 output, ?10 whether the payload is kept, ?11 whether the
     // worker that holds the job ends it.
@@ -110,8 +110,8 @@ statements! {
     next_run_at = "SELECT min(run_at) FROM {p}job WHERE state = 0";
     next_schedule_at = "SELECT min(next_at) FROM {p}schedule WHERE paused = 0 AND error IS NULL";
     workers = "SELECT id, pid, host, started_at, kinds, stopping FROM {p}worker ORDER BY started_at, id";
-    holdings = "SELECT {HOLDING} FROM {p}job WHERE worker = ?1 AND state = 2";
-    others_hold = "SELECT EXISTS (SELECT 1 FROM {p}job WHERE state = 2 AND worker < ?1) \
+    running_jobs = "SELECT {RUNNING} FROM {p}job WHERE worker = ?1 AND state = 2";
+    others_run_jobs = "SELECT EXISTS (SELECT 1 FROM {p}job WHERE state = 2 AND worker < ?1) \
         OR EXISTS (SELECT 1 FROM {p}job WHERE state = 2 AND worker > ?1)";
     schedules = "SELECT {SCHEDULE} FROM {p}schedule ORDER BY name";
     meta = "SELECT value FROM {p}meta WHERE key = ?1";

@@ -4,7 +4,8 @@ use super::convert::{bind_new, claimed, store_error};
 use super::sql::Sql;
 use crate::state::{Outcome, State};
 use crate::store::{
-    Advance, ClaimQuery, Claimed, End, Fence, Holder, Left, NewJob, Pause, PutBack, Result, ScheduleRow, Tx, WorkerRow,
+    Advance, ClaimQuery, Claimed, End, Fence, Holder, NewJob, Pause, PutBack, ReleasedPlace, Result, ScheduleRow, Tx,
+    WorkerRow,
 };
 use crate::util::Millis;
 use hosted::Clock;
@@ -53,7 +54,13 @@ impl<'c> SqliteTx<'c> {
     }
 
     /// Moves a job from the live table to the finished ones: both statements change one row, or the first none.
-    fn move_to_done(&self, texts: (&str, &str), fence: &Fence, end: &End, whose: impl Params) -> Result<Option<Left>> {
+    fn move_to_done(
+        &self,
+        texts: (&str, &str),
+        fence: &Fence,
+        end: &End,
+        whose: impl Params,
+    ) -> Result<Option<ReleasedPlace>> {
         let doing = "end a job";
         let copied = self.execute(
             texts.0,
@@ -75,7 +82,7 @@ impl<'c> SqliteTx<'c> {
         if copied == 0 {
             return Ok(None);
         }
-        self.first(texts.1, doing, whose, |row| Ok(Left { limit_key: row.get(0)? }))
+        self.first(texts.1, doing, whose, |row| Ok(ReleasedPlace { limit_key: row.get(0)? }))
     }
 }
 
@@ -200,9 +207,9 @@ impl Tx for SqliteTx<'_> {
         Ok(jobs)
     }
 
-    fn holds(&mut self, fence: &Fence) -> Result<bool> {
+    fn holds_claim(&mut self, fence: &Fence) -> Result<bool> {
         let params = [fence.id, fence.claim, fence.worker];
-        Ok(self.first(&self.sql.holds, "check a claim", params, |_| Ok(()))?.is_some())
+        Ok(self.first(&self.sql.holds_claim, "check a claim", params, |_| Ok(()))?.is_some())
     }
 
     fn set_progress(&mut self, fence: &Fence, progress: &[u8]) -> Result<bool> {
@@ -210,7 +217,7 @@ impl Tx for SqliteTx<'_> {
         Ok(self.execute(&self.sql.set_progress, "store a checkpoint", params)? == 1)
     }
 
-    fn finish(&mut self, fence: &Fence, end: &End) -> Result<Option<Left>> {
+    fn finish(&mut self, fence: &Fence, end: &End) -> Result<Option<ReleasedPlace>> {
         let texts = (&*self.sql.copy_finished, &*self.sql.delete_finished_live);
         self.move_to_done(texts, fence, end, [fence.id, fence.claim, fence.worker])
     }
@@ -221,10 +228,10 @@ impl Tx for SqliteTx<'_> {
         Ok(wanted.unwrap_or(false))
     }
 
-    fn put_back(&mut self, fence: &Fence, how: &PutBack) -> Result<Option<Left>> {
+    fn put_back(&mut self, fence: &Fence, how: &PutBack) -> Result<Option<ReleasedPlace>> {
         let state = how.state as i64;
         let params = params![fence.id, fence.claim, fence.worker, state, how.run_at, how.failed, how.lost, how.error];
-        self.first(&self.sql.put_back, "put a job back", params, |row| Ok(Left { limit_key: row.get(0)? }))
+        self.first(&self.sql.put_back, "put a job back", params, |row| Ok(ReleasedPlace { limit_key: row.get(0)? }))
     }
 
     fn finished_by(&mut self, fence: &Fence) -> Result<bool> {
@@ -232,7 +239,7 @@ impl Tx for SqliteTx<'_> {
         Ok(self.first(&self.sql.finished_by, "look up a finished job", params, |_| Ok(()))?.is_some())
     }
 
-    fn finish_waiting(&mut self, id: i64, end: &End) -> Result<Option<Left>> {
+    fn finish_waiting(&mut self, id: i64, end: &End) -> Result<Option<ReleasedPlace>> {
         let nobody = Fence { id, claim: 0, worker: 0 };
         self.move_to_done((&*self.sql.copy_waiting, &*self.sql.delete_waiting), &nobody, end, [id])
     }

@@ -1,7 +1,7 @@
 //! Storing a job: its time, its unique key, its limit.
 
 use super::limits;
-use crate::commit::Work;
+use crate::commit::UnitOfWork;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::events::JobEventKind;
 use crate::state::State;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A job that is to be stored, before the store has given it a time and a state.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub(crate) struct EnqueueRequest {
     pub(crate) queue: String,
     pub(crate) kind: String,
     pub(crate) version: u32,
@@ -45,7 +45,7 @@ pub(crate) enum UniqueRequest {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum EnqueueOutcome {
     New(i64),
     Existing(i64),
     Replaced(i64),
@@ -55,7 +55,7 @@ pub(crate) enum Taken {
 const TRIES: u32 = 3;
 
 /// Stores a job, or finds the one that holds its unique key.
-pub(crate) fn enqueue(work: &mut Work<'_>, request: &Request) -> Result<Taken> {
+pub(crate) fn enqueue(work: &mut UnitOfWork<'_>, request: &EnqueueRequest) -> Result<EnqueueOutcome> {
     let job = new_job(request, work.now);
     let taken = match &request.unique {
         None => by_occurrence(work, &job)?,
@@ -63,16 +63,16 @@ pub(crate) fn enqueue(work: &mut Work<'_>, request: &Request) -> Result<Taken> {
         Some(UniqueRequest::Within(key, time)) => within(work, request, &job, key, *time)?,
     };
     match taken {
-        Taken::New(id) => work.emit(id, &request.kind, JobEventKind::Enqueued),
-        Taken::Replaced(id) => work.emit(id, &request.kind, JobEventKind::Replaced),
-        Taken::Existing(_) => return Ok(taken),
+        EnqueueOutcome::New(id) => work.emit(id, &request.kind, JobEventKind::Enqueued),
+        EnqueueOutcome::Replaced(id) => work.emit(id, &request.kind, JobEventKind::Replaced),
+        EnqueueOutcome::Existing(_) => return Ok(taken),
     }
     work.ring();
     Ok(taken)
 }
 
 /// Returns the row of a request at the time `now`.
-pub(crate) fn new_job(request: &Request, now: Millis) -> NewJob {
+pub(crate) fn new_job(request: &EnqueueRequest, now: Millis) -> NewJob {
     let run_at = match request.when {
         When::Now => now,
         When::After(time) => now.saturating_add(time),
@@ -103,46 +103,52 @@ pub(crate) fn new_job(request: &Request, now: Millis) -> NewJob {
     }
 }
 
-fn by_occurrence(work: &mut Work<'_>, job: &NewJob) -> Result<Taken> {
+fn by_occurrence(work: &mut UnitOfWork<'_>, job: &NewJob) -> Result<EnqueueOutcome> {
     match work.tx.insert(job)? {
-        Some(id) => Ok(Taken::New(id)),
+        Some(id) => Ok(EnqueueOutcome::New(id)),
         // Only an occurrence can collide here. Its job exists: whoever made it has the id.
-        None if job.occurrence.is_some() => Ok(Taken::Existing(0)),
+        None if job.occurrence.is_some() => Ok(EnqueueOutcome::Existing(0)),
         None => Err(StoreError::failed("store a job", "the row was refused without a reason")),
     }
 }
 
 /// Inserts first and asks later: in the user's own transaction, a read before the first write could make the write
 /// impossible.
-fn by_key(work: &mut Work<'_>, request: &Request, job: &NewJob, key: &[u8]) -> Result<Taken> {
+fn by_key(work: &mut UnitOfWork<'_>, request: &EnqueueRequest, job: &NewJob, key: &[u8]) -> Result<EnqueueOutcome> {
     for _ in 0..TRIES {
         if let Some(id) = work.tx.insert(job)? {
-            return Ok(Taken::New(id));
+            return Ok(EnqueueOutcome::New(id));
         }
         let Some(holder) = work.tx.unique_holder(key)? else { continue };
         if !(request.replace && holder.state.is_waiting() && work.tx.replace(holder.id, job)?) {
-            return Ok(Taken::Existing(holder.id));
+            return Ok(EnqueueOutcome::Existing(holder.id));
         }
         if let Some(key) = &holder.limit_key {
             limits::admit(work.tx, key)?; // it may have been ready, and may have left its place
         }
-        return Ok(Taken::Replaced(holder.id));
+        return Ok(EnqueueOutcome::Replaced(holder.id));
     }
     Err(StoreError::new(StoreErrorKind::Busy(Duration::ZERO)))
 }
 
-fn within(work: &mut Work<'_>, request: &Request, job: &NewJob, key: &[u8], time: Millis) -> Result<Taken> {
+fn within(
+    work: &mut UnitOfWork<'_>,
+    request: &EnqueueRequest,
+    job: &NewJob,
+    key: &[u8],
+    time: Millis,
+) -> Result<EnqueueOutcome> {
     let until = work.now.saturating_add(time);
     if !work.tx.take_once(key, until, work.now)? {
         // A key without a job: somebody deleted the reference. Then this is the job of the key.
         if let Some(id) = work.tx.once_job(key)? {
             let replaced = request.replace && work.tx.replace(id, job)?;
-            return Ok(if replaced { Taken::Replaced(id) } else { Taken::Existing(id) });
+            return Ok(if replaced { EnqueueOutcome::Replaced(id) } else { EnqueueOutcome::Existing(id) });
         }
     }
     let Some(id) = work.tx.insert(job)? else {
-        return Ok(Taken::Existing(0));
+        return Ok(EnqueueOutcome::Existing(0));
     };
     work.tx.set_once_job(key, id)?;
-    Ok(Taken::New(id))
+    Ok(EnqueueOutcome::New(id))
 }

@@ -11,15 +11,15 @@ const FIRST: Duration = Duration::from_micros(500);
 /// How many looks follow an event, or the last work of this process.
 const LOOKS: u32 = 8;
 
-pub(super) struct Looks {
+pub(super) struct Rechecks {
     done: u32,
     /// The number of the commits of others that was seen last.
     seen: Option<i64>,
 }
 
-impl Looks {
+impl Rechecks {
     pub(super) fn new() -> Self {
-        Looks { done: 0, seen: None }
+        Rechecks { done: 0, seen: None }
     }
 
     /// Something may have happened: the looks begin again.

@@ -1,7 +1,7 @@
 //! The end of a run: what the store does with its result.
 
 use super::limits;
-use crate::commit::Work;
+use crate::commit::UnitOfWork;
 use crate::events::JobEventKind;
 use crate::state::{Outcome, State};
 use crate::store::{End, Fence, PutBack, Result};
@@ -30,7 +30,7 @@ pub(crate) enum RunResult {
 
 /// The result of a run, for the store.
 #[derive(Clone, Debug)]
-pub(crate) struct Settlement {
+pub(crate) struct CompletedRun {
     pub(crate) fence: Fence,
     pub(crate) kind: String,
     /// Failures before this run.
@@ -42,7 +42,7 @@ pub(crate) struct Settlement {
 
 /// What the store did with a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(crate) enum Recorded {
     /// The job has ended.
     Finished(Outcome),
     /// The job will run again.
@@ -52,7 +52,7 @@ pub(crate) enum Settled {
 }
 
 /// Writes the result of a run. Changes nothing if the run no longer holds its job.
-pub(crate) fn settle(work: &mut Work<'_>, run: &Settlement) -> Result<Settled> {
+pub(crate) fn record_result(work: &mut UnitOfWork<'_>, run: &CompletedRun) -> Result<Recorded> {
     let settled = match &run.result {
         RunResult::Succeeded => finish(work, run, Outcome::Succeeded, None)?,
         RunResult::Cancelled => finish(work, run, Outcome::Cancelled, None)?,
@@ -89,32 +89,42 @@ pub(crate) fn settle(work: &mut Work<'_>, run: &Settlement) -> Result<Settled> {
         // The answer to an earlier commit may have been lost, or the job ended inside the user's own transaction.
         None if work.tx.finished_by(&run.fence)? => {
             work.emit(run.fence.id, &run.kind, JobEventKind::Finished(Outcome::Succeeded));
-            Ok(Settled::Finished(Outcome::Succeeded))
+            Ok(Recorded::Finished(Outcome::Succeeded))
         }
         None => {
             work.emit(run.fence.id, &run.kind, JobEventKind::LostClaim);
-            Ok(Settled::LostClaim)
+            Ok(Recorded::LostClaim)
         }
     }
 }
 
-fn finish(work: &mut Work<'_>, run: &Settlement, outcome: Outcome, error: Option<&String>) -> Result<Option<Settled>> {
+fn finish(
+    work: &mut UnitOfWork<'_>,
+    run: &CompletedRun,
+    outcome: Outcome,
+    error: Option<&String>,
+) -> Result<Option<Recorded>> {
     let failed = u32::from(outcome == Outcome::Dead);
     let end = End { failed, error: error.cloned(), output: run.output.clone(), ..End::by_worker(outcome, work.now) };
-    let Some(left) = work.tx.finish(&run.fence, &end)? else { return Ok(None) };
-    limits::left(work.tx, &left)?;
+    let Some(place) = work.tx.finish(&run.fence, &end)? else { return Ok(None) };
+    limits::release_place(work.tx, &place)?;
     work.emit(run.fence.id, &run.kind, JobEventKind::Finished(outcome));
-    Ok(Some(Settled::Finished(outcome)))
+    Ok(Some(Recorded::Finished(outcome)))
 }
 
-fn put_back(work: &mut Work<'_>, run: &Settlement, how: &PutBack, what: JobEventKind) -> Result<Option<Settled>> {
-    let Some(left) = work.tx.put_back(&run.fence, how)? else { return Ok(None) };
+fn put_back(
+    work: &mut UnitOfWork<'_>,
+    run: &CompletedRun,
+    how: &PutBack,
+    what: JobEventKind,
+) -> Result<Option<Recorded>> {
+    let Some(place) = work.tx.put_back(&run.fence, how)? else { return Ok(None) };
     if how.state != State::Ready {
-        limits::left(work.tx, &left)?;
+        limits::release_place(work.tx, &place)?;
     }
     work.emit(run.fence.id, &run.kind, what);
     work.ring();
-    Ok(Some(Settled::PutBack))
+    Ok(Some(Recorded::PutBack))
 }
 
 fn duration(wait: Millis) -> Duration {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Decides how many jobs may be claimed at a time.
-pub(super) struct Pace {
+pub(super) struct Prefetch {
     /// A running average of how long a transaction takes.
     commit: Duration,
 }
@@ -11,9 +11,9 @@ pub(super) struct Pace {
 /// What is assumed before the first transaction.
 const FIRST_COMMIT: Duration = Duration::from_millis(1);
 
-impl Pace {
+impl Prefetch {
     pub(super) fn new() -> Self {
-        Pace { commit: FIRST_COMMIT }
+        Prefetch { commit: FIRST_COMMIT }
     }
 
     pub(super) fn committed(&mut self, took: Duration) {
@@ -39,10 +39,10 @@ mod tests {
 
     #[test]
     fn long_jobs_are_not_claimed_ahead() {
-        let pace = Pace::new();
-        assert_eq!(pace.capacity(4, 100, Duration::ZERO), 4);
-        assert_eq!(pace.capacity(4, 100, Duration::from_millis(100)), 4);
-        assert_eq!(pace.capacity(4, 100, Duration::from_micros(20)), 104);
-        assert_eq!(pace.capacity(4, 0, Duration::from_micros(20)), 4);
+        let prefetch = Prefetch::new();
+        assert_eq!(prefetch.capacity(4, 100, Duration::ZERO), 4);
+        assert_eq!(prefetch.capacity(4, 100, Duration::from_millis(100)), 4);
+        assert_eq!(prefetch.capacity(4, 100, Duration::from_micros(20)), 104);
+        assert_eq!(prefetch.capacity(4, 0, Duration::from_micros(20)), 4);
     }
 }
