@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use support::*;
 
 on_both_stores!(
+    a_job_whose_time_comes_wakes_an_idle_worker,
     enqueue_all_takes_all_or_none,
     a_payload_over_the_limit_is_refused_with_both_sizes,
     what_does_not_serialize_is_refused_at_the_call,
@@ -331,4 +332,17 @@ fn the_statement_stores_a_job_through_any_driver() {
     assert!(store.jobs.statement(keyed().replace()).unwrap_err().to_string().contains("`enqueue_on`"));
     store.jobs.drain(&record.handlers()).unwrap();
     assert_eq!(record.all(), ["a"]);
+}
+
+// 8
+fn a_job_whose_time_comes_wakes_an_idle_worker(on: On) {
+    let (store, record) = (on.live(), Record::default());
+    let mut host = workers(&store.jobs, 1, record.handlers());
+    let wait = std::time::Duration::from_millis(150);
+    let began = std::time::Instant::now();
+    store.jobs.enqueue_in(wait, &named("later")).unwrap();
+    store.again().enqueue_in(wait, &named("from another handle")).unwrap();
+    record.wait_for(2);
+    assert!(began.elapsed() >= wait);
+    host.stop(PATIENCE).unwrap();
 }

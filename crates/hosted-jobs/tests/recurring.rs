@@ -259,3 +259,68 @@ fn one_broken_schedule_touches_no_other() {
     store.jobs.drain(&due_times(&record, start)).unwrap();
     assert_eq!(record.all()[2..], ["a 7200 +0", "b 7200 +0", "c 7200 +0"]);
 }
+
+/// Zones with a change at two, at one, by half an hour, at midnight, and with none.
+const ZONES: [&str; 5] = ["America/New_York", "Europe/London", "Australia/Lord_Howe", "America/Santiago", "Asia/Amman"];
+
+// 46
+#[test]
+fn a_daily_job_runs_once_a_day_for_two_years_in_every_zone() {
+    let (store, record) = (On::Memory.manual(), Record::default());
+    let start = UNIX_EPOCH + Duration::from_secs(1_767_225_600); // 2026-01-01
+    store.time.set_system_time(start);
+    let times = ["30 2 * * *", "0 0 * * *", "15 1 * * *"];
+    let daily = |zone: &&str, time: &&str| {
+        let name = format!("{zone} {time}");
+        Recurring::cron(&name, time, &named(&name)).unwrap().zone(zone).unwrap()
+    };
+    let set: Vec<_> = ZONES.iter().flat_map(|zone| times.iter().map(move |time| daily(zone, time))).collect();
+    store.jobs.recurring(set).unwrap();
+    for _ in 0..730 * 2 {
+        store.time.advance(HOUR * 12);
+        store.jobs.drain(&due_times(&record, start)).unwrap();
+    }
+    let mut last = std::collections::BTreeMap::<String, (u64, u32)>::new();
+    for entry in record.all() {
+        let (rest, missed) = entry.rsplit_once(" +").unwrap();
+        let (name, due) = rest.rsplit_once(' ').unwrap();
+        let (due, (before, days)) = (due.parse::<u64>().unwrap(), last.get(name).copied().unwrap_or_default());
+        assert!(due > before, "{name}: {due} after {before}");
+        assert_eq!(missed, "0", "{name} at {due}");
+        last.insert(name.to_owned(), (due, days + 1));
+    }
+    assert_eq!(last.len(), ZONES.len() * times.len());
+    for (name, (_, days)) in last {
+        assert!((729..=731).contains(&days), "{name} ran {days} times in 730 days");
+    }
+}
+
+// 46
+#[test]
+fn a_job_of_every_minute_runs_every_minute_on_days_with_a_change_of_clocks() {
+    // The zone, the midnight before the change in UTC, and the minutes of that local day.
+    let days: [(&str, u64, u64); 8] = [
+        ("America/New_York", 1_772_946_000, 1_380),    // 2026-03-08
+        ("America/New_York", 1_793_505_600, 1_500),    // 2026-11-01
+        ("Europe/London", 1_774_742_400, 1_380),       // 2026-03-29
+        ("Europe/London", 1_792_882_800, 1_500),       // 2026-10-25
+        ("Australia/Lord_Howe", 1_775_307_600, 1_470), // 2026-04-05
+        ("Australia/Lord_Howe", 1_791_034_200, 1_410), // 2026-10-04
+        ("America/Santiago", 1_775_271_600, 1_500),    // 2026-04-04
+        ("America/Santiago", 1_788_667_200, 1_380),    // 2026-09-06
+    ];
+    for (zone, midnight, minutes) in days {
+        let (store, record) = (On::Memory.manual(), Record::default());
+        let start = UNIX_EPOCH + Duration::from_secs(midnight) - Duration::from_millis(1);
+        store.time.set_system_time(start);
+        let every_minute = Recurring::cron("minute", "* * * * *", &named("m")).unwrap().zone(zone).unwrap();
+        store.jobs.recurring([every_minute.misfire(Misfire::All(60))]).unwrap();
+        for _ in 0..minutes / 30 {
+            store.time.advance(HOUR / 2);
+            store.jobs.drain(&due_times(&record, start)).unwrap();
+        }
+        let all = record.all();
+        assert_eq!(all.len() as u64, minutes, "{zone} from {midnight}");
+        assert!(all.iter().all(|entry| entry.ends_with("+0")), "{zone}: a minute was missed");
+    }
+}

@@ -308,3 +308,42 @@ fn two_prefixes_in_one_file_are_two_stores() {
     let statements = Jobs::builder().prefix("third_").migration();
     assert!(statements.contains("CREATE TABLE third_job") && !statements.contains("{p}"));
 }
+
+// 32
+#[test]
+fn a_restarted_process_is_a_new_worker() {
+    let (store, record) = (On::Sqlite.live(), Record::default());
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let mut host = workers(&store.jobs, 1, record.handlers());
+        let known = store.jobs.stats().unwrap().workers;
+        // The same process, machine and program, and yet another worker.
+        assert_eq!((known.len(), known[0].pid), (1, std::process::id()));
+        assert!(ids.insert(known[0].id));
+        host.stop(PATIENCE).unwrap();
+    }
+}
+
+// 57
+#[test]
+fn a_log_that_a_reader_keeps_large_is_reported_and_shrinks_when_the_reader_is_gone() {
+    let logged = log_lines();
+    let (store, record) = (On::Sqlite.live(), Record::default());
+    let log_size = || std::fs::metadata(format!("{}-wal", store.path().display())).unwrap().len();
+    store.jobs.enqueue(&named("first")).unwrap();
+    let reader = db(&store);
+    reader.execute_batch("BEGIN; SELECT count(*) FROM hosted_job").unwrap();
+    let large = "x".repeat(1_000_000);
+    for _ in 0..70 {
+        store.jobs.enqueue(Enqueue::new(&Large(large.clone()))).unwrap();
+    }
+    assert!(log_size() > 64 << 20);
+    let mut host = workers(&store.jobs, 1, record.handlers());
+    let is_reported = || logged.lock().unwrap().iter().any(|line| line.contains("a read transaction that is open"));
+    wait_until("the large log is reported", is_reported);
+    host.stop(PATIENCE).unwrap();
+    reader.execute_batch("COMMIT").unwrap();
+    let mut host = workers(&store.jobs, 1, record.handlers());
+    wait_until("the log is small", || log_size() < 64 << 20);
+    host.stop(PATIENCE).unwrap();
+}

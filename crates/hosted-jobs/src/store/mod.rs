@@ -79,6 +79,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
         None
     }
 
+    /// Empties the write-ahead log, unless a reader or a writer needs it at this moment.
+    fn empty_log(&self) {}
+
     /// The store's own type, for operations that only one store offers.
     fn as_any(&self) -> &dyn Any;
 }

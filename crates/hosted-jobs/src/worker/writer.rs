@@ -265,11 +265,19 @@ impl Writer {
         true
     }
 
+    /// Empties a large log. It stays large only if somebody reads from it.
     fn check_log(&self) {
-        if let Some(size) = self.pool.core.backend.log_size().filter(|size| *size > LARGE_LOG) {
+        let backend = &self.pool.core.backend;
+        let large = || backend.log_size().filter(|size| *size > LARGE_LOG);
+        if large().is_none() {
+            return;
+        }
+        backend.empty_log();
+        if let Some(size) = large() {
             log::warn!(
                 target: "hosted_jobs::store",
-                "the log of the database has {} MiB; a connection that keeps a read transaction open prevents its reuse",
+                "the write-ahead log of the database has {} MiB, and a read transaction that is open prevents that it is \
+                 emptied; close transactions soon, also those of other processes",
                 size >> 20
             );
         }

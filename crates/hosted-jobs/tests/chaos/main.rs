@@ -16,6 +16,7 @@ mod clocks;
 mod crashes;
 mod disks;
 mod frozen;
+mod idle;
 mod kills;
 
 /// The entry of the children. Without the variable, this is no test.

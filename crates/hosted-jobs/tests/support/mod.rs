@@ -7,7 +7,7 @@ use hosted::{Clock, Host};
 use hosted_jobs::{Builder, Handlers, Job, JobContext, JobError, JobInfo, JobState, Jobs, Options, Outcome};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Once};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Long enough for any machine: a hang becomes a failure.
@@ -135,6 +135,14 @@ impl Job for Other {
     const KIND: &'static str = "other";
 }
 
+/// A job with much data, which nobody handles.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Large(pub(crate) String);
+
+impl Job for Large {
+    const KIND: &'static str = "large";
+}
+
 /// A job that is dead after its first failure.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Fragile(pub(crate) u32);
@@ -209,6 +217,31 @@ impl Gate {
         let (_guard, timeout) = self.0.1.wait_timeout_while(guard, PATIENCE, |open| !*open).unwrap();
         assert!(!timeout.timed_out(), "timed out waiting at a gate");
     }
+}
+
+/// The log lines of this process, from the first call on.
+pub(crate) fn log_lines() -> &'static Mutex<Vec<String>> {
+    struct Keep;
+    static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    static INSTALLED: Once = Once::new();
+
+    impl log::Log for Keep {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            LINES.lock().unwrap().push(format!("{} {}: {}", record.level(), record.target(), record.args()));
+        }
+
+        fn flush(&self) {}
+    }
+
+    INSTALLED.call_once(|| {
+        log::set_logger(&Keep).unwrap();
+        log::set_max_level(log::LevelFilter::Info);
+    });
+    &LINES
 }
 
 /// Each test runs on both stores.

@@ -31,11 +31,13 @@ impl Tx for MemoryTx<'_> {
         let made = |occurrence: &crate::store::Occurrence| {
             self.tables.occurrences.contains(&(occurrence.schedule.clone(), occurrence.due_at))
         };
-        if taken || job.occurrence.as_ref().is_some_and(made) {
-            return Ok(None);
-        }
+        let refused = taken || job.occurrence.as_ref().is_some_and(made);
+        // A row that is refused uses up an id, as in SQLite.
         self.tables.next_id += 1;
         let id = self.tables.next_id;
+        if refused {
+            return Ok(None);
+        }
         self.tables.put(Live::new(id, job.clone()));
         Ok(Some(id))
     }
