@@ -56,6 +56,7 @@ impl Builder {
             sqlite: crate::store::sqlite::Settings {
                 prefix: "hosted_".to_owned(),
                 full_synchronous: true,
+                migrate: true,
                 busy_limit: Duration::from_secs(5),
             },
         }
@@ -118,6 +119,17 @@ impl Builder {
     #[cfg(feature = "sqlite")]
     pub fn busy_limit(mut self, time: Duration) -> Self {
         self.sqlite.busy_limit = time;
+        self
+    }
+
+    /// Sets whether `open` creates the file and the tables, and upgrades older tables. The default is `true`.
+    ///
+    /// With `false`, `open` fails with [`OpenError::OlderSchema`] or [`OpenError::NotFound`] instead. Use it if you run
+    /// migrations as a step of your deployment: `hosted-jobs migrate`, or the statements of
+    /// [`migration`](Self::migration).
+    #[cfg(feature = "sqlite")]
+    pub fn migrate(mut self, on_open: bool) -> Self {
+        self.sqlite.migrate = on_open;
         self
     }
 

@@ -237,6 +237,15 @@ pub enum OpenError {
         /// The version that this program knows.
         known: u32,
     },
+    /// The tables are older than this program, or missing (version 0), and the settings forbid to change them.
+    OlderSchema {
+        /// The version of the tables. 0: there are none.
+        found: u32,
+        /// The version that this program knows.
+        known: u32,
+    },
+    /// The file does not exist, and the settings forbid to create it.
+    NotFound(PathBuf),
     /// The file is no SQLite database.
     NotADatabase(PathBuf),
     /// The file, or its directory, cannot be written.
@@ -257,6 +266,16 @@ impl fmt::Display for OpenError {
                 "the tables have version {found}, which needs a program that knows version {needed}; this program \
                  knows version {known}: upgrade it"
             ),
+            OpenError::OlderSchema { found: 0, .. } => {
+                f.write_str("the database has no tables for jobs; run `hosted-jobs migrate`, or check the table prefix")
+            }
+            OpenError::OlderSchema { found, known } => write!(
+                f,
+                "the tables have version {found}, and this program needs version {known}; run `hosted-jobs migrate`"
+            ),
+            OpenError::NotFound(path) => {
+                write!(f, "`{}` does not exist; check the path, or run `hosted-jobs migrate`", path.display())
+            }
             OpenError::NotADatabase(path) => {
                 write!(f, "`{}` is not a SQLite database; choose another file", path.display())
             }

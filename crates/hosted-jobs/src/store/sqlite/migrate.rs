@@ -8,14 +8,18 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 /// The steps from each version to the next. Step `n` leads to version `n + 1`.
 const STEPS: &[&str] = &[VERSION_1];
 
-/// The statements that lead from version `from` to the newest version, for people who run them themselves.
+/// The statements that lead from version `from` to the newest version.
 pub(super) fn statements(prefix: &str, from: u32) -> String {
-    STEPS.iter().skip(from as usize).map(|step| step.replace("{p}", prefix)).collect()
+    let mut statements: String = STEPS.iter().skip(from as usize).map(|step| step.replace("{p}", prefix)).collect();
+    for (key, version) in [("schema_version", KNOWN), ("schema_needed", NEEDED)] {
+        statements += &format!("INSERT OR REPLACE INTO {prefix}meta(key, value) VALUES ('{key}', '{version}');\n");
+    }
+    statements
 }
 
 /// Makes sure that the tables exist and that this program can use them.
 pub(super) fn migrate(conn: &mut Connection, prefix: &str) -> Result<(), OpenError> {
-    if check(conn, prefix)? == Some(KNOWN) {
+    if check(conn, prefix)?.is_some_and(|found| found >= KNOWN) {
         return Ok(());
     }
     let failed = |error| OpenError::from(store_error("create the tables", error));
@@ -24,12 +28,14 @@ pub(super) fn migrate(conn: &mut Connection, prefix: &str) -> Result<(), OpenErr
     let found = check(&tx, prefix)?.unwrap_or(0);
     if found < KNOWN {
         tx.execute_batch(&statements(prefix, found)).map_err(failed)?;
-        for (key, value) in [("schema_version", KNOWN), ("schema_needed", NEEDED)] {
-            let sql = format!("INSERT OR REPLACE INTO {prefix}meta(key, value) VALUES (?1, ?2)");
-            tx.execute(&sql, (key, value.to_string())).map_err(failed)?;
-        }
     }
     tx.commit().map_err(failed)
+}
+
+/// Checks that this program can use the tables as they are. Changes nothing.
+pub(super) fn require(conn: &Connection, prefix: &str) -> Result<(), OpenError> {
+    let found = check(conn, prefix)?.unwrap_or(0);
+    if found >= KNOWN { Ok(()) } else { Err(OpenError::OlderSchema { found, known: KNOWN }) }
 }
 
 /// Returns the version of the tables, or `None` if there are none.

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) prefix: String,
     /// Whether commits wait for the disk: `synchronous = FULL`.
     pub(crate) full_synchronous: bool,
+    /// Whether the file and the tables are created, and older tables upgraded.
+    pub(crate) migrate: bool,
     /// How long to wait for other writers.
     pub(crate) busy_limit: Duration,
 }
@@ -29,10 +31,16 @@ impl SqliteStore {
     pub(crate) fn open(path: &Path, settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         check_prefix(&settings.prefix)?;
         check_path(path)?;
+        if !settings.migrate && !path.exists() {
+            return Err(OpenError::NotFound(path.to_owned()));
+        }
         let failed = |error| open_error(path, error);
         let mut conn = connect(path, &settings).map_err(failed)?;
         if conn.is_readonly("main").map_err(failed)? {
             return Err(OpenError::ReadOnly(path.to_owned()));
+        }
+        if !settings.migrate {
+            migrate::require(&conn, &settings.prefix)?;
         }
         use_wal(&conn, path)?;
         migrate::migrate(&mut conn, &settings.prefix)?;

@@ -8,7 +8,8 @@ use crate::store::{ClaimQuery, End, Fence, KindVersion, Limit, NewJob, PutBack, 
 
 fn store() -> (tempfile::TempDir, SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { prefix: "p_".into(), full_synchronous: false, busy_limit: Duration::from_secs(5) };
+    let settings =
+        Settings { prefix: "p_".into(), full_synchronous: false, migrate: true, busy_limit: Duration::from_secs(5) };
     let store = SqliteStore::open(&folder.path().join("jobs.db"), settings, Clock::system()).unwrap();
     (folder, store)
 }
