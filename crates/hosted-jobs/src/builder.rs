@@ -43,6 +43,9 @@ pub enum Synchronous {
     Normal,
 }
 
+/// How often the process of a job may die, unless [`Builder::max_deaths`] says otherwise. Twice can be bad luck.
+const MAX_DEATHS: u32 = 3;
+
 const MEBIBYTE: usize = 1 << 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -51,7 +54,13 @@ impl Builder {
         let retention = Retention { succeeded: millis(DAY), dead: millis(DAY * 90), cancelled: millis(DAY * 7) };
         Builder {
             clock: Clock::system(),
-            settings: Settings { max_payload: MEBIBYTE, retention, program: program_name(), revision: 0 },
+            settings: Settings {
+                max_payload: MEBIBYTE,
+                retention,
+                max_deaths: MAX_DEATHS,
+                program: program_name(),
+                revision: 0,
+            },
             #[cfg(feature = "sqlite")]
             sqlite: crate::store::sqlite::Settings {
                 prefix: "hosted_".to_owned(),
@@ -88,6 +97,17 @@ impl Builder {
     /// Sets how long cancelled jobs are kept. The default is 7 days.
     pub fn keep_cancelled(mut self, time: Duration) -> Self {
         self.settings.retention.cancelled = millis(time);
+        self
+    }
+
+    /// Sets after how many deaths of its process a job is dead. The default is 3.
+    ///
+    /// A death counts only for jobs that were running, not for jobs that were claimed ahead. After its first death a job
+    /// runs beside no other such job, so that a job that kills its process takes no other down. Use a higher limit if your
+    /// processes are often killed from outside, and no job is to blame. Zero counts as one.
+    #[doc(alias("poison", "max_crashes"))]
+    pub fn max_deaths(mut self, deaths: u32) -> Self {
+        self.settings.max_deaths = deaths.max(1);
         self
     }
 

@@ -4,10 +4,9 @@ use crate::commit::{AfterCommit, CommitMode, Committer, UnitOfWork};
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::events::{EventBus, JobEvent, JobEventKind};
 use crate::rules::{EnqueueOutcome, EnqueueRequest, Retention, enqueue};
-use crate::store::{Backend, ReadTx, Result};
+use crate::store::{Backend, Life, ReadTx, Result};
 use hosted::{Clock, Context, StopSource};
 use parking_lot::Mutex;
-use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -25,7 +24,7 @@ pub(crate) struct Core {
     /// Counts the requests of this process to cancel a running job.
     pub(crate) cancels: AtomicU64,
     /// The locks of workers whose threads did not come back: they last as long as the process.
-    kept: Mutex<Vec<Box<dyn Any + Send + Sync>>>,
+    kept: Mutex<Vec<Arc<dyn Life>>>,
 }
 
 /// What a [`Builder`](crate::Builder) sets.
@@ -33,6 +32,8 @@ pub(crate) struct Core {
 pub(crate) struct Settings {
     pub(crate) max_payload: usize,
     pub(crate) retention: Retention,
+    /// A job is dead when its process has died this often while it ran.
+    pub(crate) max_deaths: u32,
     pub(crate) program: String,
     pub(crate) revision: u32,
 }
@@ -82,8 +83,8 @@ impl Core {
     }
 
     /// Keeps the lock of a worker until the process ends.
-    pub(crate) fn keep(&self, lock: Box<dyn Any + Send + Sync>) {
-        self.kept.lock().push(lock);
+    pub(crate) fn keep(&self, life: Arc<dyn Life>) {
+        self.kept.lock().push(life);
     }
 }
 

@@ -123,13 +123,14 @@ const MOST_RUNS: u32 = 1_000;
 /// Runs everything that is due, one job after the other, until nothing is due any more.
 pub(crate) fn drain(core: &Arc<Core>, handlers: &Handlers) -> Result<Drained, DrainError> {
     handlers.check()?;
-    let registration = Registration::new(core, handlers)?;
-    let result = drain_as(core, handlers, registration.id());
+    let registration = Registration::new(core, handlers, 1)?;
+    let result = drain_as(core, handlers, &registration);
     registration.sign_off(core, Vec::new(), false, None);
     result
 }
 
-fn drain_as(core: &Arc<Core>, handlers: &Handlers, worker: i64) -> Result<Drained, DrainError> {
+fn drain_as(core: &Arc<Core>, handlers: &Handlers, registration: &Registration) -> Result<Drained, DrainError> {
+    let (worker, life) = (registration.id(), registration.life());
     let service = Context::new("drain", StopToken::never()).with_clock(core.clock.clone());
     let (mut drained, mut runs) = (Drained::default(), HashMap::<i64, u32>::new());
     let mut turn = 0;
@@ -143,7 +144,9 @@ fn drain_as(core: &Arc<Core>, handlers: &Handlers, worker: i64) -> Result<Draine
         }
         let run = Run::new(job.fence, None, service.stop_token());
         core.emit(id, &job.kind, JobEventKind::Started);
+        life.mark_started(0, Some(id));
         let settlement = execute(core, handlers, &service, &Arc::new(job), &run);
+        life.mark_started(0, None);
         let result = settlement.result.clone();
         let settled = core.write(CommitMode::DURABLE, move |work| record_result(work, &settlement))?;
         drained.count(id, &result, settled);

@@ -5,25 +5,26 @@ use crate::core::Core;
 use crate::handlers::Handlers;
 use crate::rules::{CompletedRun, record_result, rescue};
 use crate::state::State;
-use crate::store::{PutBack, Result, WorkerRow};
+use crate::store::{Life, PutBack, Result, WorkerRow};
 use crate::util::random;
-use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A worker that is known to the store. Dropping it without [`sign_off`](Self::sign_off) is like the death of the
 /// process: others rescue its jobs.
 pub(crate) struct Registration {
     id: i64,
-    lock: Box<dyn Any + Send + Sync>,
+    life: Arc<dyn Life>,
 }
 
 impl Registration {
     /// Registers a new worker. The lock is taken first, so a row without a held lock is a dead worker's.
-    pub(crate) fn new(core: &Core, handlers: &Handlers) -> Result<Self> {
+    pub(crate) fn new(core: &Core, handlers: &Handlers, threads: usize) -> Result<Self> {
         // Random, and so never used again: a restarted process is a new worker.
         let id = i64::try_from(random() >> 1).unwrap_or(1).max(1);
-        let lock = core.backend.announce(id)?;
+        let life = core.backend.announce(id, threads)?;
         let (kinds, backend) = (handlers.kinds_text(), core.backend.clone());
+        let max_deaths = core.settings.max_deaths;
         core.write(CommitMode::DURABLE, move |work| {
             let row = WorkerRow {
                 id,
@@ -34,9 +35,13 @@ impl Registration {
                 stopping: false,
             };
             work.tx.add_worker(&row)?;
-            rescue(work, &*backend, id)
+            rescue(work, &*backend, id, max_deaths)
         })?;
-        Ok(Registration { id, lock })
+        Ok(Registration { id, life })
+    }
+
+    pub(crate) fn life(&self) -> Arc<dyn Life> {
+        self.life.clone()
     }
 
     pub(crate) fn id(&self) -> i64 {
@@ -68,9 +73,9 @@ impl Registration {
         match core.write(CommitMode { durable: true, give_up }, last) {
             Ok(false) => {
                 core.backend.forget(id);
-                drop(self.lock);
+                drop(self.life);
             }
-            Ok(true) => core.keep(self.lock),
+            Ok(true) => core.keep(self.life),
             Err(error) => {
                 log::warn!(
                     target: "hosted_jobs::store",
@@ -78,7 +83,7 @@ impl Registration {
                 );
                 // While a thread runs a job, nobody else may take it.
                 if running {
-                    core.keep(self.lock);
+                    core.keep(self.life);
                 }
             }
         }

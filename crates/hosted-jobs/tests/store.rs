@@ -309,6 +309,19 @@ fn two_prefixes_in_one_file_are_two_stores() {
     assert!(statements.contains("CREATE TABLE third_job") && !statements.contains("{p}"));
 }
 
+#[test]
+fn the_number_of_deaths_that_a_job_survives_can_be_set() {
+    let store = On::Sqlite.manual_with(|builder| builder.max_deaths(5));
+    let id = store.jobs.enqueue(&named("a")).unwrap().id();
+    let nothing = Handlers::new().handle(|_: Other, _: &JobContext| Ok(()));
+    for deaths in 1..=5 {
+        assert_eq!(store.state(id), JobState::Ready, "before death {deaths}");
+        die_under(&store, &[id]);
+        store.jobs.drain(&nothing).unwrap();
+    }
+    assert_eq!((store.state(id), store.get(id).lost), (JobState::Finished(Outcome::Dead), 5));
+}
+
 // 32
 #[test]
 fn a_restarted_process_is_a_new_worker() {

@@ -4,19 +4,21 @@ use super::limits;
 use crate::commit::UnitOfWork;
 use crate::events::JobEventKind;
 use crate::state::{Outcome, State};
-use crate::store::{Backend, End, PutBack, Result, RunningJob, WorkerRow};
+use crate::store::{Backend, End, PutBack, Result, RunningJob};
 
-/// A job is dead when its process has died this often while it ran.
-const MAX_LOST: u32 = 3;
-
-/// Gives back the jobs of every dead process. `me` is the worker that asks, and so is alive.
-pub(crate) fn rescue(work: &mut UnitOfWork<'_>, backend: &dyn Backend, me: i64) -> Result<()> {
+/// Gives back the jobs of every dead process. `me` is the worker that asks, and so is alive. A job is dead when its process
+/// has died `max_deaths` times while it ran.
+pub(crate) fn rescue(work: &mut UnitOfWork<'_>, backend: &dyn Backend, me: i64, max_deaths: u32) -> Result<()> {
     for worker in work.tx.workers()? {
         if worker.id == me || !backend.is_dead(worker.id) {
             continue;
         }
+        let started = backend.started_by(worker.id);
         for job in work.tx.running_jobs(worker.id)? {
-            give_back(work, &worker, &job)?;
+            // A process that was stopping in order has done nothing wrong, and neither has its job. A job that was only
+            // claimed has not done anything.
+            let ran = started.as_ref().is_none_or(|started| started.contains(&job.fence.id));
+            give_back(work, &job, ran && !worker.stopping, max_deaths)?;
         }
         work.tx.remove_worker(worker.id)?;
         backend.forget(worker.id);
@@ -24,13 +26,13 @@ pub(crate) fn rescue(work: &mut UnitOfWork<'_>, backend: &dyn Backend, me: i64) 
     Ok(())
 }
 
-fn give_back(work: &mut UnitOfWork<'_>, worker: &WorkerRow, job: &RunningJob) -> Result<()> {
-    // A process that was stopping in order has done nothing wrong, and neither has its job.
-    let lost = u32::from(!worker.stopping);
+/// `ran`: the process died while the job ran, which counts.
+fn give_back(work: &mut UnitOfWork<'_>, job: &RunningJob, ran: bool, max_deaths: u32) -> Result<()> {
+    let lost = u32::from(ran);
     let total = job.lost.saturating_add(lost);
     let end = if job.stop_wanted {
         Some(End { lost, ..End::from_outside(Outcome::Cancelled, work.now) })
-    } else if lost > 0 && total >= MAX_LOST {
+    } else if lost > 0 && total >= max_deaths {
         let error = format!("its process ended {total} times while it ran");
         Some(End { lost, error: Some(error), ..End::from_outside(Outcome::Dead, work.now) })
     } else {
@@ -47,7 +49,8 @@ fn give_back(work: &mut UnitOfWork<'_>, worker: &WorkerRow, job: &RunningJob) ->
         None => {
             let how = PutBack { state: State::Ready, run_at: None, failed: 0, lost, error: None };
             work.tx.put_back(&job.fence, &how)?;
-            work.emit(job.fence.id, &job.kind, JobEventKind::Rescued { lost: total });
+            let what = if ran { JobEventKind::Rescued { lost: total } } else { JobEventKind::HandedBack };
+            work.emit(job.fence.id, &job.kind, what);
         }
     }
     work.ring();

@@ -20,6 +20,7 @@ use crate::info::{Filter, JobInfo, QueueStats, WaitingKind};
 use crate::state::Outcome;
 use crate::util::Millis;
 use std::any::Any;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What every method of a store returns.
@@ -50,11 +51,15 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Runs `body` in a read transaction, beside writers.
     fn read(&self, body: ReadBody<'_>) -> Result<()>;
 
-    /// Announces that this process lives. It is alive as long as the returned value exists.
-    fn announce(&self, worker: i64) -> Result<Box<dyn Any + Send + Sync>>;
+    /// Announces that this process lives, with room for `threads` running jobs. It is alive as long as the returned
+    /// value exists.
+    fn announce(&self, worker: i64, threads: usize) -> Result<Arc<dyn Life>>;
 
     /// Returns `true` if the process of `worker` is certainly dead.
     fn is_dead(&self, worker: i64) -> bool;
+
+    /// Returns the jobs that a dead worker had started and not ended. Returns `None` if that is not known.
+    fn started_by(&self, worker: i64) -> Option<Vec<i64>>;
 
     /// Removes what is left of a dead worker outside of the tables.
     fn forget(&self, worker: i64);
@@ -84,6 +89,13 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// The store's own type, for operations that only one store offers.
     fn as_any(&self) -> &dyn Any;
+}
+
+/// The sign that a worker is alive. Others can see it, and lose it when the process dies.
+pub(crate) trait Life: Send + Sync {
+    /// Marks that a thread has started this job, or none. If the process dies, others know which jobs were running, and
+    /// which were only claimed.
+    fn mark_started(&self, thread: usize, job: Option<i64>);
 }
 
 /// How a process learns of the commits of others.

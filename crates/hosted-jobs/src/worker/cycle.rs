@@ -14,6 +14,7 @@ pub(super) struct Cycle {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) results: Arc<Vec<CompletedRun>>,
     pub(super) rescue: bool,
+    pub(super) max_deaths: u32,
     pub(super) cancels: bool,
     /// After a transaction whose outcome is unknown: the jobs that this worker knows of. All others are put back.
     pub(super) known: Option<Vec<i64>>,
@@ -49,7 +50,7 @@ impl Cycle {
             self.reconcile(work, known)?;
         }
         if self.rescue {
-            rescue(work, &*self.backend, self.worker)?;
+            rescue(work, &*self.backend, self.worker, self.max_deaths)?;
         }
         fire_due(work)?;
         let request = ClaimRequest {

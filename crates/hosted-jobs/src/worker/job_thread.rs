@@ -16,11 +16,13 @@ const LATE_RESULT: Duration = Duration::from_secs(1);
 
 pub(super) struct JobThread {
     pool: Arc<Pool>,
+    /// Its number among the threads of the pool, from 0.
+    number: usize,
 }
 
 impl JobThread {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        JobThread { pool }
+    pub(super) fn new(pool: Arc<Pool>, number: usize) -> Self {
+        JobThread { pool, number }
     }
 
     /// Runs a job. The token of `jobs_ctx` stops shortly before the stop deadline, and follows it if it moves.
@@ -31,7 +33,9 @@ impl JobThread {
         pool.begin(&run);
         pool.core.emit(job.fence.id, &job.kind, JobEventKind::Started);
         let began = Instant::now();
+        pool.mark_started(self.number, Some(job.fence.id));
         let result = execute(&pool.core, &pool.handlers, jobs_ctx, &job, &run);
+        pool.mark_started(self.number, None);
         if let Some(late) = pool.end(result, job.lost > 0, began.elapsed()) {
             self.write_late(late);
         }

@@ -63,7 +63,7 @@ impl Workers {
             host.add("writer", Writer::new(pool.clone()));
             host.add("watch", Watcher::new(pool.clone())).after(["writer"]);
             for number in 1..=threads {
-                let options = host.add(number.to_string(), JobThread::new(pool.clone()));
+                let options = host.add(number.to_string(), JobThread::new(pool.clone(), number - 1));
                 options.after(["writer"]);
                 if let Some(bytes) = stack_size {
                     options.stack_size(bytes);

@@ -4,12 +4,12 @@ use crate::context::{Run, StopCause};
 use crate::core::{Bell, Core};
 use crate::handlers::Handlers;
 use crate::rules::{CompletedRun, RunResult};
-use crate::store::{Claimed, KindVersion, Pause};
+use crate::store::{Claimed, KindVersion, Life, Pause};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The threads of one set of workers, the jobs that wait for them, and their results.
@@ -33,6 +33,8 @@ pub(super) struct Pool {
     closing: AtomicBool,
     /// The writer has returned: results are written by the threads themselves.
     closed: AtomicBool,
+    /// Set by the writer when it has registered, which is before the threads start.
+    life: OnceLock<Arc<dyn Life>>,
     /// Told by the writer when it goes to sleep: from now on the watcher may wake it.
     pub(super) watch_requests: (Sender<()>, Receiver<()>),
 }
@@ -61,6 +63,7 @@ impl Pool {
             state: Mutex::default(),
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            life: OnceLock::new(),
             watch_requests: crossbeam_channel::bounded(1),
         })
     }
@@ -114,6 +117,17 @@ impl Pool {
             max_failures: job.max_failures,
             output: None,
             result: RunResult::HandedBack,
+        }
+    }
+
+    pub(super) fn set_life(&self, life: Arc<dyn Life>) {
+        // A pool has one writer, which registers once.
+        let _ = self.life.set(life);
+    }
+
+    pub(super) fn mark_started(&self, thread: usize, job: Option<i64>) {
+        if let Some(life) = self.life.get() {
+            life.mark_started(thread, job);
         }
     }
 

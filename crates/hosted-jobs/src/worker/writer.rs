@@ -174,6 +174,7 @@ impl Writer {
             known: self.state.reconcile.then(|| pool.claimed_ids()),
             results: Arc::new(pool.take_results()),
             rescue,
+            max_deaths: pool.core.settings.max_deaths,
             cancels: self.state.check_cancels,
             kinds: pool.kinds.clone(),
             queues: pool.queues.clone(),
@@ -345,7 +346,8 @@ fn is_late(ctx: &Context) -> bool {
 
 impl Service for Writer {
     fn start(&mut self, _: &Context) -> Result {
-        let registration = Registration::new(&self.pool.core, &self.pool.handlers)?;
+        let registration = Registration::new(&self.pool.core, &self.pool.handlers, self.pool.threads)?;
+        self.pool.set_life(registration.life());
         self.registration = Some(registration);
         Ok(())
     }

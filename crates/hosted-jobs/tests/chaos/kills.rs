@@ -80,7 +80,7 @@ fn check_stored_jobs(jobs: &hosted_jobs::Jobs, witness: &Witness) {
         let runs = starts.get(&line.n).copied().unwrap_or(0);
         match job.state {
             JobState::Finished(Outcome::Succeeded) => {
-                assert!(runs >= 1 && runs <= 1 + job.lost, "{} runs of a job that was lost {} times", runs, job.lost);
+                assert!(runs >= 1 && i64::from(runs) <= job.claims, "{runs} runs, and {} claims", job.claims);
                 assert_eq!(job.failures, 0, "{:?}", job.error);
             }
             JobState::Finished(Outcome::Dead) => assert_eq!(job.lost, 3, "{:?}", job.error),
@@ -207,4 +207,29 @@ fn an_effect_in_the_transaction_of_its_jobs_end_happens_once() {
     check_effects(&db);
     assert_eq!(ids.len(), 200);
     witness.assert_no_violation();
+}
+
+// 28, 29
+#[test]
+fn a_death_is_charged_to_the_jobs_that_ran_and_not_to_those_that_were_claimed_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let (jobs, witness) = (open(folder.path()), Witness::new(folder.path()));
+    let db = rusqlite::Connection::open(db_path(folder.path())).unwrap();
+    db.busy_timeout(PATIENCE).unwrap();
+    let short = |n| Enqueue::new(&Task { n, micros: 0, limited: false });
+    jobs.enqueue_all((0..3_000).map(short)).unwrap();
+    for kills in 1..=4 {
+        let worker = Process::start(folder.path(), "work");
+        wait_until("many short jobs have run", || witness.count("end") >= kills * 300);
+        worker.kill();
+        let sql = "SELECT total(lost) FROM (SELECT lost FROM hosted_job UNION ALL SELECT lost FROM hosted_done)";
+        let charged: f64 = db.query_row(sql, [], |row| row.get(0)).unwrap();
+        // Two threads in each of the processes that are dead and rescued.
+        assert!(charged <= 2.0 * (kills - 1) as f64, "{charged} deaths charged after {kills} kills");
+    }
+    let worker = Process::start(folder.path(), "work");
+    wait_until("all have ended", || number(&db, "SELECT count(*) FROM hosted_job") == 0);
+    assert!(worker.stop().success());
+    assert_eq!(number(&db, "SELECT count(*) FROM hosted_done WHERE outcome = 0"), 3_000);
+    assert!(number(&db, "SELECT sum(lost) FROM hosted_done") <= 2 * 4);
 }

@@ -4,10 +4,11 @@ mod table;
 mod steps;
 mod questions;
 
-use super::{Backend, Body, ReadBody, Result, Watch, WriteMode};
+use super::{Backend, Body, Life, ReadBody, Result, Watch, WriteMode};
 use hosted::Clock;
 use parking_lot::Mutex;
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 use table::Tables;
 
@@ -32,6 +33,13 @@ pub(super) struct MemoryTx<'t> {
     clock: &'t Clock,
 }
 
+/// Nobody outlives a worker of this store, so nobody needs its marks.
+struct SharedLife;
+
+impl Life for SharedLife {
+    fn mark_started(&self, _: usize, _: Option<i64>) {}
+}
+
 impl Backend for MemoryStore {
     /// The body cannot fail half-way: no step of this store fails. So there is nothing to roll back.
     fn write(&self, _: WriteMode, body: Body<'_>) -> Result<()> {
@@ -43,12 +51,16 @@ impl Backend for MemoryStore {
     }
 
     /// A worker of this store lives as long as the store: both are in this process.
-    fn announce(&self, _: i64) -> Result<Box<dyn Any + Send + Sync>> {
-        Ok(Box::new(()))
+    fn announce(&self, _: i64, _: usize) -> Result<Arc<dyn Life>> {
+        Ok(Arc::new(SharedLife))
     }
 
     fn is_dead(&self, _: i64) -> bool {
         false
+    }
+
+    fn started_by(&self, _: i64) -> Option<Vec<i64>> {
+        None
     }
 
     fn forget(&self, _: i64) {}

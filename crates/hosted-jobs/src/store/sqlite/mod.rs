@@ -23,7 +23,7 @@ pub(crate) use transaction::OpenTransaction;
 pub(crate) use tx::SqliteTx;
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::store::{Backend, Body, ReadBody, Result, Watch, WriteMode};
+use crate::store::{Backend, Body, Life, ReadBody, Result, Watch, WriteMode};
 use crate::util::random_between;
 use convert::{is_busy, store_error};
 use hosted::Clock;
@@ -33,6 +33,7 @@ use rusqlite::Connection;
 use sql::Sql;
 use std::any::Any;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -178,12 +179,16 @@ impl Backend for SqliteStore {
         result
     }
 
-    fn announce(&self, worker: i64) -> Result<Box<dyn Any + Send + Sync>> {
-        self.locks.take(worker)
+    fn announce(&self, worker: i64, threads: usize) -> Result<Arc<dyn Life>> {
+        Ok(Arc::new(self.locks.take(worker, threads)?))
     }
 
     fn is_dead(&self, worker: i64) -> bool {
         self.locks.is_free(worker)
+    }
+
+    fn started_by(&self, worker: i64) -> Option<Vec<i64>> {
+        self.locks.started_by(worker)
     }
 
     fn forget(&self, worker: i64) {
