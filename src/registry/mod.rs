@@ -20,6 +20,7 @@
 mod event_bus;
 mod deadline;
 mod stuck;
+mod stalls;
 mod progress;
 mod health;
 mod record;
@@ -44,6 +45,7 @@ pub use handle::HostHandle;
 pub(crate) use observe::ObservedService;
 pub(crate) use progress::StartLimit;
 pub(crate) use record::{Policy, Retired};
+pub(crate) use stalls::Watch;
 pub(crate) use stuck::StuckService;
 pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
@@ -54,6 +56,7 @@ use crate::util::time::since;
 use counts::Counts;
 use event_bus::EventBus;
 use record::ServiceRecord;
+use stalls::StallMonitor;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -94,6 +97,8 @@ pub(crate) struct Registry {
     bus: Arc<EventBus>,
     /// Held while a group gets another registry. One for a host and all the groups in it.
     tree: Arc<Mutex<()>>,
+    /// Finds stalled services. One for a host and all the groups in it.
+    monitor: Arc<StallMonitor>,
 }
 
 struct RegistryState {
@@ -135,8 +140,8 @@ impl Registry {
     /// Creates a registry. That of a group shares the events and the start of the host that the group is in.
     pub(crate) fn new(host: Option<(&Registry, Arc<str>)>) -> Arc<Self> {
         let stopping = StopSource::new();
-        let (bus, started, tree) = match &host {
-            Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone()),
+        let (bus, started, tree, monitor) = match &host {
+            Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone(), host.monitor.clone()),
             None => Default::default(),
         };
         let state = RegistryState {
@@ -163,7 +168,7 @@ impl Registry {
             notify_owner: false,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Arc::new(Registry { state, changed, stopping, started, bus, tree })
+        Arc::new(Registry { state, changed, stopping, started, bus, tree, monitor })
     }
 
     /// Gives the host a name, which stands in its events, log lines and report.
