@@ -20,6 +20,7 @@
 mod event_bus;
 mod deadline;
 mod stuck;
+mod stalls;
 mod progress;
 mod health;
 #[cfg(feature = "metrics")]
@@ -46,6 +47,7 @@ pub use handle::HostHandle;
 pub(crate) use observe::ObservedService;
 pub(crate) use progress::StartLimit;
 pub(crate) use record::{Policy, Retired};
+pub(crate) use stalls::Watch;
 pub(crate) use stuck::StuckService;
 pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
@@ -58,6 +60,7 @@ use crate::util::time::{deadline, since};
 use counts::Counts;
 use event_bus::EventBus;
 use record::ServiceRecord;
+use stalls::StallMonitor;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -98,6 +101,8 @@ pub(crate) struct Registry {
     bus: Arc<EventBus>,
     /// Held while a group gets another registry. One for a host and all the groups in it.
     tree: Arc<Mutex<()>>,
+    /// Finds stalled services. One for a host and all the groups in it.
+    monitor: Arc<StallMonitor>,
 }
 
 struct RegistryState {
@@ -144,8 +149,8 @@ impl Registry {
     /// Creates a registry. The registry of a group shares the events and the start latch of its outer host.
     pub(crate) fn new(host: Option<(&Registry, Arc<str>)>) -> Arc<Self> {
         let stopping = StopSource::new();
-        let (bus, started, tree) = match &host {
-            Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone()),
+        let (bus, started, tree, monitor) = match &host {
+            Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone(), host.monitor.clone()),
             None => Default::default(),
         };
         let state = RegistryState {
@@ -175,7 +180,7 @@ impl Registry {
             accessed: Vec::new(),
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Arc::new(Registry { state, changed, stopping, started, bus, tree })
+        Arc::new(Registry { state, changed, stopping, started, bus, tree, monitor })
     }
 
     /// Gives the host a name, which stands in its events, log lines and report.

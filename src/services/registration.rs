@@ -1,6 +1,7 @@
 //! `Registration`: the place of a consumer in its queue, from the creation of the consumer to its drop.
 
 use super::queue::{ConsumerId, JobMeter, Queue};
+use crate::diagnose::show_life;
 use crate::report::Result;
 use crate::service::Context;
 use crate::stop::{StopCallback, StopToken};
@@ -41,9 +42,13 @@ impl<T> Registration<T> {
         self.queue.unregister_and_warn(self.id, held);
     }
 
-    /// Calls `f`, which returns how many jobs it has handled, and records their number and the time.
+    /// Calls `f`, which returns how many jobs it has handled, and records their number and the time. Its begin and its end are
+    /// signs of life.
     pub(super) fn time<R>(&self, f: impl FnOnce() -> (usize, R)) -> R {
-        self.jobs.time(f)
+        show_life();
+        let result = self.jobs.time(f);
+        show_life();
+        result
     }
 
     /// Returns an error if no job can ever be in the queue.

@@ -3,7 +3,7 @@
 use super::Queue;
 use super::sleepers::Sleeper;
 use super::state::{QueueState, release};
-use crate::diagnose::Waits;
+use crate::diagnose::{Waits, show_life};
 use crate::service::Context;
 use crate::stop::RecvError;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -143,6 +143,7 @@ impl<T> Queue<T> {
         waits: Waits,
         mut step: impl FnMut(&mut QueueState<T>, bool) -> ControlFlow<R, usize>,
     ) -> R {
+        show_life(); // a service that never has to wait is not stalled
         loop {
             let timed_out = sleeper.has_timed_out(); // without the lock, because a manual clock has its own
             let mut state = self.shared.state.lock();
