@@ -214,15 +214,15 @@ mod services;
 mod host;
 
 pub use clock::Clock;
-pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
+pub use host::{AddError, DynamicGroup, Host, Member, MemberError, OnCompletion, OnFailure, ServiceOptions, group};
 #[cfg(feature = "io")]
 pub use io::{Interruptible, Listener};
 pub use registry::HostHandle;
 pub use report::{
-    BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result,
-    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
+    BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, MemberCounts, Outcome, Phase, Report,
+    Result, ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
 };
-pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
+pub use service::{Context, Restart, Service, Tick, Ticks, once, task, worker};
 pub use services::{Consumer, Every, PushError, Queue, every};
 #[cfg(feature = "cron")]
 pub use services::{Cron, Schedule, ScheduleError, cron};

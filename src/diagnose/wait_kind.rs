@@ -17,10 +17,12 @@ pub(crate) enum Waits {
     Restart,
     Services,
     Callback,
+    Member,
+    MemberRoom,
 }
 
 /// All kinds of waits. A `WaitSlot` stores the position in this list, plus one.
-const ALL: [Waits; 10] = [
+const ALL: [Waits; 12] = [
     Waits::Stop,
     Waits::Sleep,
     Waits::Message,
@@ -31,6 +33,8 @@ const ALL: [Waits; 10] = [
     Waits::Restart,
     Waits::Services,
     Waits::Callback,
+    Waits::Member,
+    Waits::MemberRoom,
 ];
 
 impl Waits {
@@ -46,6 +50,8 @@ impl Waits {
             Waits::Restart => "waiting for its restart",
             Waits::Services => "waiting for its services",
             Waits::Callback => "waiting for its stop callback",
+            Waits::Member => "waiting for a member of a dynamic group",
+            Waits::MemberRoom => "waiting for room in a dynamic group",
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use super::names::{After, Names};
 use crate::registry::Policy;
-use crate::service::Restart;
+use crate::report::Result;
+use crate::service::{Restart, Service};
 use std::time::Duration;
 
-/// The options of one service. [`Host::add`](crate::Host::add) returns them.
+/// The options of one service. [`Host::add`](crate::Host::add) returns them, and
+/// [`DynamicGroup::add_with`](crate::DynamicGroup::add_with) takes them.
 ///
 /// ```
 /// use hosted::{Host, OnFailure, Restart, every, worker};
@@ -26,8 +28,8 @@ pub struct ServiceOptions {
     pub(super) start_timeout: Option<Duration>,
     pub(super) stop_timeout: Option<Duration>,
     pub(super) restart: Restart,
-    on_failure: OnFailure,
-    on_completion: OnCompletion,
+    on_failure: Option<OnFailure>,
+    on_completion: Option<OnCompletion>,
     pub(super) stack_size: Option<usize>,
     pub(super) disconnects: bool,
 }
@@ -56,6 +58,24 @@ pub enum OnCompletion {
 }
 
 impl ServiceOptions {
+    /// Creates the default options, for [`DynamicGroup::add_with`](crate::DynamicGroup::add_with).
+    ///
+    /// The methods that set an option return a reference. So set them one after another, or clone the result:
+    ///
+    /// ```
+    /// use hosted::{Restart, ServiceOptions};
+    ///
+    /// let mut options = ServiceOptions::new();
+    /// options.restart(Restart::on_failure());
+    /// options.stack_size(256 << 10);
+    ///
+    /// let same = ServiceOptions::new().restart(Restart::on_failure()).stack_size(256 << 10).clone();
+    /// # let _ = (options, same);
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Returns the options of a service that is added to a host with these `names`.
     pub(super) fn among(names: Names) -> Self {
         ServiceOptions { after: After::of(names), ..Self::default() }
@@ -112,15 +132,16 @@ impl ServiceOptions {
         self
     }
 
-    /// Sets how the host reacts to the final failure of the service. Default: the host stops.
+    /// Sets how the host reacts to the final failure of the service. Default: the host stops. The default for a member of a
+    /// [`DynamicGroup`](crate::DynamicGroup) is [`OnFailure::Ignore`].
     pub fn on_failure(&mut self, then: OnFailure) -> &mut Self {
-        self.on_failure = then;
+        self.on_failure = Some(then);
         self
     }
 
     /// Sets how the host reacts to the completion of the service. Default: the host continues.
     pub fn on_completion(&mut self, then: OnCompletion) -> &mut Self {
-        self.on_completion = then;
+        self.on_completion = Some(then);
         self
     }
 
@@ -186,8 +207,38 @@ impl ServiceOptions {
 
     pub(super) fn policy(&self) -> Policy {
         Policy {
-            ignores_failure: self.on_failure == OnFailure::Ignore,
-            completion_stops_host: self.on_completion == OnCompletion::StopHost,
+            ignores_failure: self.on_failure.unwrap_or_default() == OnFailure::Ignore,
+            completion_stops_host: self.on_completion.unwrap_or_default() == OnCompletion::StopHost,
+        }
+    }
+
+    /// Returns the options that a shutdown needs of a member of a dynamic group.
+    pub(super) fn of_member(stop_timeout: Option<Duration>, disconnects: bool) -> Self {
+        ServiceOptions { stop_timeout, disconnects, ..Self::default() }
+    }
+
+    /// Returns the policy of a member of a dynamic group, whose failures are ignored by default.
+    pub(super) fn member_policy(&self) -> Policy {
+        let on_failure = self.on_failure.unwrap_or(OnFailure::Ignore);
+        Policy { ignores_failure: on_failure == OnFailure::Ignore, completion_stops_host: false }
+    }
+
+    /// Checks a service and its options together.
+    pub(super) fn check_restart(&self, service: &dyn Service) -> Result {
+        self.restart.validate()?;
+        if self.restart.is_never() || service.can_restart() {
+            return Ok(());
+        }
+        Err("the service runs only once, so it cannot have a `restart` policy; use `worker` instead of `once`".into())
+    }
+
+    /// Returns the name of an option that makes no sense for a member of a dynamic group.
+    pub(super) fn unfit_for_member(&self) -> Option<&'static str> {
+        match (&self.after, self.on_completion) {
+            (after, _) if after.is_given() && after.is_empty() => Some("independent"),
+            (after, _) if after.is_given() => Some("after"),
+            (_, Some(_)) => Some("on_completion"),
+            _ => None,
         }
     }
 }

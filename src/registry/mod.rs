@@ -26,6 +26,8 @@ mod counts;
 mod transitions;
 mod exits;
 mod waits;
+mod member_slot;
+mod members;
 mod snapshot;
 mod handle;
 mod callbacks;
@@ -38,6 +40,7 @@ pub(crate) use deadline::DeadlineKind;
 #[cfg(all(feature = "io", target_os = "linux"))]
 pub(crate) use deadline::DeadlineWatch;
 pub use handle::HostHandle;
+pub(crate) use member_slot::{MemberSlot, NewMember, Refused};
 #[cfg(test)]
 #[allow(unused_imports, reason = "only the models use it")]
 pub(crate) use observe::ObservedService;
@@ -46,12 +49,13 @@ pub(crate) use record::{Policy, Retired};
 pub(crate) use stuck::StuckService;
 pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
-use crate::report::{Event, EventKind, HostState, ServiceError, StopReason};
+use crate::report::{Event, EventKind, EventScope, HostState, ServiceError, StopReason};
 use crate::stop::{PendingCallbacks, StopSource};
 use crate::util::sync::{Arc, Condvar, Mutex, now};
 use crate::util::time::since;
 use counts::Counts;
 use event_bus::EventBus;
+use members::Members;
 use record::ServiceRecord;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -103,6 +107,8 @@ struct RegistryState {
     host: HostState,
     reason: Option<StopReason>,
     records: Vec<ServiceRecord>,
+    /// If these are the members of a dynamic group: what only such a registry has.
+    members: Option<Box<Members>>,
     /// The groups that have a registry of their own.
     groups: BTreeSet<ServiceId>,
     /// The final failures that are not ignored, the first one first.
@@ -144,6 +150,7 @@ impl Registry {
             host: HostState::New,
             reason: None,
             records: Vec::new(),
+            members: None,
             groups: BTreeSet::new(),
             failures: Vec::new(),
             resolved: Vec::new(),
@@ -189,12 +196,16 @@ impl Registry {
         state.counts.check(&state.records, state.start.map(|(_, services)| services));
         let events = std::mem::take(&mut state.pending_log);
         let notify_owner = std::mem::take(&mut state.notify_owner);
+        let aftermath = state.members.as_mut().and_then(|members| members.take_aftermath());
         drop(state);
         for event in events {
             event.log();
         }
         if notify_owner {
             self.changed.notify_all();
+        }
+        if let Some(aftermath) = aftermath {
+            aftermath.settle();
         }
         result
     }
@@ -295,7 +306,7 @@ impl RegistryState {
     }
 
     fn emit(&mut self, service: Option<Arc<str>>, kind: EventKind) {
-        let level = kind.level(self.group.is_some());
+        let level = kind.level(self.event_scope());
         // Not `log_enabled!`, because that calls the logger, which is user code.
         let is_logged = level <= log::max_level();
         if !is_logged && !self.bus.has_subscribers() {
@@ -305,6 +316,14 @@ impl RegistryState {
         self.bus.publish(&event);
         if is_logged {
             self.pending_log.push(event);
+        }
+    }
+
+    fn event_scope(&self) -> EventScope {
+        match (&self.members, &self.group) {
+            (Some(_), _) => EventScope::DynamicGroup,
+            (None, Some(_)) => EventScope::Group,
+            (None, None) => EventScope::Host,
         }
     }
 
@@ -340,8 +359,11 @@ impl RegistryState {
             return PendingCallbacks::default();
         }
         self.counts.unresolved -= 1;
-        self.resolved.push(id);
         self.notify_owner = true;
+        if self.members.is_some() {
+            return PendingCallbacks::default(); // a caller of `wait_ready` may wait for a member, and no start does
+        }
+        self.resolved.push(id);
         self.finish_start_if_resolved()
     }
 
@@ -362,7 +384,8 @@ impl RegistryState {
     }
 
     fn stop_if_all_completed(&mut self) -> PendingCallbacks {
-        let is_over = self.counts.living == 0 && self.host == HostState::Started;
+        // A dynamic group without members waits for the next one.
+        let is_over = self.counts.living == 0 && self.host == HostState::Started && self.members.is_none();
         if is_over { self.request_stop(StopReason::AllCompleted) } else { PendingCallbacks::default() }
     }
 

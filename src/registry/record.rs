@@ -19,7 +19,9 @@
 //! 5. A service is hung from the moment at which the shutdown gives up on it until nothing of it is left.
 
 use super::StopBy;
-use super::progress::{CallbackThread, Counters, Exit, ExitKind, Progress, StartProgress, StopProgress, Threads};
+use super::progress::{
+    CallbackThread, Counters, Exit, ExitKind, MemberRecord, Progress, StartProgress, StopProgress, Threads,
+};
 use super::stuck::StuckService;
 use crate::registry::Registry;
 use crate::report::{BlockedThread, Outcome, Phase, ServiceError, ServiceReport, ServiceState, ServiceStatus};
@@ -58,6 +60,8 @@ pub(super) struct ServiceRecord {
     hung: Option<BlockedThread>,
     /// The services of a group.
     pub(super) children: Option<Arc<Registry>>,
+    /// If the service is a member of a dynamic group.
+    pub(super) member: Option<MemberRecord>,
 }
 
 /// Whether a service will be started again, as a token that others can wait for.
@@ -104,6 +108,7 @@ impl ServiceRecord {
             finishing: false,
             hung: None,
             children: None,
+            member: None,
         }
     }
 
@@ -248,6 +253,7 @@ impl ServiceRecord {
             errors: self.counters.errors,
             last_error: self.counters.last_error.clone(),
             blocked_in: None,
+            members: None,
             thread: self.stuck().into_thread().filter(|_| !self.is_finished()),
         }
     }
@@ -265,11 +271,13 @@ impl ServiceRecord {
             stop_took: requested.map_or(Duration::ZERO, |requested| since(requested, until)),
             stop_timed_out: self.stop.timed_out,
             disconnected: self.threads.disconnected.clone(),
+            members: None,
+            group_prefix: self.member.as_ref().map(|member| self.name.len() - member.name.len() - 1),
             requested_after: requested.zip(stop_began).map(|(requested, began)| since(began, requested)),
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> Outcome {
         match (&self.hung, &self.failure, self.exit().map(|exit| exit.kind)) {
             (Some(blocked), _, _) => Outcome::Hung(blocked.clone()),
             (None, Some(error), _) => Outcome::Failed(error.clone()),

@@ -195,7 +195,7 @@ impl RegistryState {
         record.change(|record| _ = record.failure.get_or_insert_with(|| error.clone()));
         let (is_ignored, name) = (record.policy.ignores_failure, record.name.clone());
         self.emit_for(id, EventKind::Failed(error.clone()));
-        if is_ignored {
+        if self.pass_on_member_failure(error, !is_ignored) || is_ignored {
             return PendingCallbacks::default();
         }
         self.failures.push(error.clone());

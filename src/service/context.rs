@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
-use crate::registry::{DeadlineKind, HostHandle, Registry, ServiceId};
+use crate::registry::{DeadlineKind, HostHandle, MemberSlot, Registry, ServiceId};
 use crate::report::{BoxError, EventKind, Result, drop_error, error_chain_text};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
@@ -50,6 +50,8 @@ struct ContextInner {
     host: HostHandle,
     /// The id of the service in its host. `None` without a host.
     id: Option<ServiceId>,
+    /// If the service is a member of a dynamic group: keeps the id valid after the member has ended.
+    member: Option<Arc<MemberSlot>>,
 }
 
 impl Context {
@@ -59,12 +61,33 @@ impl Context {
     /// observe the request. [`report_error`](Self::report_error) logs. [`wait_until_started`](Self::wait_until_started) returns
     /// at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
-        let shared = ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), id: None };
+        let shared = ContextInner {
+            name: name.into(),
+            clock: Clock::system(),
+            host: HostHandle::detached(),
+            id: None,
+            member: None,
+        };
         Context { token, shared: Arc::new(shared) }
     }
 
     pub(crate) fn for_service(name: Arc<str>, token: StopToken, clock: Clock, host: HostHandle, id: ServiceId) -> Self {
-        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id) }) }
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id), member: None }) }
+    }
+
+    /// Creates the context of a member of a dynamic group, which is shown as `name`.
+    pub(crate) fn for_member(name: Arc<str>, clock: Clock, member: Arc<MemberSlot>) -> Self {
+        let (host, id) = (HostHandle::new(member.registry().clone()), Some(member.id()));
+        let token = member.source.token();
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id, member: Some(member) }) }
+    }
+
+    /// Records in the registry when the calling thread, which is that of this service, exits. See
+    /// [`HostHandle::record_thread_end`].
+    pub(crate) fn record_thread_end(&self) {
+        if let Some(id) = self.shared.id {
+            self.shared.host.record_thread_end(id, self.shared.member.clone());
+        }
     }
 
     /// Returns the same context with another clock.

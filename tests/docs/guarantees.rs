@@ -85,7 +85,7 @@ fn guarantees(page: &str) -> Vec<(usize, &str)> {
 fn every_guarantee_has_a_test_with_its_number() {
     let (page, files) = (read("docs/guarantees.md"), files());
     let rows = guarantees(&page);
-    assert!(rows.len() >= 105 && rows.iter().map(|row| row.0).eq(1..=rows.len()), "each number once, without a gap");
+    assert!(rows.len() >= 105 && rows.windows(2).all(|two| two[0].0 < two[1].0), "each number once");
     for (number, rest) in rows {
         let named = named_tests(rest);
         assert!(!named.is_empty(), "guarantee {number} has no test");
@@ -105,7 +105,8 @@ fn every_test_that_the_pages_name_exists() {
 
 #[test]
 fn every_number_in_a_test_file_is_a_guarantee() {
-    let guarantees = 1..=guarantees(&read("docs/guarantees.md")).len();
+    let page = read("docs/guarantees.md");
+    let guarantees: Vec<usize> = guarantees(&page).into_iter().map(|row| row.0).collect();
     for (file, text) in files() {
         for line in text.lines().map(str::trim_start) {
             let unknown = guarantees_of(line).into_iter().find(|number| !guarantees.contains(number));
