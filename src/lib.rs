@@ -213,6 +213,9 @@ mod services;
 
 mod host;
 
+#[cfg(feature = "io")]
+mod serve;
+
 pub use clock::Clock;
 pub use host::{AddError, DynamicGroup, Host, Member, MemberError, OnCompletion, OnFailure, ServiceOptions, group};
 #[cfg(feature = "io")]
@@ -222,6 +225,8 @@ pub use report::{
     BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, MemberCounts, Outcome, Phase, Report,
     Result, ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
 };
+#[cfg(feature = "io")]
+pub use serve::{ListenerError, Serve, serve};
 pub use service::{Context, Restart, Service, Tick, Ticks, once, task, worker};
 pub use services::{Consumer, Every, PushError, Queue, every};
 #[cfg(feature = "cron")]

@@ -34,6 +34,7 @@ impl GroupRun {
         name: Arc<str>,
         service: &mut Option<Box<dyn Service>>,
         options: &ServiceOptions,
+        source: StopSource,
     ) -> Result<Member, AddError> {
         check(&name, service.as_deref(), options)?;
         let of_start = |limit| Some(StartLimit { at: deadline(limit)?, limit, of_host: false });
@@ -43,6 +44,7 @@ impl GroupRun {
             start_limit: options.start_timeout.and_then(of_start),
             stop_timeout: options.stop_timeout,
             disconnects: options.disconnects,
+            source,
         };
         let start_limit = new.start_limit;
         let (shown, retired): (Arc<str>, _) = (format!("{}/{name}", self.name).into(), StopSource::new());

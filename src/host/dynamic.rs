@@ -146,8 +146,19 @@ impl DynamicGroup {
         service: impl Service,
         options: ServiceOptions,
     ) -> Result<Member, AddError> {
-        let (name, mut service) = (name.into(), Some(Box::new(service) as Box<dyn Service>));
-        let added = self.run().and_then(|run| run.add(name, &mut service, &options));
+        self.add_stopped_by(StopSource::new(), name.into(), Box::new(service), options)
+    }
+
+    /// Adds a member whose token is that of `source`.
+    pub(crate) fn add_stopped_by(
+        &self,
+        source: StopSource,
+        name: Arc<str>,
+        service: Box<dyn Service>,
+        options: ServiceOptions,
+    ) -> Result<Member, AddError> {
+        let mut service = Some(service);
+        let added = self.run().and_then(|run| run.add(name, &mut service, &options, source));
         if let Err(text) = drop_catching_panic(service) {
             log_line(
                 Level::Error,
@@ -214,6 +225,12 @@ impl DynamicGroup {
     /// Returns `true` if no member is alive.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns a token that stops when a member requests the stop of the host.
+    #[cfg(feature = "io")]
+    pub(crate) fn stopping(&self) -> StopToken {
+        self.registry().map_or_else(StopToken::never, |registry| HostHandle::new(registry).stopping())
     }
 
     fn registry(&self) -> Option<Arc<Registry>> {

@@ -21,8 +21,8 @@ pub(crate) struct MemberSlot {
 }
 
 impl MemberSlot {
-    pub(super) fn new(registry: Arc<Registry>, id: ServiceId, new: NewMember, source: StopSource) -> Self {
-        let NewMember { name, stop_timeout, disconnects, .. } = new;
+    pub(super) fn new(registry: Arc<Registry>, id: ServiceId, new: NewMember) -> Self {
+        let NewMember { name, stop_timeout, disconnects, source, .. } = new;
         MemberSlot { registry, id, name, source, stop_timeout, disconnects, thread: OnceLock::new() }
     }
 
@@ -61,6 +61,8 @@ pub(crate) struct NewMember {
     pub(crate) start_limit: Option<StartLimit>,
     pub(crate) stop_timeout: Option<Duration>,
     pub(crate) disconnects: bool,
+    /// Its token is that of the member.
+    pub(crate) source: StopSource,
 }
 
 /// Why a member was not added.

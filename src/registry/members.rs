@@ -108,11 +108,10 @@ impl Registry {
         shown: Arc<str>,
         retired: StopSource,
     ) -> Result<Arc<MemberSlot>, Refused> {
-        let source = StopSource::new();
         self.update(|state| {
             state.check_new_member(&new.name)?;
             let id = state.add_record(&new, shown, retired);
-            let slot = Arc::new(MemberSlot::new(self.clone(), id, new, source));
+            let slot = Arc::new(MemberSlot::new(self.clone(), id, new));
             if let Some(members) = &mut state.members {
                 members.names.insert(slot.name.clone(), slot.clone());
             }

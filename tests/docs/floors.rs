@@ -15,6 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["service"],
     &["services", "io"],
     &["host"],
+    &["serve"],
 ];
 
 fn src() -> PathBuf {
