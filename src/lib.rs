@@ -221,21 +221,26 @@ mod services;
 
 mod host;
 
+#[cfg(feature = "io")]
+mod serve;
+
 #[cfg(any(feature = "status", feature = "systemd"))]
 mod integrations;
 
 pub use clock::Clock;
-pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
+pub use host::{AddError, DynamicGroup, Host, Member, MemberError, OnCompletion, OnFailure, ServiceOptions, group};
 #[cfg(feature = "status")]
 pub use integrations::{StatusAddress, StatusServer};
 #[cfg(feature = "io")]
 pub use io::{Interruptible, Listener};
 pub use registry::HostHandle;
 pub use report::{
-    BlockedThread, BoxError, Cause, Event, EventKind, Health, HostError, HostState, Outcome, Phase, Report, Result,
-    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason, is_stop_error,
+    BlockedThread, BoxError, Cause, Event, EventKind, Health, HostError, HostState, MemberCounts, Outcome, Phase,
+    Report, Result, ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason, is_stop_error,
 };
-pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
+#[cfg(feature = "io")]
+pub use serve::{ListenerError, Serve, serve};
+pub use service::{Context, Restart, Service, Tick, Ticks, once, task, worker};
 pub use services::{BatchConsumer, Consumer, Every, PushError, Queue, every};
 #[cfg(feature = "cron")]
 pub use services::{Cron, Schedule, ScheduleError, cron};

@@ -23,10 +23,12 @@ pub(crate) enum Waits {
     Restart,
     Services,
     Callback,
+    Member,
+    MemberRoom,
 }
 
 /// All kinds of waits. A `WaitSlot` stores the position in this list, plus one.
-const ALL: [Waits; 16] = [
+const ALL: [Waits; 18] = [
     Waits::Stop,
     Waits::Sleep,
     Waits::Message,
@@ -43,6 +45,8 @@ const ALL: [Waits; 16] = [
     Waits::Restart,
     Waits::Services,
     Waits::Callback,
+    Waits::Member,
+    Waits::MemberRoom,
 ];
 
 impl Waits {
@@ -64,6 +68,8 @@ impl Waits {
             Waits::Restart => "waiting for its restart",
             Waits::Services => "waiting for its services",
             Waits::Callback => "waiting for its stop callback",
+            Waits::Member => "waiting for a member of a dynamic group",
+            Waits::MemberRoom => "waiting for room in a dynamic group",
         }
     }
 }

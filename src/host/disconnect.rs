@@ -1,7 +1,8 @@
 //! When a shutdown closes the connections of hung services that have opted in.
 
 use super::validate::HostedService;
-use crate::registry::ServiceId;
+use crate::registry::{MemberSlot, ServiceId};
+use crate::util::sync::now;
 use crate::util::time::remaining;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ const TIME_PER_SERVICE: Duration = Duration::from_micros(400);
 #[cfg(feature = "disconnect")]
 const MAX_SLICE: Duration = Duration::from_millis(3);
 
+/// The shortest time between two inspections of a service. With less time left, a disconnect is useless.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
 pub(super) struct DisconnectSchedule {
     /// When every service is disconnected, even if its own stop timeout is longer.
     of_all: Option<Instant>,
@@ -25,15 +29,17 @@ pub(super) struct DisconnectSchedule {
     due: BTreeSet<(Instant, ServiceId)>,
 }
 
+/// How long before the end of a stop services are disconnected, if `left` is left. Inspecting them takes the time `inspection`.
+fn lead(left: Duration, inspection: Duration) -> Duration {
+    DISCONNECT_LEAD.saturating_add(inspection).max(left / 10).min(left / 2)
+}
+
 impl DisconnectSchedule {
     /// Creates the schedule of a shutdown of these services by `deadline`.
     pub(super) fn new(deadline: Option<Instant>, services: &[HostedService]) -> Self {
         let services = services.iter().filter(|entry| entry.options.disconnects).count();
         let each = TIME_PER_SERVICE.saturating_mul(u32::try_from(services).unwrap_or(u32::MAX));
-        let of_all = deadline.and_then(|deadline| {
-            let left = remaining(Some(deadline));
-            deadline.checked_sub(DISCONNECT_LEAD.saturating_add(each).max(left / 10).min(left / 2))
-        });
+        let of_all = deadline.and_then(|deadline| deadline.checked_sub(lead(remaining(Some(deadline)), each)));
         DisconnectSchedule { of_all, due: BTreeSet::new() }
     }
 
@@ -63,9 +69,7 @@ impl DisconnectSchedule {
         services: &[HostedService],
         deadline: Option<Instant>,
     ) {
-        /// The shortest time between two inspections of a service. With less time left, a disconnect is useless.
-        const MIN_INTERVAL: Duration = Duration::from_millis(10);
-        let now = crate::util::sync::now();
+        let now = now();
         if self.next().is_none_or(|at| now < at) {
             return;
         }
@@ -100,5 +104,35 @@ pub(super) fn check(services: &[HostedService]) {
     if let Err(error) = crate::diagnose::check() {
         let text = format_args!("`disconnect_when_hung` is unavailable: pidfd_getfd failed: {error}");
         crate::util::log::log_line(log::Level::Warn, "hosted::host", text);
+    }
+}
+
+/// When the stop of one member of a dynamic group closes its connection. Without the feature `disconnect`: never.
+pub(super) struct MemberDisconnect(Option<Instant>);
+
+impl MemberDisconnect {
+    /// The schedule of a stop of `member` that waits until `end`.
+    pub(super) fn new(member: &MemberSlot, end: Option<Instant>) -> Self {
+        if !member.disconnects {
+            return MemberDisconnect(None);
+        }
+        let own = now().checked_add(member.stop_timeout.unwrap_or(Duration::MAX));
+        let before_end = end.and_then(|end| end.checked_sub(lead(remaining(Some(end)), TIME_PER_SERVICE)));
+        MemberDisconnect(own.into_iter().chain(before_end).min())
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0
+    }
+
+    /// Disconnects the member. If the member is still there, it is due again when half of the time left has passed.
+    pub(super) fn run(&mut self, member: &MemberSlot, end: Option<Instant>) {
+        #[cfg(feature = "disconnect")]
+        let can = member.registry().disconnect(std::iter::once(member.id()));
+        #[cfg(not(feature = "disconnect"))]
+        let can = false;
+        let own = member.stop_timeout.unwrap_or(Duration::MAX).max(MIN_INTERVAL);
+        let left = remaining(end);
+        self.0 = if can && left > MIN_INTERVAL { now().checked_add(own.min(left / 2)) } else { None };
     }
 }

@@ -20,10 +20,17 @@ mod outcome;
 mod companion;
 mod lifecycle;
 mod group;
+mod member_error;
+mod member;
+mod add_member;
+mod dynamic;
 
 #[cfg(all(feature = "systemd", target_os = "linux"))]
 pub(crate) use companion::{Companion, Flush};
+pub use dynamic::DynamicGroup;
 pub use group::group;
+pub use member::Member;
+pub use member_error::{AddError, MemberError};
 pub use options::{OnCompletion, OnFailure, ServiceOptions};
 
 use crate::clock::Clock;
@@ -177,7 +184,7 @@ impl Host {
         }
         self.names.add(name.clone());
         let (options, source) = (ServiceOptions::among(self.names.clone()), StopSource::new());
-        self.services.push(HostedService { name, options, service: Some(service), thread: None, source });
+        self.services.push(HostedService { name, options, service: Some(service), thread: None, source, member: None });
         &mut self.services[id.index()].options
     }
 

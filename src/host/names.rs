@@ -66,6 +66,10 @@ impl After {
         self.given
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.unknown.is_empty()
+    }
+
     /// Adds names. The iterator is user code, and runs while nothing is locked.
     pub(super) fn add<N: AsRef<str>>(&mut self, names: impl Iterator<Item = N>) {
         self.given = true;

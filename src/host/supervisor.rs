@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Calls `start`, `run` and `stop` of a service, again after each restart, and records each step.
 pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, id: ServiceId, restart: Restart) {
-    ctx.host().record_thread_end(id);
+    ctx.record_thread_end();
     let guard = ExitGuard { host: ctx.host().clone(), id, completed: false };
     record_exit_after(guard, |guard| {
         tidy_thread_name(&Escaped(ctx.name()).to_string());

@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::options::ServiceOptions;
-use crate::registry::ServiceId;
+use crate::registry::{MemberSlot, ServiceId};
 use crate::report::{BoxError, Result, error_chain_text};
 use crate::service::Service;
 use crate::stop::StopSource;
@@ -23,6 +23,16 @@ pub(super) struct HostedService {
     /// The thread of the service, until a reaper takes it.
     pub(super) thread: Option<JoinHandle<()>>,
     pub(super) source: StopSource,
+    /// If the service is a member of a dynamic group.
+    pub(super) member: Option<Arc<MemberSlot>>,
+}
+
+impl HostedService {
+    /// A place without a service.
+    pub(super) fn vacant() -> Self {
+        let (options, source) = (ServiceOptions::default(), StopSource::new());
+        HostedService { name: Arc::from(""), options, service: None, thread: None, source, member: None }
+    }
 }
 
 /// Why a host cannot start.
@@ -140,9 +150,14 @@ fn check(index: usize, hosted: &HostedService) -> Result<(), SetupError> {
     if service.contains('\0') {
         return Err(SetupError::NulInName(service));
     }
-    // `validate` is user code.
-    let validate = || hosted.service.as_ref().map_or(Ok(()), |service| service.validate());
-    let own = catch_panic(validate).unwrap_or_else(|text| Err(format!("`validate` panicked: {text}").into()));
-    let options = own.and_then(|()| hosted.options.validate());
-    options.map_err(|why| SetupError::Invalid { service, why })
+    match &hosted.service {
+        Some(value) => check_service(&**value, &hosted.options).map_err(|why| SetupError::Invalid { service, why }),
+        None => Ok(()),
+    }
+}
+
+/// Checks a service and its options. The methods of the service are user code.
+pub(super) fn check_service(service: &dyn Service, options: &ServiceOptions) -> Result {
+    let checked = catch_panic(|| service.validate().and_then(|()| options.validate(service)));
+    checked.unwrap_or_else(|text| Err(format!("`validate` panicked: {text}").into()))
 }

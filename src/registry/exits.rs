@@ -5,7 +5,7 @@ use super::progress::{CallbackThread, Exit, ExitKind, Progress};
 use super::{Registry, RegistryState, ServiceId};
 use crate::diagnose::ThreadProbe;
 use crate::report::{BlockedThread, EventKind, HostState, ServiceState, StopReason};
-use crate::stop::{PendingCallbacks, StopToken};
+use crate::stop::{PendingCallbacks, StopSource, StopToken};
 use crate::util::sync::{Arc, now};
 use crate::util::time::since;
 use std::time::{Duration, Instant};
@@ -23,40 +23,13 @@ impl Registry {
         deadline: Option<Instant>,
         end: Option<Instant>,
     ) -> PendingCallbacks {
-        let (scheduled, moved, retired) = self.update(|state| {
-            let record = state.record(id);
-            (record.stop.deadline, record.stop.end) = (deadline, end);
-            if let Some(children) = &record.children {
-                children.limit_stop(record.stop_by());
-            }
-            // A service that waits for a restart may have a last run, at whose end it retires itself.
-            let is_last = record.stop.requested.is_none() && !record.will_restart();
-            let retired = if is_last { record.retired.retire() } else { PendingCallbacks::default() };
-            // A service that had begun to stop on its own has emitted the event already.
-            let is_news =
-                !matches!(record.state(), ServiceState::Stopping | ServiceState::Hung) && !record.has_exited();
-            record.change(|record| _ = record.stop.requested.get_or_insert_with(now));
-            let scheduled = record.stop.sources.move_to(deadline);
-            let moved = record.stop.watchers.move_to(deadline);
-            if is_news {
-                state.emit_for(id, EventKind::Stopping);
-            }
-            (scheduled, moved, retired)
-        });
-        scheduled.into_iter().for_each(ScheduledStop::schedule);
-        moved.iter().for_each(|moved| _ = moved.request_stop());
-        retired
+        self.update(|state| state.mark_stop_requested(id, deadline, end)).announce()
     }
 
     /// Records that the stop callbacks of the service are about to run on another thread. Returns the name of the
     /// service.
     pub(crate) fn begin_callbacks(&self, id: ServiceId) -> Arc<str> {
-        self.update(|state| {
-            state.counts.outstanding += 1;
-            let record = state.record(id);
-            record.threads.callbacks = Some(CallbackThread { thread: None, since: now() });
-            record.name.clone()
-        })
+        self.update(|state| state.begin_callbacks(id))
     }
 
     /// Records the thread on which the stop callbacks of the service run.
@@ -74,6 +47,7 @@ impl Registry {
             state.record(id).threads.callbacks = None;
             state.thread_finished();
             state.record(id).forget_hung_if_finished();
+            state.end_member_if_finished(id);
         });
     }
 
@@ -119,7 +93,10 @@ impl Registry {
             if let Some(event) = event {
                 state.emit_for(id, event);
             }
-            state.exited.push(id);
+            // Nobody waits for the exits of members, before their group stops.
+            if state.members.is_none() || state.stop_began.is_some() {
+                state.exited.push(id);
+            }
             state.notify_owner = true;
             state.counts.living -= 1;
             state.counts.unjoined += 1;
@@ -157,7 +134,9 @@ impl Registry {
             let record = state.record(id);
             // A guard has recorded the exit before, whatever happened.
             record.threads.ended = record.has_exited();
-            if state.host == HostState::Stopped {
+            if state.members.is_some() {
+                state.release_thread(id); // nobody joins the thread of a member
+            } else if state.host == HostState::Stopped {
                 state.release_ended_threads();
             }
         });
@@ -186,7 +165,65 @@ impl Registry {
     }
 }
 
+/// A stop request that is recorded, and must be announced once the lock is released.
+#[must_use = "the deadline is announced only by `announce`"]
+pub(super) struct StopRequest {
+    scheduled: Vec<ScheduledStop>,
+    moved: Option<StopSource>,
+    retired: PendingCallbacks,
+}
+
+impl StopRequest {
+    pub(super) fn followed_by(self, callbacks: PendingCallbacks) -> Self {
+        StopRequest { retired: self.retired.and(callbacks), ..self }
+    }
+
+    pub(super) fn has_callbacks(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
+    /// Announces the deadline. Returns the callbacks of the retirement.
+    pub(super) fn announce(self) -> PendingCallbacks {
+        self.scheduled.into_iter().for_each(ScheduledStop::schedule);
+        self.moved.iter().for_each(|moved| _ = moved.request_stop());
+        self.retired
+    }
+}
+
 impl RegistryState {
+    /// Records that the callbacks of the service are about to run. Returns the name of the service.
+    pub(super) fn begin_callbacks(&mut self, id: ServiceId) -> Arc<str> {
+        self.counts.outstanding += 1;
+        let record = self.record(id);
+        record.threads.callbacks = Some(CallbackThread { thread: None, since: now() });
+        record.name.clone()
+    }
+
+    pub(super) fn mark_stop_requested(
+        &mut self,
+        id: ServiceId,
+        deadline: Option<Instant>,
+        end: Option<Instant>,
+    ) -> StopRequest {
+        let record = self.record(id);
+        (record.stop.deadline, record.stop.end) = (deadline, end);
+        if let Some(children) = &record.children {
+            children.limit_stop(record.stop_by());
+        }
+        // A service that waits for a restart may have a last run, at whose end it retires itself.
+        let is_last = record.stop.requested.is_none() && !record.will_restart();
+        let retired = if is_last { record.retired.retire() } else { PendingCallbacks::default() };
+        // A service that had begun to stop on its own has emitted the event already.
+        let is_news = !matches!(record.state(), ServiceState::Stopping | ServiceState::Hung) && !record.has_exited();
+        record.change(|record| _ = record.stop.requested.get_or_insert_with(now));
+        let scheduled = record.stop.sources.move_to(deadline);
+        let moved = record.stop.watchers.move_to(deadline);
+        if is_news {
+            self.emit_for(id, EventKind::Stopping);
+        }
+        StopRequest { scheduled, moved, retired }
+    }
+
     /// Records that nothing is left of the thread of the service.
     fn release_thread(&mut self, id: ServiceId) {
         let record = self.record(id);
@@ -195,6 +232,7 @@ impl RegistryState {
         self.counts.unjoined -= 1;
         self.thread_finished();
         self.record(id).forget_hung_if_finished();
+        self.end_member_if_finished(id);
     }
 
     /// Counts the threads that have ended as joined, from now on: the shutdown is over, so no reaper joins them.

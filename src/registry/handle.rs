@@ -1,6 +1,6 @@
 //! `HostHandle`: the view of a host for everyone but its owner.
 
-use super::{Registry, ServiceId};
+use super::{MemberSlot, Registry, ServiceId};
 use crate::diagnose::{ProcSnapshot, at_thread_end};
 use crate::report::{Event, HostState, ServiceState, ServiceStatus, StopReason};
 use crate::stop::StopToken;
@@ -49,13 +49,30 @@ impl HostHandle {
     /// Records in the registry when the calling thread, which is that of the service `id`, exits.
     ///
     /// Call this before the thread has thread-local values: then the record is made after their destructors have run.
-    pub(crate) fn record_thread_end(&self, id: ServiceId) {
+    ///
+    /// `member` keeps the id of a member of a dynamic group valid until then.
+    pub(crate) fn record_thread_end(&self, id: ServiceId, member: Option<Arc<MemberSlot>>) {
+        member.iter().for_each(|member| member.mark_thread());
         let registry = Arc::downgrade(&self.registry);
         // Dropping the last reference to a registry drops errors of its services, which is user code. A panic is not logged:
         // a logger may need the thread-local values that are gone.
-        let left = move || _ = catch_panic(|| registry.upgrade().inspect(|registry| registry.mark_thread_ended(id)));
+        let left = move || {
+            _ = catch_panic(|| registry.upgrade().inspect(|registry| registry.mark_thread_ended(id)));
+            _ = catch_panic(|| drop(member));
+        };
         // `false` means that the thread is exiting already. That cannot be: this thread has just begun.
         _ = at_thread_end(left);
+    }
+
+    /// Returns these rows, with what the threads of services are blocked in that are starting, stopping or hung.
+    pub(crate) fn with_blocked_in(mut rows: Vec<ServiceStatus>) -> Vec<ServiceStatus> {
+        let view = ProcSnapshot::new();
+        for row in &mut rows {
+            if matches!(row.state, ServiceState::Starting | ServiceState::Stopping | ServiceState::Hung) {
+                row.blocked_in = row.blocked_in(&view);
+            }
+        }
+        rows
     }
 
     /// Requests a stop of the host, and returns without waiting for the stop.
@@ -96,14 +113,7 @@ impl HostHandle {
     /// The call never waits for a service, even if its start or stop is slow.
     #[doc(alias = "which_children")]
     pub fn services(&self) -> Vec<ServiceStatus> {
-        let mut rows = self.registry.statuses();
-        let view = ProcSnapshot::new();
-        for row in &mut rows {
-            if matches!(row.state, ServiceState::Starting | ServiceState::Stopping | ServiceState::Hung) {
-                row.blocked_in = row.blocked_in(&view);
-            }
-        }
-        rows
+        Self::with_blocked_in(self.registry.statuses())
     }
 
     /// Subscribes to the events from now on, including those of groups. Each call creates a separate subscription.

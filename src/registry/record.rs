@@ -22,7 +22,9 @@ use super::StopBy;
 use super::health::HealthRecord;
 #[cfg(feature = "metrics")]
 use super::metered::Metered;
-use super::progress::{CallbackThread, Counters, Exit, ExitKind, Progress, StartProgress, StopProgress, Threads};
+use super::progress::{
+    CallbackThread, Counters, Exit, ExitKind, MemberRecord, Progress, StartProgress, StopProgress, Threads,
+};
 use super::stuck::StuckService;
 use crate::registry::Registry;
 use crate::report::{BlockedThread, Outcome, Phase, ServiceError, ServiceReport, ServiceState, ServiceStatus};
@@ -65,6 +67,8 @@ pub(super) struct ServiceRecord {
     hung: Option<BlockedThread>,
     /// The services of a group.
     pub(super) children: Option<Arc<Registry>>,
+    /// If the service is a member of a dynamic group.
+    pub(super) member: Option<MemberRecord>,
 }
 
 /// Whether a service will be started again, as a token that others can wait for.
@@ -114,6 +118,7 @@ impl ServiceRecord {
             finishing: false,
             hung: None,
             children: None,
+            member: None,
         }
     }
 
@@ -271,6 +276,7 @@ impl ServiceRecord {
             health: self.health.get(),
             ignores_failure,
             blocked_in: None,
+            members: None,
             thread: self.stuck().into_thread().filter(|_| !self.is_finished()),
         }
     }
@@ -288,11 +294,13 @@ impl ServiceRecord {
             stop_took: requested.map_or(Duration::ZERO, |requested| since(requested, until)),
             stop_timed_out: self.stop.timed_out,
             disconnected: self.threads.disconnected.clone(),
+            members: None,
+            group_prefix: self.member.as_ref().map(|member| self.name.len() - member.name.len() - 1),
             requested_after: requested.zip(stop_began).map(|(requested, began)| since(began, requested)),
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> Outcome {
         match (&self.hung, &self.failure, self.exit().map(|exit| exit.kind)) {
             (Some(blocked), _, _) => Outcome::Hung(blocked.clone()),
             (None, Some(error), _) => Outcome::Failed(error.clone()),

@@ -29,12 +29,15 @@ impl Registry {
 
     /// Records that the thread of the service could not be created.
     pub(crate) fn undo_begin_service(&self, id: ServiceId) {
-        self.update(|state| {
+        let watch = self.update(|state| {
             let record = state.record(id);
             record.start.began = None;
             record.advance(Progress::NotStarted);
+            let watch = record.threads.watch.take();
             state.thread_finished();
+            watch
         });
+        watch.iter().for_each(|watch| self.monitor.forget(watch));
     }
 
     /// Records that `start` is about to be called. Returns `false` if the service must not start again: a stop was
@@ -205,7 +208,7 @@ impl RegistryState {
         record.change(|record| _ = record.failure.get_or_insert_with(|| error.clone()));
         let (is_ignored, name) = (record.policy.ignores_failure, record.name.clone());
         self.emit_for(id, EventKind::Failed(error.clone()));
-        if is_ignored {
+        if self.pass_on_member_failure(error, !is_ignored) || is_ignored {
             return PendingCallbacks::default();
         }
         self.failures.push(error.clone());

@@ -69,9 +69,19 @@ impl Registry {
         })
     }
 
-    fn wait_for<R>(&self, until: Option<Instant>, mut found: impl FnMut(&mut RegistryState) -> Option<R>) -> Option<R> {
+    fn wait_for<R>(&self, until: Option<Instant>, found: impl FnMut(&mut RegistryState) -> Option<R>) -> Option<R> {
         // The thread of a service comes here only if the service is a group.
-        let _waiting = waiting(Waits::Services, None);
+        self.wait_as(Waits::Services, until, found)
+    }
+
+    /// Blocks until `found` returns a value, or until `until`. Diagnostics show the wait as `waits`.
+    pub(super) fn wait_as<R>(
+        &self,
+        waits: Waits,
+        until: Option<Instant>,
+        mut found: impl FnMut(&mut RegistryState) -> Option<R>,
+    ) -> Option<R> {
+        let _waiting = waiting(waits, None);
         let mut state = self.state.lock();
         loop {
             let result = found(&mut state);

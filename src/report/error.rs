@@ -111,6 +111,10 @@ impl ServiceError {
         &self.0.service
     }
 
+    pub(crate) fn shared_service(&self) -> Arc<str> {
+        self.0.service.clone()
+    }
+
     /// Returns the phase in which the service failed.
     pub fn phase(&self) -> Phase {
         self.0.phase

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
-use crate::registry::{DeadlineKind, HostHandle, Registry, ServiceId, Watch};
+use crate::registry::{DeadlineKind, HostHandle, MemberSlot, Registry, ServiceId, Watch};
 use crate::report::{BoxError, EventKind, Result, drop_error, error_chain_text};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
@@ -52,6 +52,8 @@ struct ContextInner {
     id: Option<ServiceId>,
     /// If the service is watched for stalls.
     watch: Option<Arc<Watch>>,
+    /// If the service is a member of a dynamic group: keeps the id valid after the member has ended.
+    member: Option<Arc<MemberSlot>>,
 }
 
 impl Context {
@@ -62,13 +64,28 @@ impl Context {
     /// at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
         let (clock, host) = (Clock::system(), HostHandle::detached());
-        let shared = ContextInner { name: name.into(), clock, host, id: None, watch: None };
+        let shared = ContextInner { name: name.into(), clock, host, id: None, watch: None, member: None };
         Context { token, shared: Arc::new(shared) }
     }
 
     pub(crate) fn for_service(name: Arc<str>, token: StopToken, clock: Clock, host: HostHandle, id: ServiceId) -> Self {
         let watch = host.registry().stall_watch(id);
-        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id), watch }) }
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id), watch, member: None }) }
+    }
+
+    /// Creates the context of a member of a dynamic group, which is shown as `name`.
+    pub(crate) fn for_member(name: Arc<str>, clock: Clock, member: Arc<MemberSlot>) -> Self {
+        let (host, id) = (HostHandle::new(member.registry().clone()), Some(member.id()));
+        let (token, watch) = (member.source.token(), host.registry().stall_watch(member.id()));
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id, watch, member: Some(member) }) }
+    }
+
+    /// Records in the registry when the calling thread, which is that of this service, exits. See
+    /// [`HostHandle::record_thread_end`].
+    pub(crate) fn record_thread_end(&self) {
+        if let Some(id) = self.shared.id {
+            self.shared.host.record_thread_end(id, self.shared.member.clone());
+        }
     }
 
     /// Returns the same context with another clock.
