@@ -1,7 +1,7 @@
 //! Batch consumers, alone and beside consumers: full queues, failures, stops, restarts, and jobs that go back.
 
 use super::consumers::{add_flaky, join, over, restarts};
-use super::queue::{Books, producer};
+use super::queue::{Ledger, producer};
 use super::stage::{Stage, spawn};
 use crate::models::explore::{expect, explore};
 use crate::stop::run_out;
@@ -12,16 +12,16 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A batch consumer of two items, whose first `failures` batches fail: of each it handles all but the last item.
-fn batches(queue: &Queue<u32>, books: &Books, linger: Duration, mut failures: u32) -> impl Service + use<> {
-    let books = books.clone();
+fn batches(queue: &Queue<u32>, ledger: &Ledger, linger: Duration, mut failures: u32) -> impl Service + use<> {
+    let ledger = ledger.clone();
     queue.batch_consumer(2, linger, move |batch, _| {
         expect(!batch.is_empty() && batch.len() <= 2, "a batch has an item, and no more than two");
         if failures == 0 {
-            batch.iter().for_each(|item| books.handled(*item));
+            batch.iter().for_each(|item| ledger.handled(*item));
             return Ok(());
         }
         failures -= 1;
-        batch.drain(..batch.len() - 1).for_each(|item| books.handled(item));
+        batch.drain(..batch.len() - 1).for_each(|item| ledger.handled(item));
         Err("no connection".into())
     })
 }
@@ -31,20 +31,20 @@ fn batch_consumers_that_stop_together_leave_no_accepted_item() {
     for linger in [Duration::ZERO, Duration::MAX] {
         explore(move || {
             time::stands_still();
-            let (queue, books) = (Queue::bounded(1), Books::default());
+            let (queue, ledger) = (Queue::bounded(1), Ledger::default());
             let stops = [StopSource::new(), StopSource::new()];
             let consumers = stops.each_ref().map(|stop| {
-                let mut consumer = batches(&queue, &books, linger, 0);
+                let mut consumer = batches(&queue, &ledger, linger, 0);
                 // Started before the stop is requested, as a host does it.
                 let ctx = Context::new("consumer", stop.token());
                 consumer.start(&ctx).unwrap();
                 spawn("consumer", move || consumer.run(&ctx).unwrap())
             });
-            let producers = [[1, 2], [3, 4]].map(|items| producer(&queue, &books, items));
+            let producers = [[1, 2], [3, 4]].map(|items| producer(&queue, &ledger, items));
             let requesters = stops.map(|stop| spawn("requester", move || _ = stop.request_stop()));
             join(consumers.into_iter().chain(producers).chain(requesters));
             assert!(queue.is_closed());
-            assert!(books.balance(&queue).is_empty(), "accepted, and left behind in a stop without a deadline");
+            assert!(ledger.balance(&queue).is_empty(), "accepted, and left behind in a stop without a deadline");
         });
     }
 }
@@ -90,15 +90,15 @@ fn a_batch_that_waits_for_more_passes_items_on_to_a_consumer_that_sleeps() {
 fn the_end_of_the_wait_for_more_items_loses_no_item() {
     explore(|| {
         let mut stage = Stage::running();
-        let (queue, books) = (Queue::bounded(2), Books::default());
-        let outside = producer(&queue, &books, [1, 2]);
-        stage.host.add("one", batches(&queue, &books, SECOND, 0)).after::<&str>([]);
-        stage.host.add("two", batches(&queue, &books, SECOND, 0)).after::<&str>([]);
+        let (queue, ledger) = (Queue::bounded(2), Ledger::default());
+        let outside = producer(&queue, &ledger, [1, 2]);
+        stage.host.add("one", batches(&queue, &ledger, SECOND, 0)).after::<&str>([]);
+        stage.host.add("two", batches(&queue, &ledger, SECOND, 0)).after::<&str>([]);
         stage.host.start().unwrap();
-        books.two_handled.token().wait();
+        ledger.two_handled.token().wait();
         outside.join().unwrap();
         let result = stage.stop();
-        assert!(books.balance(&queue).is_empty());
+        assert!(ledger.balance(&queue).is_empty());
         over(result, &queue);
     });
 }
@@ -126,13 +126,13 @@ fn items_that_a_batch_consumer_puts_back_wake_a_consumer_that_sleeps() {
 fn a_stop_during_failures_handles_everything_that_was_accepted() {
     explore(|| {
         let mut stage = Stage::running();
-        let (queue, books) = (Queue::bounded(1), Books::default());
-        stage.host.add("one", batches(&queue, &books, SECOND, 2)).after::<&str>([]);
-        stage.host.add("two", batches(&queue, &books, Duration::ZERO, 1)).after::<&str>([]);
-        let outside = producer(&queue, &books, [1, 2]);
+        let (queue, ledger) = (Queue::bounded(1), Ledger::default());
+        stage.host.add("one", batches(&queue, &ledger, SECOND, 2)).after::<&str>([]);
+        stage.host.add("two", batches(&queue, &ledger, Duration::ZERO, 1)).after::<&str>([]);
+        let outside = producer(&queue, &ledger, [1, 2]);
         let result = stage.start_and_stop();
         outside.join().unwrap();
-        assert!(books.balance(&queue).is_empty(), "accepted, and left behind in a stop without a deadline");
+        assert!(ledger.balance(&queue).is_empty(), "accepted, and left behind in a stop without a deadline");
         over(result, &queue);
     });
 }
@@ -141,15 +141,15 @@ fn a_stop_during_failures_handles_everything_that_was_accepted() {
 fn a_failed_batch_is_drained_if_the_stop_has_no_time_for_it() {
     explore(|| {
         let mut stage = Stage::running();
-        let (queue, books) = (Queue::bounded(2), Books::default());
-        stage.host.add("one", batches(&queue, &books, SECOND, 3)).stop_timeout(SECOND);
-        stage.host.add("two", batches(&queue, &books, Duration::ZERO, 1)).stop_timeout(SECOND);
-        let outside = producer(&queue, &books, [1, 2]);
+        let (queue, ledger) = (Queue::bounded(2), Ledger::default());
+        stage.host.add("one", batches(&queue, &ledger, SECOND, 3)).stop_timeout(SECOND);
+        stage.host.add("two", batches(&queue, &ledger, Duration::ZERO, 1)).stop_timeout(SECOND);
+        let outside = producer(&queue, &ledger, [1, 2]);
         stage.host.start().unwrap();
         let timer = spawn("timer", || (0..3).for_each(|_| run_out()));
         let result = stage.stop();
         join([outside, timer]);
-        books.balance(&queue);
+        ledger.balance(&queue);
         over(result, &queue);
     });
 }
@@ -158,8 +158,8 @@ fn a_failed_batch_is_drained_if_the_stop_has_no_time_for_it() {
 fn a_group_that_restarts_handles_what_its_failed_batches_left() {
     explore(|| {
         let mut stage = Stage::running();
-        let (queue, books) = (Queue::bounded(1), Books::default());
-        let (consumed, noted, mut life) = (queue.clone(), books.clone(), 0);
+        let (queue, ledger) = (Queue::bounded(1), Ledger::default());
+        let (consumed, noted, mut life) = (queue.clone(), ledger.clone(), 0);
         let fill = move |host: &mut crate::Host| {
             life += 1;
             host.stop_timeout(Duration::MAX).add("store", batches(&consumed, &noted, Duration::ZERO, 1));
@@ -167,13 +167,13 @@ fn a_group_that_restarts_handles_what_its_failed_batches_left() {
             Ok(())
         };
         stage.host.add("group", group(fill)).restart(restarts());
-        let outside = producer(&queue, &books, [1, 2]);
+        let outside = producer(&queue, &ledger, [1, 2]);
         stage.host.start().unwrap();
-        books.two_handled.token().wait();
+        ledger.two_handled.token().wait();
         outside.join().unwrap();
         assert!(!queue.is_closed(), "closed by a stop that is not the last");
         let result = stage.stop();
-        assert!(books.balance(&queue).is_empty());
+        assert!(ledger.balance(&queue).is_empty());
         over(result, &queue);
     });
 }
