@@ -29,7 +29,7 @@ impl Sleepers {
     ///
     /// Only a batch consumer wants more than one. So the search ends at the first sleeper that is no batch consumer.
     pub(super) fn pop(&mut self, available: usize) -> Option<StopSource> {
-        if available == 0 {
+        if available == 0 || self.asleep.is_empty() {
             return None; // everybody wants at least one
         }
         let ticket = self.asleep.iter().find(|(_, asleep)| asleep.wants <= available).map(|(ticket, _)| *ticket)?;
