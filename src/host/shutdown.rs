@@ -116,6 +116,7 @@ impl<'h> Shutdown<'h> {
             }
             self.grant_last_moment(); // again: the process may have been frozen in one of the steps above
             if remaining(self.budget.end()).is_zero() {
+                self.request_all(); // a busy machine may have suspended this thread since it was not yet urgent
                 break;
             }
             if self.reminder.is_due(now()) {
@@ -258,7 +259,14 @@ impl<'h> Shutdown<'h> {
 
     /// Requests the stop of every service if no time is left for an order.
     fn request_all_if_urgent(&mut self) {
-        if self.unrequested == 0 || !self.budget.is_urgent(self.unrequested) {
+        if self.unrequested > 0 && self.budget.is_urgent(self.unrequested) {
+            self.request_all();
+        }
+    }
+
+    /// Requests the stop of every service that has not received its request.
+    fn request_all(&mut self) {
+        if self.unrequested == 0 {
             return;
         }
         self.record_early_stops();

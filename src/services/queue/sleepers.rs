@@ -26,9 +26,13 @@ struct Asleep {
 
 impl Sleepers {
     /// Takes the first sleeper off the list that wants at most `available`.
-    ///
-    /// Only a batch consumer wants more than one. So the search ends at the first sleeper that is no batch consumer.
+    #[inline] // nearly always, nobody sleeps
     pub(super) fn pop(&mut self, available: usize) -> Option<StopSource> {
+        if self.asleep.is_empty() { None } else { self.find_and_remove(available) }
+    }
+
+    /// Only a batch consumer wants more than one. So the search ends at the first sleeper that is no batch consumer.
+    fn find_and_remove(&mut self, available: usize) -> Option<StopSource> {
         if available == 0 {
             return None; // everybody wants at least one
         }
