@@ -158,6 +158,8 @@ impl Host {
 
     /// Returns `false` if a stop was requested before. Then no service may start.
     fn begin(&mut self) -> bool {
+        #[cfg(feature = "metrics")]
+        self.registry.describe_metrics();
         let policies: Vec<_> = self.services.iter().map(|hosted| hosted.options.policy()).collect();
         match self.registry.begin_start(&policies) {
             Ok(callbacks) => {

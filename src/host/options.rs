@@ -2,6 +2,7 @@
 
 use super::names::{After, Names};
 use crate::registry::Policy;
+use crate::report::Result;
 use crate::service::Restart;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub struct ServiceOptions {
     pub(super) start_timeout: Option<Duration>,
     pub(super) stop_timeout: Option<Duration>,
     pub(super) restart: Restart,
+    pub(super) stalls_after: Option<Duration>,
     on_failure: OnFailure,
     on_completion: OnCompletion,
     pub(super) stack_size: Option<usize>,
@@ -112,6 +114,48 @@ impl ServiceOptions {
         self
     }
 
+    /// Sets after how long without a sign of life the service is *stalled*: it hangs, or computes for too long. Default: never.
+    ///
+    /// Signs of life are:
+    ///
+    /// - a wait in this library: `sleep`, `wait`, `recv`, `accept`, a read of an `interruptible` stream, the wait of a consumer,
+    ///   of `every` or of a group, and so on. During such a wait, a service is never stalled.
+    /// - the beginning and the end of each tick and each job,
+    /// - a call of [`Context::heartbeat`](crate::Context::heartbeat), from any thread.
+    ///
+    /// Only the method `run` is watched, until its stop is requested: the start has its own
+    /// [timeout](Self::start_timeout), and so has the stop. A stalled service continues. The host logs a warning that says what
+    /// the thread is blocked in, emits [`EventKind::Stalled`](crate::EventKind::Stalled), and is no longer
+    /// [live](crate::HostHandle::is_live). Later the service recovers, or its `run` ends.
+    ///
+    /// ```
+    /// use hosted::{Host, every};
+    /// use std::time::Duration;
+    ///
+    /// let mut host = Host::new();
+    /// host.add("poller", every(Duration::from_secs(10), |_| {
+    ///     // a request that may hang
+    ///     Ok(())
+    /// }))
+    /// .stalls_after(Duration::from_secs(60));
+    /// # host.start().unwrap();
+    /// # host.stop(Duration::from_secs(10)).unwrap();
+    /// ```
+    ///
+    /// The host reports a stall after `limit`, and at most a quarter of `limit` later. For that, one thread of the host, the
+    /// monitor, wakes up four times in each limit. Time is that of the host's [`Clock`](crate::Clock). On a
+    /// [`ManualClock`](crate::testing::ManualClock), the monitor counts as one sleeper. Time in which the whole process was
+    /// frozen does not count.
+    ///
+    /// A wait in `select!` is not a wait of this library. Call `heartbeat` around it, and give it a timeout below `limit`. A
+    /// `limit` of zero is an error of [`Host::start`](crate::Host::start). On a [`group`](crate::group), this option has no
+    /// effect, because a group only waits: set it on the services in the group.
+    #[doc(alias("watchdog", "WatchdogSec", "livenessProbe"))]
+    pub fn stalls_after(&mut self, limit: Duration) -> &mut Self {
+        self.stalls_after = Some(limit);
+        self
+    }
+
     /// Sets how the host reacts to the final failure of the service. Default: the host stops.
     pub fn on_failure(&mut self, then: OnFailure) -> &mut Self {
         self.on_failure = then;
@@ -182,6 +226,14 @@ impl ServiceOptions {
     pub fn disconnect_when_hung(&mut self) -> &mut Self {
         self.disconnects = true;
         self
+    }
+
+    /// Returns an error if an option has a value that makes no sense.
+    pub(super) fn validate(&self) -> Result {
+        if self.stalls_after.is_some_and(|limit| limit.is_zero()) {
+            return Err("the limit of `stalls_after` must not be zero".into());
+        }
+        self.restart.validate()
     }
 
     pub(super) fn policy(&self) -> Policy {

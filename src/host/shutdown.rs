@@ -289,14 +289,18 @@ impl<'h> Shutdown<'h> {
     }
 
     fn finish(mut self) {
-        self.join_exited();
+        let end = now() + JOIN_GRACE;
+        self.registry.end_monitor();
+        self.join_exited(end);
+        self.registry.join_monitor(end);
         self.inspection.mark_remaining_hung(self.registry);
         self.registry.end_shutdown();
+        #[cfg(feature = "metrics")]
+        self.registry.record_stop();
     }
 
-    /// Waits until the threads that have exited are joined, a little beyond the deadline if need be.
-    fn join_exited(&mut self) {
-        let end = now() + JOIN_GRACE;
+    /// Waits until the threads that have exited are joined, until `end`: a little beyond the deadline if need be.
+    fn join_exited(&mut self, end: Instant) {
         loop {
             let until = self.reapers.next_check().map_or(end, |check| check.min(end));
             match self.registry.wait_for_joins(until) {

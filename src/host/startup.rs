@@ -107,6 +107,12 @@ fn spawn(host: &mut Host, id: ServiceId, limit: Option<StartLimit>) -> Result<()
     let Some(name) = registry.begin_service(id, limit) else { return Ok(()) };
     // The value is there until the host starts, and a host starts once.
     let Some(service) = hosted.service.take() else { return Ok(()) };
+    if let Some(limit) = hosted.options.stalls_after {
+        if let Err(error) = registry.watch_for_stalls(id, limit, &host.clock) {
+            registry.undo_begin_service(id);
+            return Err(SetupError::NoMonitor { service: name, error });
+        }
+    }
     let token = hosted.source.token();
     let ctx = Context::for_service(name.clone(), token, host.clock.clone(), HostHandle::new(registry.clone()), id);
     let restart = hosted.options.restart.clone();

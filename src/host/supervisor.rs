@@ -1,6 +1,6 @@
 //! Runs one service on its thread: `start`, `run`, `stop` and restarts. The exit is always recorded.
 
-use crate::diagnose::{ThreadProbe, Waits, tidy_thread_name};
+use crate::diagnose::{ThreadProbe, Waits, set_pulse, tidy_thread_name};
 use crate::registry::{HostHandle, ServiceId};
 use crate::report::{BoxError, Cause, Phase, Result, ServiceError, drop_error, is_stop_error};
 use crate::service::{Backoff, Context, Restart, Service};
@@ -16,6 +16,7 @@ pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, id: ServiceId, 
     let guard = ExitGuard { host: ctx.host().clone(), id, completed: false };
     record_exit_after(guard, |guard| {
         tidy_thread_name(&Escaped(ctx.name()).to_string());
+        ctx.stall_watch().into_iter().for_each(|watch| set_pulse(watch.pulse.clone()));
         let backoff = restart.backoff_of_runs();
         let mut runner = ServiceRunner { service, ctx, id, thread: ThreadProbe::this(), restart: &restart, backoff };
         guard.completed = runner.run_until_exit_catching_panics();
@@ -141,7 +142,10 @@ impl ServiceRunner<'_> {
 
     fn run(&mut self) -> AfterRun {
         let began = self.ctx.clock().now();
+        let watch = self.ctx.stall_watch().cloned();
+        watch.iter().for_each(|watch| watch.begin_run(began));
         let ran = self.call(Phase::Run, |service, ctx| service.run(ctx));
+        watch.iter().for_each(|watch| watch.end_run());
         let ran_for = self.ctx.clock().now().saturating_duration_since(began);
         match ran {
             Err(error) => self.again_or_fail(self.restart.retries_failure(), ran_for, error),

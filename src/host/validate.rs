@@ -36,6 +36,7 @@ pub(super) enum SetupError {
     RanBefore,
     AddedLate(Arc<str>),
     NoThread { service: Arc<str>, error: io::Error },
+    NoMonitor { service: Arc<str>, error: io::Error },
     NoSignals(io::Error),
 }
 
@@ -48,7 +49,8 @@ impl SetupError {
             | SetupError::UnknownName { service, .. }
             | SetupError::Invalid { service, .. }
             | SetupError::AddedLate(service)
-            | SetupError::NoThread { service, .. } => Some(service),
+            | SetupError::NoThread { service, .. }
+            | SetupError::NoMonitor { service, .. } => Some(service),
             SetupError::EmptyName(_) | SetupError::RanBefore | SetupError::NoSignals(_) => None,
         }
     }
@@ -79,6 +81,9 @@ impl fmt::Display for SetupError {
                 )
             }
             SetupError::NoThread { error, .. } => write!(f, "cannot start a thread for service `{name}`: {error}"),
+            SetupError::NoMonitor { error, .. } => {
+                write!(f, "cannot start the thread that watches service `{name}` for stalls: {error}")
+            }
             SetupError::NoSignals(error) => {
                 write!(
                     f,
@@ -92,7 +97,9 @@ impl fmt::Display for SetupError {
 impl Error for SetupError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            SetupError::NoThread { error, .. } | SetupError::NoSignals(error) => Some(error),
+            SetupError::NoThread { error, .. } | SetupError::NoMonitor { error, .. } | SetupError::NoSignals(error) => {
+                Some(error)
+            }
             SetupError::Invalid { why, .. } => Some(&**why),
             _ => None,
         }
@@ -136,5 +143,6 @@ fn check(index: usize, hosted: &HostedService) -> Result<(), SetupError> {
     // `validate` is user code.
     let validate = || hosted.service.as_ref().map_or(Ok(()), |service| service.validate());
     let own = catch_panic(validate).unwrap_or_else(|text| Err(format!("`validate` panicked: {text}").into()));
-    own.and_then(|()| hosted.options.restart.validate()).map_err(|why| SetupError::Invalid { service, why })
+    let options = own.and_then(|()| hosted.options.validate());
+    options.map_err(|why| SetupError::Invalid { service, why })
 }

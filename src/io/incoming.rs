@@ -2,6 +2,7 @@
 
 use super::accept::Listener;
 use super::ready::is_stopped;
+use crate::diagnose::Waits;
 use crate::stop::StopToken;
 use crate::util::log::log_line;
 use crate::util::sync::now;
@@ -75,7 +76,7 @@ impl StopToken {
                     Err(error) => error,
                 };
                 let is_shortage = is_shortage(&error);
-                if self.wait_timeout(backoff.pause_after(&error, is_shortage)) {
+                if self.sleep_as(backoff.pause_after(&error, is_shortage), Waits::Pause).is_err() {
                     return None;
                 }
                 if !is_shortage {

@@ -112,6 +112,7 @@ impl Registry {
             };
             record.advance(Progress::Exited(Exit { at: now(), kind }));
             record.health.clear();
+            let watch = record.threads.watch.take();
             let stops_host = kind == ExitKind::Completed && record.policy.completion_stops_host;
             let (name, is_ignored) = (record.name.clone(), record.policy.ignores_failure);
             if let Some(event) = event {
@@ -128,9 +129,11 @@ impl Registry {
             } else {
                 state.stop_if_all_completed()
             };
-            resolved.or(stopping)
+            (resolved.or(stopping), watch)
         };
-        self.update(exit).run_on_thread();
+        let (callbacks, watch) = self.update(exit);
+        watch.iter().for_each(|watch| self.monitor.forget(watch));
+        callbacks.run_on_thread();
     }
 
     /// A reaper has joined the thread of the service.

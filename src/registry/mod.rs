@@ -20,6 +20,7 @@
 mod event_bus;
 mod deadline;
 mod stuck;
+mod stalls;
 mod progress;
 mod health;
 #[cfg(feature = "metrics")]
@@ -46,6 +47,7 @@ pub use handle::HostHandle;
 pub(crate) use observe::ObservedService;
 pub(crate) use progress::StartLimit;
 pub(crate) use record::{Policy, Retired};
+pub(crate) use stalls::Watch;
 pub(crate) use stuck::StuckService;
 pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
@@ -58,6 +60,7 @@ use crate::util::time::since;
 use counts::Counts;
 use event_bus::EventBus;
 use record::ServiceRecord;
+use stalls::StallMonitor;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -98,6 +101,8 @@ pub(crate) struct Registry {
     bus: Arc<EventBus>,
     /// Held while a group gets another registry. One for a host and all the groups in it.
     tree: Arc<Mutex<()>>,
+    /// Finds stalled services. One for a host and all the groups in it.
+    monitor: Arc<StallMonitor>,
 }
 
 struct RegistryState {
@@ -142,8 +147,8 @@ impl Registry {
     /// Creates a registry. That of a group shares the events and the start of the host that the group is in.
     pub(crate) fn new(host: Option<(&Registry, Arc<str>)>) -> Arc<Self> {
         let stopping = StopSource::new();
-        let (bus, started, tree) = match &host {
-            Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone()),
+        let (bus, started, tree, monitor) = match &host {
+            Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone(), host.monitor.clone()),
             None => Default::default(),
         };
         let state = RegistryState {
@@ -172,7 +177,7 @@ impl Registry {
             accessed: Vec::new(),
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Arc::new(Registry { state, changed, stopping, started, bus, tree })
+        Arc::new(Registry { state, changed, stopping, started, bus, tree, monitor })
     }
 
     /// Gives the host a name, which stands in its events, log lines and report.
@@ -194,8 +199,7 @@ impl Registry {
         })
     }
 
-    /// Changes the state. Then, without the lock, logs what was emitted, records the metrics, and wakes the owner if it waits for
-    /// the change.
+    /// Changes the state. Then, without the lock, logs what was emitted and wakes the owner if it waits for the change.
     fn update<R>(&self, change: impl FnOnce(&mut RegistryState) -> R) -> R {
         let mut state = self.state.lock();
         let result = change(&mut state);
@@ -236,8 +240,6 @@ impl Registry {
 
     /// Begins the start of the services with these policies. Returns the reason if a stop was requested before.
     pub(crate) fn begin_start(&self, policies: &[Policy]) -> Result<PendingCallbacks, StopReason> {
-        #[cfg(feature = "metrics")]
-        self.describe_metrics();
         self.update(|state| match &state.reason {
             None => Ok(state.begin_start(policies)),
             Some(reason) => Err(reason.clone()),
@@ -283,8 +285,6 @@ impl Registry {
             let took = state.stop_began.map_or(Duration::ZERO, |began| now - began);
             state.emit(None, EventKind::HostStopped { took, hung });
         });
-        #[cfg(feature = "metrics")]
-        self.record_stop();
     }
 
     /// Limits the time of a stop of this host to `by`, whatever the stop was given.

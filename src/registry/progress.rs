@@ -1,9 +1,10 @@
 //! The parts of a [record](super::record): how far the start, the run and the stop of a service have come.
 
 use super::deadline::{DeadlineSources, DeadlineWatchers};
+use super::stalls::Watch;
 use crate::diagnose::ThreadProbe;
 use crate::report::BlockedThread;
-use crate::util::sync::Caller;
+use crate::util::sync::{Arc, Caller};
 use std::time::{Duration, Instant};
 
 /// The progress of a service. See the diagram at the top of `record.rs`.
@@ -89,6 +90,8 @@ pub(super) struct Threads {
     pub(super) callbacks: Option<CallbackThread>,
     /// The calls of repeating stop callbacks that are in progress.
     pub(super) repeating: Vec<(Caller, CallbackThread)>,
+    /// If the service is watched for stalls, until it has exited.
+    pub(super) watch: Option<Arc<Watch>>,
     /// The threads whose connection was closed.
     pub(super) disconnected: Vec<BlockedThread>,
 }

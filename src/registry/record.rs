@@ -164,6 +164,9 @@ impl ServiceRecord {
 
     /// Moves along an arrow of the diagram.
     pub(super) fn advance(&mut self, to: Progress) {
+        if to != Progress::Running {
+            self.health.end_stall(); // only a `run` can stall
+        }
         self.change(|record| record.progress = to);
     }
 

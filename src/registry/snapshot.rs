@@ -29,9 +29,10 @@ impl Registry {
         started && rows.into_iter().all(|ready| ready)
     }
 
-    /// Returns `true` if no service is hung.
+    /// Returns `true` if no service is stalled or hung.
     pub(super) fn is_live(self: &Arc<Self>) -> bool {
-        self.rows(|_| (), |record, _| record.hung().is_none()).1.into_iter().all(|live| live)
+        let is_live = |record: &ServiceRecord, _| record.hung().is_none() && !record.health.is_stalled();
+        self.rows(|_| (), is_live).1.into_iter().all(|live| live)
     }
 
     /// Makes `children` the registry of the group `id`. Returns the registry that it replaces. Dropping the old

@@ -114,6 +114,12 @@ pub enum EventKind {
     },
     /// The service was degraded, and has called [`Context::healthy`](crate::Context::healthy).
     Healthy,
+    /// The service has shown no sign of life for its limit: see
+    /// [`ServiceOptions::stalls_after`](crate::ServiceOptions::stalls_after). The field `waited` is the time since its latest
+    /// sign of life.
+    Stalled(BlockedThread),
+    /// The service was stalled, and has shown a sign of life.
+    Recovered,
     /// Ticks passed while the service was busy.
     MissedTicks {
         /// The number of skipped ticks.
@@ -155,6 +161,7 @@ impl EventKind {
             | EventKind::NotRestarted(_)
             | EventKind::Reported { .. }
             | EventKind::Degraded { .. }
+            | EventKind::Stalled(_)
             | EventKind::MissedTicks { .. }
             | EventKind::QueueNotDrained { .. }
             | EventKind::StopTimedOut { .. }
@@ -173,6 +180,7 @@ impl EventKind {
             | EventKind::HostStopping { .. }
             | EventKind::HostStopped { .. }
             | EventKind::Healthy
+            | EventKind::Recovered
             | EventKind::Completed => Level::Info,
             EventKind::Starting | EventKind::Started | EventKind::Stopping | EventKind::Stopped => Level::Debug,
         }
@@ -272,6 +280,8 @@ impl EventKind {
             EventKind::Reported { error } => write!(f, "service `{name}` reported an error: {error}"),
             EventKind::Degraded { reason } => write!(f, "service `{name}` is degraded: {reason}"),
             EventKind::Healthy => write!(f, "service `{name}` is healthy again"),
+            EventKind::Stalled(blocked) => write!(f, "service `{name}` is stalled: {}", blocked.without_life()),
+            EventKind::Recovered => write!(f, "service `{name}` is no longer stalled"),
             EventKind::MissedTicks { missed: 1 } => write!(f, "service `{name}` missed a tick"),
             EventKind::MissedTicks { missed } => write!(f, "service `{name}` missed {missed} ticks"),
             EventKind::QueueNotDrained { items } => {

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
-use crate::registry::{DeadlineKind, HostHandle, Registry, ServiceId};
+use crate::registry::{DeadlineKind, HostHandle, Registry, ServiceId, Watch};
 use crate::report::{BoxError, EventKind, Result, drop_error, error_chain_text};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
@@ -50,6 +50,8 @@ struct ContextInner {
     host: HostHandle,
     /// The id of the service in its host. `None` without a host.
     id: Option<ServiceId>,
+    /// If the service is watched for stalls.
+    watch: Option<Arc<Watch>>,
 }
 
 impl Context {
@@ -59,12 +61,14 @@ impl Context {
     /// observe the request. [`report_error`](Self::report_error) logs. [`wait_until_started`](Self::wait_until_started) returns
     /// at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
-        let shared = ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), id: None };
+        let (clock, host) = (Clock::system(), HostHandle::detached());
+        let shared = ContextInner { name: name.into(), clock, host, id: None, watch: None };
         Context { token, shared: Arc::new(shared) }
     }
 
     pub(crate) fn for_service(name: Arc<str>, token: StopToken, clock: Clock, host: HostHandle, id: ServiceId) -> Self {
-        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id) }) }
+        let watch = host.registry().stall_watch(id);
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id), watch }) }
     }
 
     /// Returns the same context with another clock.
@@ -127,6 +131,12 @@ impl Context {
     /// Sleeps like [`sleep`](Self::sleep). Diagnostics show the sleep as `waits`.
     pub(crate) fn sleep_as(&self, time: Duration, waits: Waits) -> Result<(), Stopped> {
         self.shared.clock.sleep(time, &self.token, waits)
+    }
+
+    /// Sleeps for `part` of a wait that takes `whole`. Diagnostics show the whole wait as `waits`.
+    #[cfg(feature = "cron")]
+    pub(crate) fn sleep_part(&self, part: Duration, whole: Duration, waits: Waits) -> Result<(), Stopped> {
+        self.shared.clock.sleep_part(part, whole, &self.token, waits)
     }
 
     /// Sleeps until `instant`, by the clock of this context. Returns at once if `instant` has passed.
@@ -353,6 +363,11 @@ impl Context {
 
     pub(crate) fn id(&self) -> Option<ServiceId> {
         self.shared.id
+    }
+
+    /// Returns the watch of a service that is watched for stalls.
+    pub(crate) fn stall_watch(&self) -> Option<&Arc<Watch>> {
+        self.shared.watch.as_ref()
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {

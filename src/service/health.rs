@@ -52,4 +52,29 @@ impl Context {
             self.registry().mark_healthy(id);
         }
     }
+
+    /// Shows a sign of life, for [`ServiceOptions::stalls_after`](crate::ServiceOptions::stalls_after).
+    ///
+    /// A service calls this when it computes for a long time, or waits in the calls of another library. Helper threads can call
+    /// it too: it is a sign of life of the service. Without that option, and without a host, it does nothing.
+    ///
+    /// ```
+    /// use hosted::{Context, Result};
+    ///
+    /// fn index(ctx: &Context, pages: &[&str]) -> Result {
+    ///     for page in pages {
+    ///         ctx.check()?;
+    ///         ctx.heartbeat();
+    ///         println!("{page}"); // something that takes seconds
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = index;
+    /// ```
+    #[doc(alias("WATCHDOG", "keepalive", "ping"))]
+    pub fn heartbeat(&self) {
+        if let Some(watch) = self.stall_watch() {
+            watch.pulse.beat();
+        }
+    }
 }

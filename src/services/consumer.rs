@@ -1,6 +1,7 @@
 //! `Consumer`: the service that handles the jobs of a queue.
 
 use super::queue::{ConsumerId, JobMeter, Queue};
+use crate::diagnose::show_life;
 use crate::report::Result;
 use crate::service::{Context, Service};
 use crate::stop::{RecvError, StopCallback, StopToken};
@@ -85,11 +86,13 @@ where
 
     fn handle(&mut self, item: T, ctx: &Context, job: &Context) {
         log_line(Level::Trace, "hosted::queue", format_args!("service `{}`: job started", ctx.name()));
+        show_life();
         match self.jobs.time(1, || catch_panic(|| (self.f)(item, job))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => ctx.report_error(error),
             Err(text) => ctx.report_error(format!("a job panicked: {text}")),
         }
+        show_life();
     }
 
     /// Closes the queue at the stop request, even while a job is in progress, unless another consumer keeps it open.

@@ -5,7 +5,7 @@ use crate::faults::{AN_HOUR, blocked, until, until_blocked};
 use crate::support::{LIMIT, idle};
 use crossbeam_channel::{bounded, never};
 use hosted::testing::ManualClock;
-use hosted::{Context, Host, Outcome, Queue, Restart, StopToken, group, worker};
+use hosted::{Context, Host, Outcome, Queue, Restart, StopToken, every, group, worker};
 use std::cell::RefCell;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,6 +53,10 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     add("push", Box::new(move |_| _ = push.push(3)));
     add("push with a limit", Box::new(move |_| _ = limited.push_timeout(4, AN_HOUR)));
     host.add("consumer", Queue::<i32>::bounded(1).consumer(|_, _| Ok(()))).after::<&str>([]);
+    host.add("every", every(AN_HOUR, |_| Ok(()))).independent();
+    host.add("every with a fixed delay", every(AN_HOUR, |_| Ok(())).fixed_delay()).independent();
+    #[cfg(feature = "cron")]
+    host.add("cron", hosted::cron("0 0 29 2 *", |_| Ok(()))).independent();
     host.add("restart", worker(|_| Err("lost".into())))
         .after::<&str>([])
         .restart(Restart::on_failure().backoff(AN_HOUR..=AN_HOUR));
@@ -70,13 +74,62 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
         ("push", "waiting for room in a queue", false),
         ("push with a limit", "waiting for room in a queue", true),
         ("consumer", "waiting for a job", false),
+        ("every", "waiting for the next tick", true),
+        ("every with a fixed delay", "waiting for the next tick", true),
+        #[cfg(feature = "cron")]
+        ("cron", "waiting for its schedule", true),
         ("restart", "waiting for its restart", true),
     ] {
         until_blocked(&handle, name, |text| is(text, what, has_end));
     }
-    let far = until_blocked(&handle, "ticks too far", |text| text.starts_with("waiting for the"));
-    assert!(is(&far, "waiting for the stop", false) || is(&far, "waiting for the next tick", false), "{far}");
+    // The last wait is for a tick so late that an `Instant` cannot represent it.
+    until_blocked(&handle, "ticks too far", |text| is(text, "waiting for the next tick", false));
+    #[cfg(feature = "cron")]
+    {
+        // It checks the clock every minute. The line has the time to its next run, of which there is one in four years.
+        let text = blocked(&handle, "cron");
+        let left: f64 =
+            text.rsplit(", ").next().and_then(|left| left.strip_suffix(" s left")).unwrap().parse().unwrap();
+        assert!(left > 60.0, "{text}");
+    }
     full.close();
+    host.stop(LIMIT).unwrap();
+}
+
+// 105
+#[cfg(feature = "io")]
+#[test]
+fn a_service_that_waits_for_its_turn_to_read_says_so() {
+    use std::io::Read;
+    /// A stream of a type that the library does not know, so that only one thread reads at a time.
+    struct Unknown(std::fs::File);
+    impl std::os::fd::AsFd for Unknown {
+        fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+    impl Read for &Unknown {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            (&self.0).read(into)
+        }
+    }
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let stream = Unknown(std::fs::File::from(std::os::fd::OwnedFd::from(reader)));
+    let stop = hosted::StopSource::new();
+    let stream = std::sync::Arc::new(stop.token().interruptible(stream));
+    let mut host = Host::new();
+    for name in ["first", "second"] {
+        let stream = stream.clone();
+        host.add(name, worker(move |_| Ok(_ = (&*stream).read(&mut [0])))).independent();
+    }
+    host.start().unwrap();
+    let one_has_its_turn = || {
+        let [first, second] = ["first", "second"].map(|name| blocked(&host.handle(), name));
+        let waits = |text: &str| is(text, "waiting for its turn to read", false);
+        (waits(&first) && second.contains("poll(") || waits(&second) && first.contains("poll(")).then_some(())
+    };
+    until(one_has_its_turn, || "no service waits for its turn".to_owned());
+    stop.request_stop();
     host.stop(LIMIT).unwrap();
 }
 
@@ -132,6 +185,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     host.start().unwrap();
     let handle = host.handle();
     until_blocked(&handle, "sleeper", |text| is(text, "sleeping", true));
+    until_blocked(&handle, "guarded", |text| text.starts_with("futex")); // it has registered its callback
     let error = host.stop(Duration::ZERO).unwrap_err();
     let hung = |error: &hosted::HostError, name: &str| {
         let row = error.report().services.iter().find(|row| *row.name == *name).expect("its row");

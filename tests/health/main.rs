@@ -4,4 +4,13 @@
 mod support;
 
 mod degraded;
+mod monitor;
 mod ready;
+mod stalled;
+
+#[test]
+#[ignore = "the child processes of other tests"]
+#[cfg(target_os = "linux")]
+fn programs() {
+    support::child::play(&[monitor::PROGRAMS]);
+}

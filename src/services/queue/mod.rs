@@ -9,7 +9,7 @@ pub use error::PushError;
 pub(crate) use meter::JobMeter;
 pub(crate) use state::ConsumerId;
 
-use crate::diagnose::Waits;
+use crate::diagnose::{Waits, show_life};
 use crate::stop::{RecvError, StopToken};
 use crate::util::log::log_line;
 use crate::util::sync::{Arc, Mutex};
@@ -196,6 +196,7 @@ impl<T> Queue<T> {
     }
 
     fn push_by(&self, mut item: T, stop: &StopToken, until: Option<Instant>) -> Result<(), PushError<T>> {
+        show_life(); // a producer that never has to wait is not stalled
         let mut sleeper = Sleeper::new(stop, until);
         loop {
             let mut state = self.shared.state.lock();
