@@ -260,6 +260,7 @@ mod pages {
         GuideBlockingCalls = "docs/guide/blocking-calls.md";
         #[cfg(feature = "disconnect")]
         GuideHungServices = "docs/guide/hung-services.md";
+        GuideHealth = "docs/guide/health.md";
         GuideOperations = "docs/guide/operations.md";
     }
 }

@@ -28,6 +28,7 @@ mod counts;
 mod transitions;
 mod exits;
 mod waits;
+mod drain;
 mod snapshot;
 mod handle;
 mod callbacks;
@@ -39,6 +40,7 @@ mod observe;
 pub(crate) use deadline::DeadlineKind;
 #[cfg(all(feature = "io", target_os = "linux"))]
 pub(crate) use deadline::DeadlineWatch;
+pub(crate) use drain::DrainWait;
 pub use handle::HostHandle;
 #[cfg(test)]
 #[allow(unused_imports, reason = "only the models use it")]
@@ -49,11 +51,13 @@ pub(crate) use stalls::Watch;
 pub(crate) use stuck::StuckService;
 pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
+use crate::clock::Clock;
 use crate::report::{Event, EventKind, HostState, ServiceError, StopReason};
 use crate::stop::{PendingCallbacks, StopSource};
 use crate::util::sync::{Arc, Condvar, Mutex, now};
 use crate::util::time::since;
 use counts::Counts;
+use drain::Drain;
 use event_bus::EventBus;
 use record::ServiceRecord;
 use stalls::StallMonitor;
@@ -87,6 +91,8 @@ pub(crate) struct StopBy {
 
 pub(crate) struct Registry {
     state: Mutex<RegistryState>,
+    /// The clock of the host.
+    clock: Clock,
     /// Notified when something has happened that the owner of the host waits for.
     changed: Condvar,
     /// Stopped when there is a reason to stop the host.
@@ -117,6 +123,7 @@ struct RegistryState {
     resolved: Vec<ServiceId>,
     /// The services that exited since the owner last looked: what a shutdown waits for.
     exited: Vec<ServiceId>,
+    drain: Option<Drain>,
     /// When the start began, and of how many services.
     start: Option<(Instant, usize)>,
     /// Every service was ready, or had failed and was ignored, before there was a reason to stop.
@@ -138,7 +145,7 @@ struct RegistryState {
 
 impl Registry {
     /// Creates a registry. That of a group shares the events and the start of the host that the group is in.
-    pub(crate) fn new(host: Option<(&Registry, Arc<str>)>) -> Arc<Self> {
+    pub(crate) fn new(host: Option<(&Registry, Arc<str>)>, clock: Clock) -> Arc<Self> {
         let stopping = StopSource::new();
         let (bus, started, tree, monitor) = match &host {
             Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone(), host.monitor.clone()),
@@ -154,6 +161,7 @@ impl Registry {
             failures: Vec::new(),
             resolved: Vec::new(),
             exited: Vec::new(),
+            drain: None,
             start: None,
             has_started: false,
             counts: Counts::default(),
@@ -168,7 +176,7 @@ impl Registry {
             notify_owner: false,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Arc::new(Registry { state, changed, stopping, started, bus, tree, monitor })
+        Arc::new(Registry { state, clock, changed, stopping, started, bus, tree, monitor })
     }
 
     /// Gives the host a name, which stands in its events, log lines and report.
@@ -233,7 +241,8 @@ impl Registry {
 
     /// Requests the stop of the host. The caller must run the callbacks of `stopping`.
     pub(crate) fn request_stop(&self, reason: StopReason) -> PendingCallbacks {
-        self.update(|state| state.request_stop(reason))
+        let now = self.clock.now(); // before the lock, because the clock has its own
+        self.update(|state| state.request_stop_at(reason, now))
     }
 
     /// The host stops without having started anything.
@@ -322,6 +331,7 @@ impl RegistryState {
     /// The first reason wins (invariant 1).
     fn request_stop(&mut self, reason: StopReason) -> PendingCallbacks {
         if self.reason.is_some() {
+            self.end_drain();
             return PendingCallbacks::default();
         }
         self.reason = Some(reason);
@@ -371,6 +381,9 @@ impl RegistryState {
 
     fn stop_if_all_completed(&mut self) -> PendingCallbacks {
         let is_over = self.counts.living == 0 && self.host == HostState::Started;
+        if self.counts.living == 0 {
+            self.end_drain();
+        }
         if is_over { self.request_stop(StopReason::AllCompleted) } else { PendingCallbacks::default() }
     }
 
