@@ -20,11 +20,12 @@ pub(crate) enum Waits {
     Started,
     Restart,
     Services,
+    Drain,
     Callback,
 }
 
 /// All kinds of waits. A `WaitSlot` stores the position in this list, plus one.
-const ALL: [Waits; 14] = [
+const ALL: [Waits; 15] = [
     Waits::Stop,
     Waits::Sleep,
     Waits::Message,
@@ -38,6 +39,7 @@ const ALL: [Waits; 14] = [
     Waits::Started,
     Waits::Restart,
     Waits::Services,
+    Waits::Drain,
     Waits::Callback,
 ];
 
@@ -57,6 +59,7 @@ impl Waits {
             Waits::Started => "waiting for the host to start",
             Waits::Restart => "waiting for its restart",
             Waits::Services => "waiting for its services",
+            Waits::Drain => "waiting for the end of a drain",
             Waits::Callback => "waiting for its stop callback",
         }
     }

@@ -29,7 +29,9 @@ mod record;
 mod counts;
 mod transitions;
 mod exits;
+mod shutdown;
 mod waits;
+mod drain;
 mod snapshot;
 mod handle;
 mod callbacks;
@@ -41,6 +43,7 @@ mod observe;
 pub(crate) use deadline::DeadlineKind;
 #[cfg(all(feature = "io", target_os = "linux"))]
 pub(crate) use deadline::DeadlineWatch;
+pub(crate) use drain::DrainWait;
 pub use handle::HostHandle;
 #[cfg(test)]
 #[allow(unused_imports, reason = "only the models use it")]
@@ -51,6 +54,7 @@ pub(crate) use stalls::Watch;
 pub(crate) use stuck::StuckService;
 pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
+use crate::clock::Clock;
 use crate::report::{Event, EventKind, HostState, ServiceError, StopReason};
 use crate::stop::{PendingCallbacks, StopSource};
 #[cfg(feature = "metrics")]
@@ -58,6 +62,7 @@ use crate::util::metrics::ServiceChange;
 use crate::util::sync::{Arc, Condvar, Mutex, now};
 use crate::util::time::since;
 use counts::Counts;
+use drain::Drain;
 use event_bus::EventBus;
 use record::ServiceRecord;
 use stalls::StallMonitor;
@@ -91,6 +96,8 @@ pub(crate) struct StopBy {
 
 pub(crate) struct Registry {
     state: Mutex<RegistryState>,
+    /// The clock of the host.
+    clock: Clock,
     /// Notified when something has happened that the owner of the host waits for.
     changed: Condvar,
     /// Stopped when there is a reason to stop the host.
@@ -121,6 +128,7 @@ struct RegistryState {
     resolved: Vec<ServiceId>,
     /// The services that exited since the owner last looked: what a shutdown waits for.
     exited: Vec<ServiceId>,
+    drain: Option<Drain>,
     /// When the start began, and of how many services.
     start: Option<(Instant, usize)>,
     /// Every service was ready, or had failed and was ignored, before there was a reason to stop.
@@ -145,7 +153,7 @@ struct RegistryState {
 
 impl Registry {
     /// Creates a registry. That of a group shares the events and the start of the host that the group is in.
-    pub(crate) fn new(host: Option<(&Registry, Arc<str>)>) -> Arc<Self> {
+    pub(crate) fn new(host: Option<(&Registry, Arc<str>)>, clock: Clock) -> Arc<Self> {
         let stopping = StopSource::new();
         let (bus, started, tree, monitor) = match &host {
             Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone(), host.monitor.clone()),
@@ -161,6 +169,7 @@ impl Registry {
             failures: Vec::new(),
             resolved: Vec::new(),
             exited: Vec::new(),
+            drain: None,
             start: None,
             has_started: false,
             counts: Counts::default(),
@@ -177,7 +186,7 @@ impl Registry {
             accessed: Vec::new(),
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Arc::new(Registry { state, changed, stopping, started, bus, tree, monitor })
+        Arc::new(Registry { state, clock, changed, stopping, started, bus, tree, monitor })
     }
 
     /// Gives the host a name, which stands in its events, log lines and report.
@@ -248,7 +257,8 @@ impl Registry {
 
     /// Requests the stop of the host. The caller must run the callbacks of `stopping`.
     pub(crate) fn request_stop(&self, reason: StopReason) -> PendingCallbacks {
-        self.update(|state| state.request_stop(reason))
+        let now = self.clock.now(); // before the lock, because the clock has its own
+        self.update(|state| state.request_stop_at(reason, now))
     }
 
     /// The host stops without having started anything.
@@ -257,56 +267,6 @@ impl Registry {
             state.host = HostState::Stopped;
             state.request_stop(reason)
         })
-    }
-
-    /// Begins a shutdown. Returns the callbacks of `stopping`, and the time that the host of a group has set.
-    pub(crate) fn begin_shutdown(&self) -> (PendingCallbacks, Option<StopBy>) {
-        self.update(|state| {
-            let callbacks = state.request_stop(StopReason::Requested);
-            state.host = HostState::Stopping;
-            if state.stop_began.is_none() {
-                state.stop_began = Some(now());
-                let reason = state.reason.clone().unwrap_or(StopReason::Requested);
-                state.emit(None, EventKind::HostStopping { reason });
-            }
-            (callbacks, state.stop_by)
-        })
-    }
-
-    /// Ends a shutdown, with whatever is left.
-    pub(crate) fn end_shutdown(&self) {
-        self.update(|state| {
-            let now = now();
-            state.stop_ended = Some(now);
-            state.host = HostState::Stopped;
-            state.release_ended_threads();
-            let hung = state.records.iter().filter(|record| record.hung().is_some()).count();
-            state.left_hung = hung;
-            let took = state.stop_began.map_or(Duration::ZERO, |began| now - began);
-            state.emit(None, EventKind::HostStopped { took, hung });
-        });
-    }
-
-    /// Limits the time of a stop of this host to `by`, whatever the stop was given.
-    pub(crate) fn limit_stop(&self, by: Option<StopBy>) {
-        self.update(|state| {
-            state.stop_by = by;
-            state.notify_owner = true;
-        });
-    }
-
-    /// Why the host stopped, when its shutdown began, and how long it took.
-    pub(crate) fn stop_summary(&self) -> (Option<StopReason>, Option<Instant>, Duration) {
-        self.read(|state| {
-            let took = state.stop_began.zip(state.stop_ended).map_or(Duration::ZERO, |(began, ended)| ended - began);
-            (state.reason.clone(), state.stop_began, took)
-        })
-    }
-
-    /// Returns `true` if another shutdown has something to do: threads to wait for, or services to report that were hung and have
-    /// stopped since.
-    pub(crate) fn has_unfinished_stop(&self) -> bool {
-        self.read(|state| state.counts.outstanding > 0 || state.left_hung > 0)
     }
 }
 
@@ -339,6 +299,7 @@ impl RegistryState {
     /// The first reason wins (invariant 1).
     fn request_stop(&mut self, reason: StopReason) -> PendingCallbacks {
         if self.reason.is_some() {
+            self.end_drain();
             return PendingCallbacks::default();
         }
         self.reason = Some(reason);
@@ -388,6 +349,9 @@ impl RegistryState {
 
     fn stop_if_all_completed(&mut self) -> PendingCallbacks {
         let is_over = self.counts.living == 0 && self.host == HostState::Started;
+        if self.counts.living == 0 {
+            self.end_drain();
+        }
         if is_over { self.request_stop(StopReason::AllCompleted) } else { PendingCallbacks::default() }
     }
 

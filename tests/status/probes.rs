@@ -1,8 +1,9 @@
 //! The probes at each stage of a host's life.
 
 use crate::client::{get, json, started};
-use crate::support::{Gate, LIMIT, MS, eventually, idle, next, unresponsive};
+use crate::support::{Gate, LIMIT, MS, SECOND, eventually, idle, next, unresponsive};
 use crossbeam_channel::{Sender, unbounded};
+use hosted::testing::ManualClock;
 use hosted::{Context, Host, OnFailure, Restart, StatusServer, group, task, worker};
 use std::net::SocketAddr;
 use std::sync::mpsc::channel;
@@ -196,6 +197,29 @@ fn a_stalled_service_whose_failure_is_ignored_leaves_the_host_ready() {
     gate.let_one_through();
     probe_until(address, "/livez", 200);
     host.stop(LIMIT).unwrap();
+}
+
+// 180
+#[test]
+fn during_the_drain_the_host_is_live_and_not_ready_and_all_services_run() {
+    let (time, server) = (ManualClock::new(), StatusServer::bind("127.0.0.1:0"));
+    let address = server.local_addr();
+    let mut host = Host::with_clock(time.clock());
+    host.drain(3_600 * SECOND);
+    host.add("status", server);
+    host.add("api", idle());
+    host.start().unwrap();
+    let address = address.get().unwrap();
+    assert_eq!(get(address, "/readyz").status, 200);
+    host.handle().request_stop();
+    let stopping = thread::spawn(move || host.stop(LIMIT).map(|_| ()));
+    time.wait_for_sleepers(1); // the drain has begun
+    assert_eq!(get(address, "/readyz").body, "not ready: the host is stopping\n");
+    assert_eq!((get(address, "/livez").status, get(address, "/startupz").status), (200, 200));
+    let services = json(address, "/status.json")["services"].clone();
+    assert_eq!((&services[0]["state"], &services[1]["state"]), (&"running".into(), &"running".into()));
+    time.advance(3_600 * SECOND);
+    stopping.join().unwrap().unwrap();
 }
 
 // 181
