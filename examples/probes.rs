@@ -1,7 +1,8 @@
 //! Prints `http://127.0.0.1:` with a port, and answers probes and shows a page there, until ctrl-c.
 //!
-//! Meanwhile, as Kubernetes would: `curl -i http://127.0.0.1:PORT/readyz` is 503 and names `fill cache`, then 200.
-//! `/livez` is 200 throughout. `/` is a page for people.
+//! Meanwhile, ask as Kubernetes would: `curl -i http://127.0.0.1:PORT/readyz`. It is 503 and names `fill cache` during the
+//! start-up, then 503 with what the service `broker` reports, and 200 once the broker is connected. `/livez` is 200
+//! throughout. `/` is a page for people.
 
 use hosted::{Host, HostError, OnFailure, Restart, StatusServer, every, group, task, worker};
 use std::sync::Arc;
@@ -39,14 +40,21 @@ fn main() -> Result<(), HostError> {
         }),
     );
 
-    // Its errors and restarts are on the page and in `/metrics`.
+    // Without its broker the program cannot take work: `/readyz` is 503 and has the reason. The errors and restarts are on
+    // the page and in `/metrics`.
     let mut attempts = 0;
     host.add(
         "broker",
         worker(move |ctx| {
             attempts += 1;
-            ctx.sleep(2 * SECOND)?;
-            if attempts <= 3 { Err("connection refused".into()) } else { Ok(ctx.sleep(Duration::MAX)?) }
+            ctx.degraded(format!("connecting to the broker, attempt {attempts}"));
+            ctx.sleep(SECOND)?;
+            if attempts <= 2 {
+                return Err("connection refused".into());
+            }
+            ctx.healthy();
+            println!("connected");
+            Ok(ctx.sleep(Duration::MAX)?)
         }),
     )
     .restart(Restart::on_failure());

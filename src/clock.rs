@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The clock of the sleeps and ticks of a [`Context`](crate::Context), and of restart backoffs.
+/// The clock of the sleeps and ticks of a [`Context`](crate::Context), of restart backoffs, of stalls, and of the drain.
 ///
 /// A clock is either the system clock, or a [`ManualClock`] that a test moves. It also measures the time that a
 /// [batch](crate::Queue::batch_consumer) waits, and [`recv_timeout`](crate::Queue::recv_timeout). Stop tokens, pushes, and the
@@ -237,6 +237,9 @@ impl ManualClock {
     }
 
     /// Blocks until at least `n` threads sleep by this clock.
+    ///
+    /// Two threads of a host sleep by its clock too: the monitor, if a service has
+    /// [`stalls_after`](crate::ServiceOptions::stalls_after), and the owner of a host that [drains](crate::Host::drain).
     ///
     /// # Panics
     ///

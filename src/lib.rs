@@ -267,8 +267,6 @@ mod pages {
         GuideFirstService = "docs/guide/first-service.md";
         GuideState = "docs/guide/state.md";
         GuideStartupWork = "docs/guide/startup-work.md";
-        #[cfg(feature = "status")]
-        GuideHealth = "docs/guide/health.md";
         #[cfg(feature = "cron")]
         GuidePeriodicWork = "docs/guide/periodic-work.md";
         GuideQueues = "docs/guide/queues.md";
@@ -280,6 +278,9 @@ mod pages {
         GuideBlockingCalls = "docs/guide/blocking-calls.md";
         #[cfg(feature = "disconnect")]
         GuideHungServices = "docs/guide/hung-services.md";
+        GuideHealth = "docs/guide/health.md";
+        #[cfg(feature = "status")]
+        GuideProbes = "docs/guide/probes.md";
         GuideOperations = "docs/guide/operations.md";
     }
 }

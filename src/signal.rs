@@ -28,9 +28,15 @@ const LAST_LINE_TIMEOUT: Duration = Duration::from_millis(100);
 static PENDING: Mutex<Pending> = Mutex::new(Pending { sources: Vec::new(), coalescing: false });
 
 struct Pending {
-    sources: Vec<StopSource>,
+    sources: Vec<PendingSource>,
     /// A signal has come, and the dispatcher has not requested the stops yet. Further signals count as the same signal.
     coalescing: bool,
+}
+
+struct PendingSource {
+    source: StopSource,
+    /// The signal after that one stops this source.
+    then: Option<StopSource>,
 }
 
 /// Returns the names of the services of a host that are still running, or `None` if there are none.
@@ -89,12 +95,26 @@ pub fn ctrl_c() -> io::Result<StopToken> {
     let source = StopSource::new();
     let token = source.token();
     let mut pending = PENDING.lock();
-    pending.sources.retain(StopSource::has_observers);
-    pending.sources.push(source);
+    pending.sources.retain(|pending| pending.source.has_observers());
+    pending.sources.push(PendingSource { source, then: None });
     drop(pending);
     // Install the handler last. A signal then finds this source, and does not end the process.
     install()?;
     Ok(token)
+}
+
+/// Returns a token that is stopped by the next signal after the one that stops `first`, which [`ctrl_c`] has returned. As long
+/// as the token is alive, that signal does not end the process.
+pub(crate) fn next_signal_after(first: &StopToken) -> StopToken {
+    let source = StopSource::new();
+    let token = source.token();
+    let mut pending = PENDING.lock();
+    // If `first` has been stopped, or is being stopped, its source is no longer pending.
+    match pending.sources.iter_mut().find(|pending| pending.source.token().is_same_as(first)) {
+        Some(pending) => pending.then = Some(source),
+        None => pending.sources.push(PendingSource { source, then: None }),
+    }
+    token
 }
 
 /// Installs the handler and starts the dispatcher, unless an earlier call has done so.
@@ -195,7 +215,12 @@ fn on_signal(dispatcher: &Sender<Vec<StopSource>>) {
     if pending.coalescing {
         return;
     }
-    let mut sources = std::mem::take(&mut pending.sources);
+    let (mut sources, mut next) = (Vec::new(), Vec::new());
+    for PendingSource { source, then } in pending.sources.drain(..) {
+        sources.push(source);
+        next.extend(then.map(|source| PendingSource { source, then: None }));
+    }
+    pending.sources = next;
     pending.coalescing = true;
     drop(pending);
     sources.retain(StopSource::has_observers);

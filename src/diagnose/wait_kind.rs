@@ -22,13 +22,14 @@ pub(crate) enum Waits {
     Started,
     Restart,
     Services,
+    Drain,
     Callback,
     Member,
     MemberRoom,
 }
 
 /// All kinds of waits. A `WaitSlot` stores the position in this list, plus one.
-const ALL: [Waits; 18] = [
+const ALL: [Waits; 19] = [
     Waits::Stop,
     Waits::Sleep,
     Waits::Message,
@@ -44,6 +45,7 @@ const ALL: [Waits; 18] = [
     Waits::Started,
     Waits::Restart,
     Waits::Services,
+    Waits::Drain,
     Waits::Callback,
     Waits::Member,
     Waits::MemberRoom,
@@ -67,6 +69,7 @@ impl Waits {
             Waits::Started => "waiting for the host to start",
             Waits::Restart => "waiting for its restart",
             Waits::Services => "waiting for its services",
+            Waits::Drain => "waiting for the end of a drain",
             Waits::Callback => "waiting for its stop callback",
             Waits::Member => "waiting for a member of a dynamic group",
             Waits::MemberRoom => "waiting for room in a dynamic group",

@@ -100,7 +100,7 @@ fn spawn(
     start_limit: Option<StartLimit>,
 ) -> Result<(), AddError> {
     if let Some(limit) = options.stalls_after {
-        slot.registry().watch_for_stalls(slot.id(), limit, &clock).map_err(AddError::NoThread)?;
+        slot.registry().watch_for_stalls(slot.id(), limit).map_err(AddError::NoThread)?;
     }
     let Some(service) = service.take() else { return Ok(()) };
     let mut builder = thread::Builder::new().name(Escaped(&shown).to_string());

@@ -259,7 +259,7 @@ struct DynamicService {
 
 impl Service for DynamicService {
     fn start(&mut self, ctx: &Context) -> Result {
-        let registry = Registry::new(ctx.id().map(|_| (ctx.registry(), ctx.shared_name())));
+        let registry = Registry::new(ctx.id().map(|_| (ctx.registry(), ctx.shared_name())), ctx.clock().clone());
         let limit = self.group.state.lock().limit;
         registry.open_for_members(limit, ctx.id().map(|id| (Arc::downgrade(ctx.host().registry()), id)));
         if let Some(id) = ctx.id() {

@@ -103,7 +103,7 @@ impl<F> Group<F> {
 pub(super) fn close(mut host: Host, ctx: &Context) -> Result {
     // The registry gives this stop the deadline of the group, even if the stop of the group is requested meanwhile.
     let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |_| Duration::MAX);
-    match host.stop(timeout) {
+    match host.stop_within(timeout, false) {
         Ok(_) => Ok(()),
         Err(error) if is_hung(error.report()) => wait_for_hung(&mut host, &error, ctx),
         Err(error) => Err(cause(error)),
@@ -171,7 +171,7 @@ fn cause(error: HostError) -> BoxError {
 impl Host {
     /// Creates the inner host of the group whose context is `ctx`. The outer host shows its services.
     fn inside(ctx: &Context) -> Self {
-        let registry = Registry::new(ctx.id().map(|_| (ctx.registry(), ctx.shared_name())));
+        let registry = Registry::new(ctx.id().map(|_| (ctx.registry(), ctx.shared_name())), ctx.clock().clone());
         if let Some(id) = ctx.id() {
             // `adopt` returns the registry of the old children. It is dropped outside the lock: their errors are user code.
             drop(ctx.registry().adopt(id, registry.clone()));

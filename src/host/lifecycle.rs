@@ -5,11 +5,11 @@ use super::progress::describe_waiting;
 use super::shutdown::shut_down;
 use super::startup::{Aborted, start_all};
 use super::validate::{SetupError, validate};
-use crate::diagnose::ProcSnapshot;
-use crate::registry::ServiceId;
+use crate::diagnose::{ProcSnapshot, Waits};
+use crate::registry::{DrainWait, ServiceId};
 use crate::report::{BoxError, HostError, HostState, Report, StopReason};
-use crate::signal::{ctrl_c, register_host};
-use crate::stop::StopToken;
+use crate::signal::{ctrl_c, next_signal_after, register_host};
+use crate::stop::{StopCallback, StopToken};
 use crate::util::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +75,10 @@ impl Host {
     /// names the services that have not stopped by then. The host keeps tracking them; call `stop` again to wait for them. On a
     /// host that was never started, `stop` returns `Ok` and calls no service.
     ///
-    /// `stop` returns within `timeout` plus at most 250 ms, no matter how many services are hung. The host inspects what threads
+    /// If the host has a [`drain`](Self::drain) and runs, the services first run on for the rest of that time, in addition to
+    /// `timeout`. With a timeout of zero, there is no drain.
+    ///
+    /// After the drain, `stop` returns within `timeout` plus at most 250 ms, no matter how many services are hung. The host inspects what threads
     /// are blocked in only while there is time; the report has no `blocked_in` for the other threads. The calling thread writes
     /// the log lines, so a slow logger takes additional time. If the whole process was frozen beyond the deadline, by SIGSTOP or
     /// a suspended machine, the services have another 250 ms.
@@ -92,6 +95,9 @@ impl Host {
     /// - a service was added after the start.
     #[doc(alias = "StopAsync")]
     pub fn stop(&mut self, timeout: Duration) -> Result<Report, HostError> {
+        if !timeout.is_zero() {
+            self.drain_if_requested();
+        }
         self.stop_within(timeout, false)
     }
 
@@ -99,7 +105,8 @@ impl Host {
     /// failure, or when all services have completed.
     ///
     /// A second signal terminates the process at once, with exit code 130. Before that, a warning in the log names the services
-    /// that are left.
+    /// that are left. While the host [drains](Self::drain), a second signal ends the drain instead, and a third one terminates the
+    /// process.
     ///
     /// # Errors
     ///
@@ -125,15 +132,40 @@ impl Host {
     }
 
     fn run_for(&mut self, stop: &StopToken, reason: StopReason) -> Result<Report, HostError> {
-        let registry = self.registry.clone();
+        let (registry, is_signal) = (self.registry.clone(), reason == StopReason::Signal);
         // On another thread: dropping `_link` waits for this callback, and must not wait for the callbacks of `stopping`.
         let _link = stop.on_stop(move || registry.request_stop(reason).run_on_thread());
         match self.start() {
             Ok(()) => {}
             Err(error) => return error.into_interrupted(),
         }
+        let second = (is_signal && self.registry.has_drain()).then(|| self.end_drain_at_next_signal(stop));
         self.wait();
-        self.stop(self.stop_timeout)
+        if !self.stop_timeout.is_zero() {
+            self.drain_if_requested();
+        }
+        drop(second); // from now on, another signal ends the process
+        self.stop_within(self.stop_timeout, false)
+    }
+
+    /// Until the guard is dropped, the signal after the one that stops `first` does not end the process. It is another request, and
+    /// so ends the drain.
+    fn end_drain_at_next_signal(&self, first: &StopToken) -> StopCallback {
+        let registry = self.registry.clone();
+        next_signal_after(first).on_stop(move || registry.request_stop(StopReason::Signal).run_on_thread())
+    }
+
+    /// Lets the services run on for the time of the drain, if a stop is requested and nothing else stops the host. If no stop is
+    /// requested yet, this requests it.
+    fn drain_if_requested(&self) {
+        let (callbacks, wait) = self.registry.begin_drain();
+        callbacks.run_on_thread();
+        // The result is not used: the shutdown follows in any case.
+        match wait {
+            Some(DrainWait { until: Some(until), over }) => _ = self.clock.sleep_until(until, &over, Waits::Drain),
+            Some(DrainWait { until: None, over }) => _ = over.wait_until(None, Waits::Drain),
+            None => {}
+        }
     }
 
     pub(super) fn stop_within(&mut self, timeout: Duration, quiet: bool) -> Result<Report, HostError> {
@@ -164,6 +196,8 @@ impl Host {
 
     /// Returns `false` if a stop was requested before. Then no service may start.
     fn begin(&mut self) -> bool {
+        #[cfg(feature = "metrics")]
+        self.registry.describe_metrics();
         let policies: Vec<_> = self.services.iter().map(|hosted| hosted.options.policy()).collect();
         match self.registry.begin_start(&policies) {
             Ok(callbacks) => {

@@ -131,7 +131,7 @@ impl Host {
 
     /// Creates a host whose sleeps, ticks and restart backoffs use `clock`.
     pub fn with_clock(clock: Clock) -> Self {
-        Self::on(Registry::new(None), clock, None, None)
+        Self::on(Registry::new(None, clock.clone()), clock, None, None)
     }
 
     fn on(registry: Arc<Registry>, clock: Clock, prefix: Option<Arc<str>>, retired: Option<StopToken>) -> Self {
@@ -203,6 +203,41 @@ impl Host {
         self
     }
 
+    /// Sets for how long the services still run after a stop request, so that load balancers stop sending first. Default: zero.
+    ///
+    /// From the request on, the host is not [ready](HostHandle::is_ready). Kubernetes removes a pod from its load balancers at the
+    /// same time as it sends SIGTERM, and a connection that arrives after the stop is refused. So the host waits for this time, by
+    /// its [`Clock`], before it requests the stop of the first service. A log line and
+    /// [`EventKind::Draining`](crate::EventKind::Draining) say so.
+    ///
+    /// - The request can be a signal, [`HostHandle::request_stop`], or [`stop`](Self::stop) itself, if there was none before.
+    ///   `stop` waits for what is left of the drain, in addition to its timeout.
+    /// - Another reason to stop ends the drain at once: a second request or signal, a failure, a completion with
+    ///   [`OnCompletion::StopHost`], or the exit of the last service.
+    /// - A host does not drain if it stops for another reason than a request, if it has not started completely, in
+    ///   `stop(Duration::ZERO)`, and when it is dropped. The host of a [`group`] does not drain.
+    ///
+    /// With [`run`](Self::run), the second signal ends the drain, and the signal after that ends the process.
+    ///
+    /// ```
+    /// use hosted::{Host, worker};
+    /// use std::time::Duration;
+    ///
+    /// let mut host = Host::new();
+    /// host.drain(Duration::from_millis(10)).stop_timeout(Duration::from_secs(10));
+    /// host.add("api", worker(|ctx| { ctx.wait(); Ok(()) }));
+    /// host.start().unwrap();
+    /// let handle = host.handle();
+    /// handle.request_stop();
+    /// assert!(!handle.is_ready());
+    /// host.stop(Duration::from_secs(10)).unwrap(); // 10 ms after the request, the host requests the stop of `api`
+    /// ```
+    #[doc(alias("preStop", "lameduck", "ShutdownDelay"))]
+    pub fn drain(&mut self, time: Duration) -> &mut Self {
+        self.registry.set_drain(time);
+        self
+    }
+
     /// Returns a handle that shows the state of this host, and can request its stop, from any thread.
     pub fn handle(&self) -> HostHandle {
         HostHandle::new(self.registry.clone())
@@ -231,7 +266,7 @@ impl Drop for Host {
         let timeout = self.stop_timeout;
         if self.handle().state() != HostState::Stopped {
             // If the host was never started, this only ends the waits for `stopping`.
-            match catch_panic(|| self.stop(timeout)) {
+            match catch_panic(|| self.stop_within(timeout, false)) {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => log_error(error.to_string()),
                 Err(text) => log_error(text),

@@ -303,6 +303,8 @@ impl<'h> Shutdown<'h> {
         self.registry.join_monitor(end);
         self.inspection.mark_remaining_hung(self.registry);
         self.registry.end_shutdown();
+        #[cfg(feature = "metrics")]
+        self.registry.record_stop();
     }
 
     /// Waits until the threads that have exited are joined, until `end`: a little beyond the deadline if need be.

@@ -108,7 +108,7 @@ fn spawn(host: &mut Host, id: ServiceId, limit: Option<StartLimit>) -> Result<()
     // The value exists until the host starts, and a host starts once.
     let Some(service) = hosted.service.take() else { return Ok(()) };
     if let Some(limit) = hosted.options.stalls_after {
-        if let Err(error) = registry.watch_for_stalls(id, limit, &host.clock) {
+        if let Err(error) = registry.watch_for_stalls(id, limit) {
             registry.undo_begin_service(id);
             return Err(SetupError::NoMonitor { service: name, error });
         }

@@ -1,6 +1,7 @@
 //! `HostHandle`: the view of a host for everyone but its owner.
 
 use super::{MemberSlot, Registry, ServiceId};
+use crate::clock::Clock;
 use crate::diagnose::{ProcSnapshot, at_thread_end};
 use crate::report::{Event, HostState, ServiceState, ServiceStatus, StopReason};
 use crate::stop::StopToken;
@@ -39,7 +40,7 @@ impl HostHandle {
 
     /// Returns a handle without a host, for a context without a host. It has no services, and keeps a stop request.
     pub(crate) fn detached() -> Self {
-        HostHandle::new(Registry::new(None))
+        HostHandle::new(Registry::new(None, Clock::system()))
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {
@@ -99,6 +100,8 @@ impl HostHandle {
     /// let report = stopper.join().unwrap().unwrap();
     /// # assert!(matches!(report.services[0].outcome, hosted::Outcome::Stopped));
     /// ```
+    ///
+    /// If the host has a [`drain`](crate::Host::drain), a second request ends the drain.
     ///
     /// If the host has not started, a later `start` starts nothing. If a child of a [group](crate::group) calls this, the request
     /// goes to the host that contains the group.

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 impl Registry {
     /// Begins the start of the services with these policies. Returns the reason if a stop was requested before.
     pub(crate) fn begin_start(&self, policies: &[Policy]) -> Result<PendingCallbacks, StopReason> {
-        #[cfg(feature = "metrics")]
-        self.describe_metrics();
         self.update(|state| match &state.reason {
             None => Ok(state.begin_start(policies)),
             Some(reason) => Err(reason.clone()),
@@ -21,7 +19,8 @@ impl Registry {
 
     /// Requests the stop of the host. The caller must run the callbacks of `stopping`.
     pub(crate) fn request_stop(&self, reason: StopReason) -> PendingCallbacks {
-        self.update(|state| state.request_stop(reason))
+        let now = self.clock.now(); // before the lock, because the clock has its own
+        self.update(|state| state.request_stop_at(reason, now))
     }
 
     /// Records that the host stops without having started anything.
@@ -60,8 +59,6 @@ impl Registry {
             let took = state.stop_began.map_or(Duration::ZERO, |began| now - began);
             state.emit(None, EventKind::HostStopped { took, hung });
         });
-        #[cfg(feature = "metrics")]
-        self.record_stop();
     }
 
     /// Limits the time of a stop of this host to `by`, whatever timeout the stop was given.
@@ -91,6 +88,7 @@ impl RegistryState {
     /// Records the reason to stop, unless there is one (invariant 1).
     pub(super) fn request_stop(&mut self, reason: StopReason) -> PendingCallbacks {
         if self.reason.is_some() {
+            self.end_drain();
             return PendingCallbacks::default();
         }
         self.reason = Some(reason);
@@ -144,6 +142,9 @@ impl RegistryState {
     pub(super) fn stop_if_all_completed(&mut self) -> PendingCallbacks {
         // A dynamic group without members waits for the next one.
         let is_over = self.counts.living == 0 && self.host == HostState::Started && self.members.is_none();
+        if self.counts.living == 0 {
+            self.end_drain();
+        }
         if is_over { self.request_stop(StopReason::AllCompleted) } else { PendingCallbacks::default() }
     }
 }

@@ -18,14 +18,14 @@ pub(super) struct Metered {
 
 impl Registry {
     /// Describes every metric, once for a host and the groups in it.
-    pub(super) fn describe_metrics(&self) {
+    pub(crate) fn describe_metrics(&self) {
         if self.read(|state| state.group.is_none()) {
             metrics::describe();
         }
     }
 
     /// Records how long the shutdown of the outermost host took.
-    pub(super) fn record_stop(&self) {
+    pub(crate) fn record_stop(&self) {
         let (_, _, took) = self.stop_summary();
         if let Some(name) = self.read(|state| state.group.is_none().then(|| state.name.clone())) {
             metrics::record_stop(name.as_ref(), took);

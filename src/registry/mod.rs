@@ -31,6 +31,7 @@ mod lifecycle;
 mod transitions;
 mod exits;
 mod waits;
+mod drain;
 mod member_slot;
 mod members;
 mod snapshot;
@@ -44,6 +45,7 @@ mod observe;
 pub(crate) use deadline::DeadlineKind;
 #[cfg(all(feature = "io", target_os = "linux"))]
 pub(crate) use deadline::DeadlineWatch;
+pub(crate) use drain::DrainWait;
 pub use handle::HostHandle;
 pub(crate) use member_slot::{MemberSlot, NewMember, Refused};
 #[cfg(test)]
@@ -55,12 +57,14 @@ pub(crate) use stalls::Watch;
 pub(crate) use stuck::StuckService;
 pub(crate) use waits::{ShutdownEvent, StartupEvent};
 
+use crate::clock::Clock;
 use crate::report::{Event, EventKind, EventScope, HostState, ServiceError, StopReason};
 use crate::stop::StopSource;
 #[cfg(feature = "metrics")]
 use crate::util::metrics::ServiceChange;
 use crate::util::sync::{Arc, Condvar, Mutex};
 use counts::Counts;
+use drain::Drain;
 use event_bus::EventBus;
 use members::Members;
 use record::ServiceRecord;
@@ -95,6 +99,8 @@ pub(crate) struct StopBy {
 
 pub(crate) struct Registry {
     state: Mutex<RegistryState>,
+    /// The clock of the host.
+    clock: Clock,
     /// Notified when something has happened that the owner of the host waits for.
     changed: Condvar,
     /// Stopped when there is a reason to stop the host.
@@ -127,6 +133,7 @@ struct RegistryState {
     resolved: Vec<ServiceId>,
     /// The services that exited since the owner last checked: what a shutdown waits for.
     exited: Vec<ServiceId>,
+    drain: Option<Drain>,
     /// When the start began, and of how many services.
     start: Option<(Instant, usize)>,
     /// Whether every service was ready, or had failed and was ignored, before there was a reason to stop.
@@ -156,7 +163,7 @@ struct RegistryState {
 
 impl Registry {
     /// Creates a registry. The registry of a group shares the events and the start latch of its outer host.
-    pub(crate) fn new(host: Option<(&Registry, Arc<str>)>) -> Arc<Self> {
+    pub(crate) fn new(host: Option<(&Registry, Arc<str>)>, clock: Clock) -> Arc<Self> {
         let stopping = StopSource::new();
         #[cfg(feature = "metrics")]
         let is_metered = host.as_ref().is_none_or(|(host, _)| host.read(|state| state.is_metered));
@@ -175,6 +182,7 @@ impl Registry {
             failures: Vec::new(),
             resolved: Vec::new(),
             exited: Vec::new(),
+            drain: None,
             start: None,
             has_started: false,
             counts: Counts::default(),
@@ -194,7 +202,7 @@ impl Registry {
             is_metered,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Arc::new(Registry { state, changed, stopping, started, bus, tree, monitor })
+        Arc::new(Registry { state, clock, changed, stopping, started, bus, tree, monitor })
     }
 
     /// Gives the host a name, which stands in its events, log lines and report.
@@ -216,8 +224,7 @@ impl Registry {
         })
     }
 
-    /// Changes the state. Then, without the lock, logs what was emitted, records the metrics, and wakes the owner if it waits for
-    /// the change.
+    /// Changes the state. Then, without the lock, logs what was emitted and wakes the owner if it waits for the change.
     fn update<R>(&self, change: impl FnOnce(&mut RegistryState) -> R) -> R {
         let mut state = self.state.lock();
         let result = change(&mut state);

@@ -165,12 +165,8 @@ enum MonitorThread {
 
 impl StallMonitor {
     /// Watches a service from now on. The first service creates the thread of the monitor.
-    fn watch(
-        self: &Arc<Self>,
-        of: (&Arc<Registry>, ServiceId),
-        limit: Duration,
-        clock: &Clock,
-    ) -> io::Result<Arc<Watch>> {
+    fn watch(self: &Arc<Self>, registry: &Arc<Registry>, id: ServiceId, limit: Duration) -> io::Result<Arc<Watch>> {
+        let clock = &registry.clock;
         let monitor = Arc::downgrade(self);
         let wake = move || _ = monitor.upgrade().inspect(|monitor| monitor.wake());
         let (pulse, at) = (Arc::new(Pulse::new(wake)), clock.now());
@@ -181,7 +177,7 @@ impl StallMonitor {
             state.thread = MonitorThread::Watching(thread);
         }
         let (number, seen) = (state.next_number, Mutex::new(Seen::new(&pulse, at)));
-        let (registry, id) = (Arc::downgrade(of.0), of.1);
+        let registry = Arc::downgrade(registry);
         let watch = Arc::new(Watch { number, registry, id, limit, pulse, seen });
         state.watches.insert(number, watch.clone());
         state.next_number += 1;
@@ -281,13 +277,13 @@ fn sleep(clock: &Clock, next: Option<Instant>, alarm: &StopToken) -> Duration {
 }
 
 impl Registry {
-    /// Watches the service for stalls: `limit` without a sign of life, by `clock`.
+    /// Watches the service for stalls: `limit` without a sign of life, by the clock of the host.
     ///
     /// # Errors
     ///
     /// Returns an error if the thread of the monitor cannot be created.
-    pub(crate) fn watch_for_stalls(self: &Arc<Self>, id: ServiceId, limit: Duration, clock: &Clock) -> io::Result<()> {
-        let watch = self.monitor.watch((self, id), limit, clock)?;
+    pub(crate) fn watch_for_stalls(self: &Arc<Self>, id: ServiceId, limit: Duration) -> io::Result<()> {
+        let watch = self.monitor.watch(self, id, limit)?;
         self.update(|state| state.record(id).threads.watch = Some(watch));
         Ok(())
     }

@@ -51,6 +51,14 @@ pub enum EventKind {
         /// The duration of the start-up.
         took: Duration,
     },
+    /// A stop was requested, and the host lets its services run for a while before it stops them: see
+    /// [`Host::drain`](crate::Host::drain).
+    Draining {
+        /// How long the services still run, unless something ends the drain.
+        time: Duration,
+        /// Why the host will stop.
+        reason: StopReason,
+    },
     /// The host is about to stop its services.
     HostStopping {
         /// Why the host stops.
@@ -189,6 +197,7 @@ impl EventKind {
             | EventKind::HostStarted { .. }
             | EventKind::HostStopping { .. }
             | EventKind::HostStopped { .. }
+            | EventKind::Draining { .. }
             | EventKind::Healthy
             | EventKind::Recovered
             | EventKind::Completed => Level::Info,
@@ -251,6 +260,9 @@ impl EventKind {
         match self {
             EventKind::HostStarting { services } => write!(f, "starting {services} {}", plural(*services, "service")),
             EventKind::HostStarted { took } => write!(f, "started in {}", HumanDuration(*took)),
+            EventKind::Draining { time, reason } => {
+                write!(f, "draining for {} before the services are stopped: {reason}", HumanDuration(*time))
+            }
             EventKind::HostStopping { reason } => write!(f, "stopping: {reason}"),
             EventKind::HostStopped { took, hung: 0 } => write!(f, "stopped in {}", HumanDuration(*took)),
             EventKind::HostStopped { took, hung } => {

@@ -62,7 +62,7 @@ fn a_blocked_accept_serves_its_client_and_is_woken_by_the_stop() {
 
 #[cfg(unix)]
 #[test]
-fn the_probes_example_becomes_ready_only_when_its_cache_is_filled() {
+fn the_probes_example_is_ready_when_its_cache_is_filled_and_its_broker_connected() {
     let mut example = Running::start("probes");
     let address = example.wait_for("http://").expect("its address").replace("http://", "").replace('/', "");
     example.wait_for("filling the cache").expect("the start-up");
@@ -70,6 +70,9 @@ fn the_probes_example_becomes_ready_only_when_its_cache_is_filled() {
     let early = ready();
     assert!(early.contains("503") && early.contains("\nfill cache: starting for "), "{early}");
     example.wait_for("ready").expect("the start");
+    let degraded = ready();
+    assert!(degraded.contains("503") && degraded.contains("connecting to the broker, attempt "), "{degraded}");
+    example.wait_for("connected").expect("the broker");
     assert!(ready().contains("200 OK"));
     assert!(ask(&address, "GET / HTTP/1.0\r\n\r\n").contains("statistics"));
     example.interrupt();

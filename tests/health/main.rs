@@ -4,6 +4,7 @@
 mod support;
 
 mod degraded;
+mod drain;
 mod monitor;
 mod ready;
 mod stalled;

@@ -7,6 +7,7 @@ mod support;
 
 mod burst;
 mod container;
+mod drain;
 mod exit;
 mod midway;
 mod second;
@@ -23,6 +24,7 @@ fn programs() {
         burst::PROGRAMS,
         #[cfg(target_os = "linux")]
         container::PROGRAMS,
+        drain::PROGRAMS,
         exit::PROGRAMS,
         midway::PROGRAMS,
         second::PROGRAMS,

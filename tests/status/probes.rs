@@ -1,8 +1,9 @@
 //! The probes at each stage of a host's life.
 
 use crate::client::{get, json, started};
-use crate::support::{LIMIT, eventually, idle, next, unresponsive};
+use crate::support::{Gate, LIMIT, MS, SECOND, eventually, idle, next, unresponsive};
 use crossbeam_channel::{Sender, unbounded};
+use hosted::testing::ManualClock;
 use hosted::{Context, Host, OnFailure, Restart, StatusServer, group, task, worker};
 use std::net::SocketAddr;
 use std::sync::mpsc::channel;
@@ -153,6 +154,72 @@ fn a_degraded_service_whose_failure_is_ignored_leaves_the_host_ready() {
     assert_eq!(get(address, "/readyz").status, 200);
     assert_eq!(json(address, "/status.json")["services"][1]["health"], "degraded");
     host.stop(LIMIT).unwrap();
+}
+
+// 182
+#[test]
+fn a_stalled_service_makes_the_host_not_live_and_not_ready_until_it_recovers() {
+    let (mut host, address, orders) = with_broker(|options| _ = options.stalls_after(20 * MS));
+    let gate = Gate::new();
+    let passed = gate.clone();
+    orders.send(Box::new(move |ctx| passed.pass(ctx))).unwrap();
+    gate.arrival();
+    let live = probe_until(address, "/livez", 503);
+    assert!(live.starts_with("not live\nbroker: running for ") && live.contains(", stalled for "), "{live}");
+    if cfg!(target_os = "linux") {
+        let blocked_in = json(address, "/status.json?service=broker")["services"][1]["blocked_in"].to_string();
+        assert!(blocked_in.contains("futex"), "{blocked_in}");
+    }
+    let ready = probe_until(address, "/readyz", 503);
+    assert!(ready.starts_with("not ready: services are unhealthy\nbroker: running for "), "{ready}");
+    assert_eq!(get(address, "/startupz").status, 200);
+    let page = get(address, "/").body;
+    assert!(page.contains(">stalled</span>") && page.contains("no sign of life for "), "{page}");
+
+    gate.let_one_through();
+    assert_eq!(probe_until(address, "/livez", 200), "live\n");
+    assert_eq!(probe_until(address, "/readyz", 200), "ready\n");
+    host.stop(LIMIT).unwrap();
+}
+
+// 182
+#[test]
+fn a_stalled_service_whose_failure_is_ignored_leaves_the_host_ready() {
+    let ignored =
+        |options: &mut hosted::ServiceOptions| _ = options.stalls_after(20 * MS).on_failure(OnFailure::Ignore);
+    let (mut host, address, orders) = with_broker(ignored);
+    let gate = Gate::new();
+    let passed = gate.clone();
+    orders.send(Box::new(move |ctx| passed.pass(ctx))).unwrap();
+    gate.arrival();
+    assert!(probe_until(address, "/livez", 503).contains("\nbroker: running for "));
+    assert_eq!(get(address, "/readyz").body, "ready\n");
+    gate.let_one_through();
+    probe_until(address, "/livez", 200);
+    host.stop(LIMIT).unwrap();
+}
+
+// 180
+#[test]
+fn during_the_drain_the_host_is_live_and_not_ready_and_all_services_run() {
+    let (time, server) = (ManualClock::new(), StatusServer::bind("127.0.0.1:0"));
+    let address = server.local_addr();
+    let mut host = Host::with_clock(time.clock());
+    host.drain(3_600 * SECOND);
+    host.add("status", server);
+    host.add("api", idle());
+    host.start().unwrap();
+    let address = address.get().unwrap();
+    assert_eq!(get(address, "/readyz").status, 200);
+    host.handle().request_stop();
+    let stopping = thread::spawn(move || host.stop(LIMIT).map(|_| ()));
+    time.wait_for_sleepers(1); // the drain has begun
+    assert_eq!(get(address, "/readyz").body, "not ready: the host is stopping\n");
+    assert_eq!((get(address, "/livez").status, get(address, "/startupz").status), (200, 200));
+    let services = json(address, "/status.json")["services"].clone();
+    assert_eq!((&services[0]["state"], &services[1]["state"]), (&"running".into(), &"running".into()));
+    time.advance(3_600 * SECOND);
+    stopping.join().unwrap().unwrap();
 }
 
 // 181

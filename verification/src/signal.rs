@@ -12,3 +12,7 @@ pub(crate) fn register_host(_: impl Fn() -> Option<String> + Send + Sync + 'stat
 pub(crate) fn ctrl_c() -> io::Result<StopToken> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+pub(crate) fn next_signal_after(_: &StopToken) -> StopToken {
+    unreachable!("no model asks for signals");
+}

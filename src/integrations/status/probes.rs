@@ -13,8 +13,9 @@ pub(super) type Verdict = (bool, String);
 
 /// Live: no service is hung or stalled. Otherwise only a new process helps.
 pub(super) fn live(picture: &Picture) -> Verdict {
-    let culprits = picture.services.iter().filter(|service| is_stuck(service));
-    verdict(picture, picture.is_live, "live", "not live", culprits)
+    let culprits = || picture.services.iter().filter(|service| is_stuck(service));
+    let reason = if culprits().next().is_some() { "not live" } else { "not live: a service was stuck a moment ago" };
+    verdict(picture, picture.is_live, "live", reason, culprits())
 }
 
 /// Ready: the host takes work. It has started, no stop is requested, and every service whose failure counts is healthy.
@@ -24,15 +25,16 @@ pub(super) fn ready(picture: &Picture) -> Verdict {
         HostState::Stopping | HostState::Stopped => is_on_its_way_out(service),
         _ => is_on_its_way_in(service),
     };
+    let culprits = || picture.services.iter().filter(counts);
     let reason = match picture.host {
-        // The drain: load balancers have this time to notice.
-        HostState::Started if picture.services.iter().filter(counts).count() == 0 => "not ready: a stop is requested",
+        // The verdict and the services are two snapshots.
+        HostState::Started if culprits().next().is_none() => "not ready: a service was unhealthy a moment ago",
         HostState::Started => "not ready: services are unhealthy",
         HostState::Stopping => "not ready: the host is stopping",
         HostState::Stopped => "not ready: the host has stopped",
         HostState::New | HostState::Starting => "not ready: the host is starting",
     };
-    verdict(picture, picture.is_ready, "ready", reason, picture.services.iter().filter(counts))
+    verdict(picture, picture.is_ready, "ready", reason, culprits())
 }
 
 /// Started: every service has started once. It stays so during the stop.
@@ -120,10 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_drains_is_not_ready_though_every_service_is_well() {
+    fn a_verdict_whose_cause_has_passed_names_nobody_and_says_so() {
         let services = vec![service("api", Running, Health::Healthy), service("migrate", Completed, Health::Healthy)];
-        let verdict = ready(&picture(services, false, true));
-        assert_eq!(verdict, (false, "not ready: a stop is requested\n".to_owned()));
+        let picture = picture(services, false, false);
+        assert_eq!(ready(&picture), (false, "not ready: a service was unhealthy a moment ago\n".to_owned()));
+        assert_eq!(live(&picture), (false, "not live: a service was stuck a moment ago\n".to_owned()));
     }
 
     #[test]
