@@ -19,6 +19,7 @@ mod unresponsive;
 mod restart;
 mod group;
 mod group_deadline;
+mod dynamic;
 mod looks;
 mod queue;
 mod consumers;
