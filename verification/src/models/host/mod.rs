@@ -20,7 +20,12 @@ mod unresponsive;
 mod restart;
 mod group;
 mod group_deadline;
+<<<<<<< HEAD
 mod observers;
+=======
+mod dynamic;
+mod looks;
+>>>>>>> dyn
 mod queue;
 mod consumers;
 mod batches;
