@@ -5,7 +5,6 @@ use crate::setup::{ROUNDS, WINDOW, Work, compare, folder, median, print_head, st
 use hosted::Host;
 use hosted_jobs::{Enqueue, Handlers, JobContext, Jobs};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,21 +22,17 @@ fn live(jobs: &Jobs) -> u64 {
 }
 
 /// The jobs that workers of the library run in a second, from a backlog. They are counted by their committed ends.
-fn ours(jobs: &Jobs, folder: &Path, full: bool) -> f64 {
+fn ours(jobs: &Jobs) -> f64 {
     top_up(jobs);
-    let before = live(jobs);
-    let _ = (folder, full);
-    let ran = Arc::new(AtomicU64::new(0));
-    let counted = ran.clone();
-    let handlers = Handlers::new().handle(move |job: Work, _: &JobContext| {
+    let handlers = Handlers::new().handle(|job: Work, _: &JobContext| {
         std::hint::black_box(job);
-        counted.fetch_add(1, Ordering::Relaxed);
         Ok(())
     });
     let mut host = Host::new();
     host.add("jobs", jobs.workers(WORKERS, handlers));
     host.start().unwrap();
-    let began = Instant::now();
+    std::thread::sleep(WINDOW / 4); // the workers learn how long a job takes
+    let (before, began) = (live(jobs), Instant::now());
     std::thread::sleep(WINDOW);
     let (left, took) = (live(jobs), began.elapsed());
     host.stop(Duration::from_secs(10)).unwrap();
@@ -46,7 +41,7 @@ fn ours(jobs: &Jobs, folder: &Path, full: bool) -> f64 {
 }
 
 fn top_up(jobs: &Jobs) {
-    const BACKLOG: u64 = 60_000;
+    const BACKLOG: u64 = 100_000;
     fill(jobs, BACKLOG.saturating_sub(live(jobs)));
 }
 
@@ -83,12 +78,12 @@ pub(crate) fn run(real: bool) {
         let (jobs, other) = (store(folders[0].path(), full), store(folders[1].path(), full));
         compare(
             &format!("{mode}, 4 workers; by hand: 4 connections, {BATCH} jobs in a claim"),
-            &mut || ours(&jobs, folders[0].path(), full),
+            &mut || ours(&jobs),
             &mut || by_hand(&other, folders[1].path(), full, WORKERS, Worker::step, BATCH),
         );
         compare(
             &format!("{mode}, 4 workers; by hand: one thread, 100 jobs, done and claim fused"),
-            &mut || ours(&jobs, folders[0].path(), full),
+            &mut || ours(&jobs),
             &mut || by_hand(&other, folders[1].path(), full, 1, Worker::fused_step, 100),
         );
     }

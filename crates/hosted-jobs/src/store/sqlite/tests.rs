@@ -111,6 +111,7 @@ fn check_plans(store: &SqliteStore, statistics: &str) {
     }
 }
 
+// 13
 #[test]
 fn every_hot_statement_uses_its_index_with_empty_and_with_full_tables() {
     let (_folder, store) = store();
@@ -203,6 +204,7 @@ fn steps() -> Vec<(&'static str, Step)> {
     ]
 }
 
+// 66
 #[test]
 fn no_statement_changes_a_row_but_the_ones_it_names() {
     let (_folder, store) = store();
