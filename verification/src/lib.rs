@@ -35,13 +35,8 @@ pub use report::{
     BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result,
     ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
 };
-<<<<<<< HEAD
-pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
-pub use services::{BatchConsumer, Consumer, Every, PushError, Queue, every};
-=======
 pub use service::{Context, Restart, Service, Tick, Ticks, once, task, worker};
-pub use services::{Consumer, Every, PushError, Queue, every};
->>>>>>> dyn
+pub use services::{BatchConsumer, Consumer, Every, PushError, Queue, every};
 pub use stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 
 #[cfg(test)]

@@ -202,7 +202,9 @@ impl fmt::Display for EnqueueError {
                 "the payload has {bytes} bytes, more than the limit of {limit}; store the data elsewhere and enqueue a \
                  reference, or raise the limit with `Builder::max_payload`"
             ),
-            EnqueueError::Encode(why) => write!(f, "the job does not serialize: {why}"),
+            EnqueueError::Encode(why) => {
+                write!(f, "the job does not serialize: {why}; change the field that JSON cannot represent")
+            }
             EnqueueError::Invalid(why) => write!(f, "invalid job: {why}"),
             EnqueueError::Contended(error) | EnqueueError::Store(error) => write!(f, "cannot enqueue: {error}"),
         }

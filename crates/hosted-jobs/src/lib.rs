@@ -140,3 +140,12 @@ pub use sqlite::{EnqueueTarget, JobTransaction};
 pub use state::Outcome;
 pub use statement::{Statement, Value};
 pub use worker::Workers;
+
+/// The pages of the documentation whose programs `cargo test --doc` compiles and runs.
+#[cfg(all(doctest, feature = "sqlite", feature = "cron"))]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/jobs/guide.md")]
+    struct Guide;
+}

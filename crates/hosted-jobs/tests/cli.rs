@@ -118,6 +118,7 @@ fn pause_and_resume_act_on_queues_kinds_and_recurring_jobs() {
     assert_eq!((status, error.as_str()), (1, "hosted-jobs: there is no recurring job `yearly`\n"));
 }
 
+// 59
 #[test]
 fn nothing_is_created_but_by_migrate() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Promises 1 to 8, 39 to 42: what `Ok` from an enqueue means, times, unique keys, replacement.
+//! What `Ok` from `enqueue` means, times, unique keys and replacement.
 
 mod support;
 
@@ -26,6 +26,7 @@ on_both_stores!(
     a_retried_job_does_not_take_its_key_again,
 );
 
+// 4
 fn enqueue_all_takes_all_or_none(on: On) {
     let store = on.manual_with(|builder| builder.max_payload(100));
     let all = store.jobs.enqueue_all([named("a"), named("b")].iter()).unwrap();
@@ -35,6 +36,7 @@ fn enqueue_all_takes_all_or_none(on: On) {
     assert_eq!(store.jobs.list(&Default::default()).unwrap().len(), 2);
 }
 
+// 5
 fn a_payload_over_the_limit_is_refused_with_both_sizes(on: On) {
     let store = on.manual_with(|builder| builder.max_payload(100));
     let error = store.jobs.enqueue(&named(&"x".repeat(200))).unwrap_err();
@@ -58,10 +60,11 @@ impl Job for Unserializable {
     const KIND: &'static str = "unserializable";
 }
 
+// 6
 fn what_does_not_serialize_is_refused_at_the_call(on: On) {
     let store = on.manual();
     let error = store.jobs.enqueue(&Unserializable).unwrap_err();
-    assert_eq!(error.to_string(), "the job does not serialize: a lock is poisoned");
+    assert_eq!(error.to_string(), "the job does not serialize: a lock is poisoned; change the field that JSON cannot represent");
     let key: HashMap<(u8, u8), u8> = HashMap::from([((1, 2), 3)]); // JSON has no such keys
     let keyed = Enqueue::new(&named("a")).unique(Unique::until_started(&key));
     assert!(matches!(store.jobs.enqueue(keyed), Err(EnqueueError::Encode(_))));
@@ -70,6 +73,7 @@ fn what_does_not_serialize_is_refused_at_the_call(on: On) {
     assert!(store.jobs.list(&Default::default()).unwrap().is_empty());
 }
 
+// 7
 fn a_time_in_the_past_means_now(on: On) {
     let store = on.manual();
     let (record, past) = (Record::default(), SystemTime::UNIX_EPOCH);
@@ -80,6 +84,7 @@ fn a_time_in_the_past_means_now(on: On) {
     assert_eq!(record.all(), ["old", "older"]);
 }
 
+// 8
 fn no_job_starts_before_its_time(on: On) {
     let store = on.manual();
     let record = Record::default();
@@ -108,6 +113,7 @@ fn invalid_names_and_keys_are_refused(on: On) {
     assert!(store.jobs.list(&Default::default()).unwrap().is_empty());
 }
 
+// 39
 fn until_started_keeps_others_out_until_the_job_starts(on: On) {
     let store = on.manual();
     let record = Record::default();
@@ -127,6 +133,7 @@ fn until_started_keeps_others_out_until_the_job_starts(on: On) {
     assert_eq!(record.all(), ["first", "while it runs"]);
 }
 
+// 39
 fn until_finished_keeps_others_out_until_the_job_ends(on: On) {
     let store = on.manual();
     let record = Record::default();
@@ -146,6 +153,7 @@ fn until_finished_keeps_others_out_until_the_job_ends(on: On) {
     assert!(store.jobs.enqueue(keyed("after the end")).unwrap().is_new());
 }
 
+// 39
 fn within_keeps_others_out_for_its_time_even_after_the_end(on: On) {
     let store = on.manual();
     let record = Record::default();
@@ -159,6 +167,7 @@ fn within_keeps_others_out_for_its_time_even_after_the_end(on: On) {
     assert!(store.jobs.enqueue(keyed()).unwrap().is_new());
 }
 
+// 40
 fn of_concurrent_enqueues_with_one_key_exactly_one_job_comes_to_be(on: On) {
     let store = on.live();
     for round in 0..20 {
@@ -181,6 +190,7 @@ fn of_concurrent_enqueues_with_one_key_exactly_one_job_comes_to_be(on: On) {
     assert_eq!(store.jobs.list(&Default::default()).unwrap().len(), 20);
 }
 
+// 41
 fn replace_runs_once_with_the_last_payload(on: On) {
     let store = on.manual();
     let record = Record::default();
@@ -201,6 +211,7 @@ fn replace_runs_once_with_the_last_payload(on: On) {
     assert!(change("3").is_new());
 }
 
+// 41
 fn a_running_job_is_never_replaced(on: On) {
     let store = on.manual();
     let record = Record::default();
@@ -216,6 +227,7 @@ fn a_running_job_is_never_replaced(on: On) {
     assert_eq!(record.all(), ["1"]);
 }
 
+// 42
 fn no_unique_key_stops_another_job(on: On) {
     let store = on.manual();
     let record = Record::default();
@@ -240,6 +252,7 @@ fn no_unique_key_stops_another_job(on: On) {
     assert!(store.jobs.list(&Default::default()).unwrap().is_empty());
 }
 
+// 42
 fn a_retried_job_does_not_take_its_key_again(on: On) {
     let store = on.manual();
     let keyed = || Enqueue::new(&named("a")).unique(Unique::until_finished(1));
@@ -250,6 +263,7 @@ fn a_retried_job_does_not_take_its_key_again(on: On) {
     assert_eq!(store.jobs.list(&Default::default()).unwrap().len(), 2);
 }
 
+// 1
 #[test]
 fn ok_from_enqueue_means_that_another_handle_sees_the_job() {
     let store = On::Sqlite.live();
@@ -257,6 +271,7 @@ fn ok_from_enqueue_means_that_another_handle_sees_the_job() {
     assert_eq!(store.again().get(id).unwrap().unwrap().state, JobState::Ready);
 }
 
+// 2, 3
 #[test]
 fn a_job_in_a_transaction_that_rolls_back_is_never_seen() {
     let store = On::Sqlite.live();

@@ -1,4 +1,4 @@
-//! Promises 51 to 55, 62: limits per key, pauses, retention, events.
+//! Limits per key, pauses, retention and events.
 
 mod support;
 
@@ -20,6 +20,7 @@ on_both_stores!(
     a_slow_listener_is_told_how_many_events_are_missing,
 );
 
+// 51
 fn never_more_than_the_limit_run(on: On) {
     let (store, record) = (on.live(), Record::default());
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -38,6 +39,7 @@ fn never_more_than_the_limit_run(on: On) {
     assert_eq!(most.load(Ordering::SeqCst), 3);
 }
 
+// 52
 fn held_jobs_delay_nobody_else(on: On) {
     let (store, record) = (on.manual(), Record::default());
     store.jobs.enqueue_all((0..50).map(|_| Enqueue::new(&named("limited")).limit("k", 1))).unwrap();
@@ -55,6 +57,7 @@ fn held_jobs_delay_nobody_else(on: On) {
     assert_eq!(record.all().len(), 51);
 }
 
+// 51
 fn a_place_is_free_again_after_every_kind_of_end(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let handlers = record.handlers_that(|job, _| match job.0.as_str() {
@@ -93,6 +96,7 @@ fn the_smallest_limit_of_a_key_counts(on: On) {
     assert_eq!(store.jobs.drain(&handlers).unwrap().succeeded(), 6);
 }
 
+// 53
 fn a_paused_queue_and_a_paused_kind_start_nothing(on: On) {
     let (store, record) = (on.manual(), Record::default());
     store.jobs.enqueue(Enqueue::new(&named("mail")).queue("mail")).unwrap();
@@ -112,6 +116,7 @@ fn a_paused_queue_and_a_paused_kind_start_nothing(on: On) {
     assert_eq!(record.all().len(), 2);
 }
 
+// 53
 fn a_pause_takes_back_what_was_claimed_ahead(on: On) {
     let (store, record, gate) = (on.live(), Record::default(), Gate::default());
     let opened = gate.clone();
@@ -136,6 +141,7 @@ fn a_pause_takes_back_what_was_claimed_ahead(on: On) {
     host.stop(PATIENCE).unwrap();
 }
 
+// 54, 55
 fn finished_jobs_go_after_their_time(on: On) {
     let store = on.manual_with(|builder| {
         let builder = builder.synchronous(Synchronous::Normal);
@@ -161,6 +167,7 @@ fn finished_jobs_go_after_their_time(on: On) {
     assert!(store.jobs.get(others[0].id()).unwrap().is_none());
 }
 
+// 62
 fn every_transition_is_one_event_in_order(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let events = store.jobs.events();
@@ -182,6 +189,7 @@ fn every_transition_is_one_event_in_order(on: On) {
     assert_eq!(names, ["Enqueued", "Started", "Failed", "Started", "Snoozed", "Started", "Finished"]);
 }
 
+// 62
 fn a_slow_listener_is_told_how_many_events_are_missing(on: On) {
     let store = on.manual();
     let events = store.jobs.events();
@@ -195,6 +203,7 @@ fn a_slow_listener_is_told_how_many_events_are_missing(on: On) {
     assert_eq!(kinds, [JobEventKind::Lagged { events: 76 }, JobEventKind::Enqueued]);
 }
 
+// 51
 #[test]
 fn two_jobs_of_a_serial_key_cannot_run_even_by_a_wrong_statement() {
     let store = On::Sqlite.manual();

@@ -1,4 +1,4 @@
-//! Promises 43 to 50, 63, 64: recurring jobs.
+//! Recurring jobs.
 
 mod support;
 
@@ -36,6 +36,7 @@ fn every_minute() -> Recurring {
     Recurring::every("minute", Duration::from_secs(60), &named("m"))
 }
 
+// 43
 fn a_due_time_makes_one_job_with_any_number_of_processes(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let start = store.time.clock().system_time();
@@ -57,6 +58,7 @@ fn a_due_time_makes_one_job_with_any_number_of_processes(on: On) {
     assert_eq!(all, ["m 120 +0", "m 180 +0", "m 240 +0", "m 300 +0", "m 60 +0"]);
 }
 
+// 44, 50
 fn a_due_time_while_nobody_was_there_is_made_up_for(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let start = store.time.clock().system_time();
@@ -69,6 +71,7 @@ fn a_due_time_while_nobody_was_there_is_made_up_for(on: On) {
     assert_eq!(record.all().last().unwrap(), "m 660 +0");
 }
 
+// 45
 fn misfire_skip_counts_and_misfire_all_runs_each(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let start = store.time.clock().system_time();
@@ -82,6 +85,7 @@ fn misfire_skip_counts_and_misfire_all_runs_each(on: On) {
     assert_eq!(record.all()[2..], ["all 14400 +0", "skip 14400 +3"]);
 }
 
+// 44
 fn a_restart_fires_nothing_and_skips_nothing(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let start = store.time.clock().system_time();
@@ -97,6 +101,7 @@ fn a_restart_fires_nothing_and_skips_nothing(on: On) {
     assert_eq!(record.all(), ["w 604800 +0"]);
 }
 
+// 48
 fn a_changed_schedule_starts_from_now(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let start = store.time.clock().system_time();
@@ -110,6 +115,7 @@ fn a_changed_schedule_starts_from_now(on: On) {
     assert_eq!(record.all(), ["m 3690 +0"]);
 }
 
+// 49
 fn an_older_program_does_not_undo_a_newer_ones_schedules(on: On) {
     let store = on.manual_with(|builder| builder.program("shop", 2));
     let names = || store.jobs.schedules().unwrap().into_iter().map(|row| row.name).collect::<Vec<_>>();
@@ -124,6 +130,7 @@ fn an_older_program_does_not_undo_a_newer_ones_schedules(on: On) {
     }
 }
 
+// 48
 fn schedules_that_are_no_longer_declared_are_removed(on: On) {
     let store = on.manual();
     let names = || store.jobs.schedules().unwrap().into_iter().map(|row| row.name).collect::<Vec<_>>();
@@ -135,6 +142,7 @@ fn schedules_that_are_no_longer_declared_are_removed(on: On) {
     assert!(names().is_empty());
 }
 
+// 47
 fn a_clock_set_back_fires_nothing_twice(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let start = store.time.clock().system_time();
@@ -151,6 +159,7 @@ fn a_clock_set_back_fires_nothing_twice(on: On) {
     assert_eq!(record.all(), ["m 60 +0", "m 120 +0"]);
 }
 
+// 45
 fn an_overlapping_due_time_is_counted_as_missed(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let start = store.time.clock().system_time();
@@ -205,6 +214,7 @@ fn invalid_schedules_are_refused(on: On) {
     assert!(store.jobs.schedules().unwrap().is_empty());
 }
 
+// 63, 64
 fn a_month_of_schedules_runs_in_order(on: On) {
     let (store, record) =
         (on.manual_with(|builder| builder.synchronous(hosted_jobs::Synchronous::Normal)), Record::default());
@@ -222,6 +232,7 @@ fn a_month_of_schedules_runs_in_order(on: On) {
     assert!(all.iter().all(|entry| entry.ends_with("+0")));
 }
 
+// 46
 fn the_hours_of_a_day_with_a_change_of_clocks_are_right(on: On) {
     let store = on.manual_with(|builder| builder.synchronous(hosted_jobs::Synchronous::Normal));
     let record = Record::default();
@@ -240,6 +251,7 @@ fn the_hours_of_a_day_with_a_change_of_clocks_are_right(on: On) {
     assert_eq!(twice, ["half past two 9000 +0"]);
 }
 
+// 45
 #[test]
 fn one_broken_schedule_touches_no_other() {
     let (store, record) = (On::Sqlite.manual(), Record::default());

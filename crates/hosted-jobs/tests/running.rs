@@ -1,4 +1,4 @@
-//! Promises 9 to 26: claims, priorities, kinds, failures, retries, timeouts, cancellation, checkpoints.
+//! Claims, priorities, kinds, failures, retries, timeouts, cancellation and checkpoints.
 
 mod support;
 
@@ -39,6 +39,7 @@ on_both_stores!(
     handlers_with_a_mistake_fail_the_start,
 );
 
+// 10, 63
 fn ready_jobs_run_by_priority_then_by_id(on: On) {
     let (store, record) = (on.manual(), Record::default());
     for (name, priority) in [("c", 0), ("d", 0), ("a", -5), ("e", 7), ("b", -5)] {
@@ -48,6 +49,7 @@ fn ready_jobs_run_by_priority_then_by_id(on: On) {
     assert_eq!(record.all(), ["a", "b", "c", "d", "e"]);
 }
 
+// 11
 fn a_kind_without_a_handler_is_never_touched(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let other = store.jobs.enqueue(&Other(1)).unwrap().id();
@@ -67,6 +69,7 @@ impl Job for NamedV3 {
     const VERSION: u32 = 3;
 }
 
+// 12
 fn a_version_newer_than_the_handlers_is_never_touched(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let newer = store.jobs.enqueue(&NamedV3("new".into(), 1)).unwrap().id();
@@ -77,6 +80,7 @@ fn a_version_newer_than_the_handlers_is_never_touched(on: On) {
     assert_eq!((info.state, info.claims), (JobState::Ready, 0));
 }
 
+// 12
 fn an_older_version_is_upgraded(on: On) {
     let (store, record) = (on.manual(), Record::default());
     store.jobs.enqueue(&named("old")).unwrap();
@@ -99,6 +103,7 @@ impl Job for Renamed {
     const KIND: &'static str = "renamed";
 }
 
+// 12
 fn a_renamed_kind_runs_under_its_alias(on: On) {
     let (store, record) = (on.manual(), Record::default());
     store.jobs.enqueue(&named("old name")).unwrap();
@@ -113,6 +118,7 @@ fn a_renamed_kind_runs_under_its_alias(on: On) {
     assert!(record.all().contains(&"named: old name".to_owned()));
 }
 
+// 15
 fn every_queue_that_has_work_gets_its_share(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let busy = (0..100).map(|_| Enqueue::new(&named("busy")).priority(-9));
@@ -125,6 +131,7 @@ fn every_queue_that_has_work_gets_its_share(on: On) {
     assert_eq!(all.len(), 105);
 }
 
+// 15
 fn only_the_named_queues_are_served(on: On) {
     let (store, record) = (on.manual(), Record::default());
     for queue in ["a", "b", "c"] {
@@ -142,6 +149,7 @@ impl Job for BadData {
     const KIND: &'static str = "named"; // not what the handler of `Named` can read
 }
 
+// 16
 fn a_panic_an_error_and_bad_data_cost_one_failure_each(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let handlers = record.handlers_that(|job, _| match job.0.as_str() {
@@ -162,6 +170,7 @@ fn a_panic_an_error_and_bad_data_cost_one_failure_each(on: On) {
     }
 }
 
+// 17
 fn a_failure_keeps_its_error_and_waits_for_its_backoff(on: On) {
     let store = on.manual();
     let handlers = Handlers::new().handle(|_: Named, ctx: &JobContext| Err(format!("no {}", ctx.failed()).into()));
@@ -178,6 +187,7 @@ fn a_failure_keeps_its_error_and_waits_for_its_backoff(on: On) {
     }
 }
 
+// 17
 fn a_job_is_dead_after_its_last_failure(on: On) {
     let store = on.manual();
     let handlers = Handlers::new().handle(|_: Named, _: &JobContext| Err("no".into()));
@@ -193,6 +203,7 @@ fn a_job_is_dead_after_its_last_failure(on: On) {
     assert_eq!(info.payload.unwrap(), b"\"a\"");
 }
 
+// 18, 21
 fn dead_is_dead_at_once_and_retry_makes_it_as_new(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let fails = record.handlers_that(|_, _| Err(JobError::dead("no such customer")));
@@ -210,6 +221,7 @@ fn dead_is_dead_at_once_and_retry_makes_it_as_new(on: On) {
     assert!(store.jobs.get(id).unwrap().is_none());
 }
 
+// 19
 fn snooze_costs_no_failure_and_is_exact(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let now = store.time.clock().system_time();
@@ -225,6 +237,7 @@ fn snooze_costs_no_failure_and_is_exact(on: On) {
     assert_eq!(store.jobs.drain(&handlers).unwrap().succeeded(), 1);
 }
 
+// 20
 fn retry_in_is_exact_and_counts(on: On) {
     let store = on.manual();
     let now = store.time.clock().system_time();
@@ -251,6 +264,7 @@ impl Job for WithPolicy {
     }
 }
 
+// 18
 fn the_policy_decides_by_the_type_of_the_error(on: On) {
     let store = on.manual();
     let now = store.time.clock().system_time();
@@ -267,6 +281,7 @@ fn the_policy_decides_by_the_type_of_the_error(on: On) {
     assert!(infos[3].error.as_deref().unwrap().contains("panicked: the policy panics"));
 }
 
+// 17
 fn a_long_error_is_stored_cut(on: On) {
     let store = on.manual();
     let handlers = Handlers::new().handle(|_: Named, _: &JobContext| Err("x".repeat(10 << 20).into()));
@@ -286,6 +301,7 @@ impl Job for Slow {
     }
 }
 
+// 22
 fn at_its_timeout_a_jobs_token_stops(on: On) {
     let (store, record) = (on.live(), Record::default());
     let seen = record.clone();
@@ -303,6 +319,7 @@ fn at_its_timeout_a_jobs_token_stops(on: On) {
     assert_eq!(store.get(id).error.as_deref(), Some("exceeded its timeout"));
 }
 
+// 22
 fn a_job_that_ignores_its_timeout_is_never_started_twice(on: On) {
     let (store, record, gate) = (on.live(), Record::default(), Gate::default());
     let (seen, opened) = (record.clone(), gate.clone());
@@ -327,6 +344,7 @@ fn a_job_that_ignores_its_timeout_is_never_started_twice(on: On) {
     assert_eq!(record.all().len(), 1);
 }
 
+// 23
 fn cancel_takes_a_waiting_job_at_once(on: On) {
     let (store, record) = (on.manual(), Record::default());
     let ready = store.jobs.enqueue(&named("ready")).unwrap().id();
@@ -341,6 +359,7 @@ fn cancel_takes_a_waiting_job_at_once(on: On) {
     assert!(store.jobs.drain(&record.handlers()).unwrap().ids().is_empty());
 }
 
+// 23
 fn cancel_stops_the_token_of_a_running_job(on: On) {
     let (store, record) = (on.live(), Record::default());
     let handlers = record.handlers_that(|_, ctx| {
@@ -359,6 +378,7 @@ fn cancel_stops_the_token_of_a_running_job(on: On) {
     host.stop(PATIENCE).unwrap();
 }
 
+// 23
 fn a_cancelled_job_that_fails_does_not_run_again(on: On) {
     let (store, record) = (on.live(), Record::default());
     let handlers = record.handlers_that(|_, ctx| {
@@ -406,6 +426,7 @@ fn an_output_is_stored_with_the_end(on: On) {
     assert_eq!(store.jobs.list(&Default::default()).unwrap()[0].kind, "other");
 }
 
+// 9
 fn many_threads_run_each_job_once(on: On) {
     let (store, record) = (on.live(), Record::default());
     let mut hosts: Vec<_> =
@@ -423,6 +444,7 @@ fn many_threads_run_each_job_once(on: On) {
     assert!(store.jobs.stats().unwrap().workers.is_empty());
 }
 
+// 14
 fn a_process_claims_no_more_long_jobs_than_it_has_threads(on: On) {
     let (store, record, gate) = (on.live(), Record::default(), Gate::default());
     let opened = gate.clone();
@@ -440,6 +462,7 @@ fn a_process_claims_no_more_long_jobs_than_it_has_threads(on: On) {
     host.stop(PATIENCE).unwrap();
 }
 
+// 38
 fn handlers_with_a_mistake_fail_the_start(on: On) {
     let store = on.manual();
     let nothing = |_: Named, _: &JobContext| Ok(());

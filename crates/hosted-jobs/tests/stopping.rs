@@ -1,4 +1,4 @@
-//! Promises 33 to 38: what a stop does to jobs.
+//! What a stop does to jobs.
 
 mod support;
 
@@ -35,6 +35,7 @@ fn stop_meanwhile(host: &mut Host, f: impl FnOnce()) {
     });
 }
 
+// 33
 fn from_the_stop_request_on_nothing_starts(on: On) {
     let (store, record, gate) = (on.live(), Record::default(), Gate::default());
     let opened = gate.clone();
@@ -51,6 +52,7 @@ fn from_the_stop_request_on_nothing_starts(on: On) {
     assert_eq!((stats.succeeded, stats.queues[0].ready, stats.queues[0].running), (2, 8, 0));
 }
 
+// 34
 fn a_job_that_heeds_its_token_is_not_cut_short_before_the_deadline(on: On) {
     let (store, record) = (on.live(), Record::default());
     let (seen, began) = (record.clone(), Instant::now());
@@ -72,6 +74,7 @@ fn a_job_that_heeds_its_token_is_not_cut_short_before_the_deadline(on: On) {
     assert!(cut >= Duration::from_millis(2_300), "cut short after {cut:?}");
 }
 
+// 35
 fn what_comes_back_because_of_the_stop_is_ready_and_has_paid_nothing(on: On) {
     let (store, record) = (on.live(), Record::default());
     let handlers = record.handlers_that(|_, ctx| Ok(ctx.sleep(PATIENCE)?));
@@ -85,6 +88,7 @@ fn what_comes_back_because_of_the_stop_is_ready_and_has_paid_nothing(on: On) {
     }
 }
 
+// 35
 fn a_long_job_survives_thirty_stops_unpaid(on: On) {
     let (store, record) = (on.live(), Record::default());
     let id = store.jobs.enqueue(&named("a")).unwrap().id();
@@ -113,6 +117,7 @@ fn a_job_that_ends_during_the_stop_is_done(on: On) {
     assert_eq!(store.state(id), JobState::Finished(Outcome::Succeeded));
 }
 
+// 36
 fn a_job_that_hangs_is_named_and_stays_claimed(on: On) {
     let (store, record, gate) = (on.live(), Record::default(), Gate::default());
     let opened = gate.clone();
@@ -135,6 +140,7 @@ fn a_job_that_hangs_is_named_and_stays_claimed(on: On) {
     host.stop(PATIENCE).unwrap();
 }
 
+// 33
 fn prefetched_jobs_are_given_back_at_the_stop(on: On) {
     let (store, record, gate) = (on.live(), Record::default(), Gate::default());
     let opened = gate.clone();
@@ -185,6 +191,7 @@ impl Job for Stubborn {
     }
 }
 
+// 34
 #[test]
 fn the_stop_of_the_host_comes_before_a_later_timeout() {
     let (store, record) = (On::Memory.live(), Record::default());
@@ -202,6 +209,7 @@ fn the_stop_of_the_host_comes_before_a_later_timeout() {
     assert_eq!(store.state(id), JobState::Ready);
 }
 
+// 37
 #[test]
 fn the_stop_keeps_its_deadline_with_a_locked_database() {
     let (store, record) = (On::Sqlite.live(), Record::default());
@@ -223,6 +231,7 @@ fn the_stop_keeps_its_deadline_with_a_locked_database() {
     next.stop(PATIENCE).unwrap();
 }
 
+// 38
 #[test]
 fn workers_on_a_store_that_cannot_be_written_fail_the_start() {
     let store = On::Sqlite.live_with(|builder| builder.busy_limit(Duration::from_millis(50)));

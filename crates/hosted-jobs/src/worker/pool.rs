@@ -29,6 +29,8 @@ pub(super) struct Pool {
     /// A running average of how long a job takes, in nanoseconds. 0: not known yet.
     job_time: AtomicU64,
     state: Mutex<PoolState>,
+    /// The writer was woken for results that it has not taken yet.
+    rung_for_results: AtomicBool,
     /// The stop was requested: nothing starts any more.
     closing: AtomicBool,
     /// The writer has returned: results are written by the threads themselves.
@@ -61,6 +63,7 @@ impl Pool {
             started: AtomicU64::new(0),
             job_time: AtomicU64::new(0),
             state: Mutex::default(),
+            rung_for_results: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             life: OnceLock::new(),
@@ -139,11 +142,10 @@ impl Pool {
     /// Takes the result of a job that a thread has run. Returns it if the writer is gone.
     pub(super) fn end(&self, result: CompletedRun, suspect: bool, took: Duration) -> Option<CompletedRun> {
         self.measure(took);
-        let closed = {
+        let late = {
             let mut state = self.state.lock();
             state.running.remove(&result.fence.id);
-            let closed = self.closed.load(Ordering::Acquire);
-            if closed {
+            if self.closed.load(Ordering::Acquire) {
                 Some(result)
             } else {
                 state.results.push(result);
@@ -155,10 +157,11 @@ impl Pool {
             // The next suspect may be claimed.
             self.core.suspect_runs.store(false, Ordering::Release);
             self.bell.announce_work();
-        } else {
+        } else if !self.is_busy() || !self.rung_for_results.swap(true, Ordering::AcqRel) {
+            // While the threads have enough to do, one ring is enough: the writer gathers the results that follow.
             self.bell.ring();
         }
-        closed
+        late
     }
 
     /// A running average in which a new value counts for an eighth, and at once if it is much greater.
@@ -176,7 +179,13 @@ impl Pool {
         self.job_time.fetch_max(nanos, Ordering::Relaxed);
     }
 
+    /// Whether more jobs are claimed than the threads need at once.
+    pub(super) fn is_busy(&self) -> bool {
+        self.ready.1.len() > self.threads
+    }
+
     pub(super) fn take_results(&self) -> Vec<CompletedRun> {
+        self.rung_for_results.store(false, Ordering::Release);
         std::mem::take(&mut self.state.lock().results)
     }
 

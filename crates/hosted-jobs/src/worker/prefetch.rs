@@ -20,6 +20,11 @@ impl Prefetch {
         self.commit = self.commit * 7 / 8 + took / 8;
     }
 
+    /// How long a transaction takes, on average.
+    pub(super) fn commit_time(&self) -> Duration {
+        self.commit
+    }
+
     /// How many jobs may be claimed in all, running ones included.
     ///
     /// A job for each thread, and as many more as the threads run while two transactions are made: the one that is on

@@ -21,6 +21,9 @@ const RESCUE_PERIOD: Duration = Duration::from_millis(400);
 /// A job that is claimed and that no thread has started for this long is given back.
 const STALE: Duration = Duration::from_millis(100);
 
+/// The longest wait for more results before a transaction.
+const LONGEST_GATHERING: Duration = Duration::from_millis(2);
+
 /// The longest sleep while something is due later: somebody may set the clock forward.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -106,10 +109,20 @@ impl Writer {
             let claims = most > 0 && (self.state.may_have_ready || self.is_due());
             let rescues = self.state.rescue_at.is_some_and(|at| at <= Instant::now());
             if claims || rescues || self.state.check_cancels || self.pool.has_results() {
+                self.gather(ctx, stopping);
                 self.cycle(ctx, worker, most);
             } else if !self.housekeeping(stopping) {
                 self.wait(ctx, stopping);
             }
+        }
+    }
+
+    /// Waits for more results while the threads have enough to do: for as long as a transaction takes, at most. So one
+    /// transaction writes many results of short jobs, and none of them waits for a long job.
+    fn gather(&self, ctx: &Context, stopping: bool) {
+        if !stopping && self.pool.is_busy() {
+            let longest = self.state.prefetch.commit_time().min(LONGEST_GATHERING);
+            self.pool.bell.wait(ctx, true, Duration::MAX, longest);
         }
     }
 

@@ -64,9 +64,11 @@ fn workers_on_a_full_disk_try_again_until_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let (jobs, witness) = (open(folder.path()), Witness::new(folder.path()));
     let ids = jobs.enqueue_all((0..400).map(|n| Enqueue::new(&Effect { n }))).unwrap();
-    let worker = with_small_files(folder.path(), "work", 300);
+    // A little more than what is there already.
+    let log = std::fs::metadata(folder.path().join("jobs.db-wal")).unwrap().len();
+    let worker = with_small_files(folder.path(), "work", log / 1024 + 120);
     worker.wait_ready(folder.path());
-    wait_until("the disk is full", || witness.count("refused") > 0);
+    wait_until("the disk is full", || witness.count("refused") + witness.count("store-failed") > 0);
     let everything = Rlimit { current: None, maximum: None };
     prlimit(Some(worker.pid()), Resource::Fsize, everything).unwrap();
     wait_until("all have ended", || {
@@ -82,4 +84,32 @@ fn workers_on_a_full_disk_try_again_until_there_is_room() {
         assert_eq!(jobs.get(id.id()).unwrap().unwrap().state, JobState::Finished(Outcome::Succeeded));
     }
     witness.assert_no_violation();
+}
+
+/// What a process without privileges gets when it opens the store.
+fn open_without_privileges(folder: &Path) -> String {
+    use std::os::unix::process::CommandExt;
+    let mut child = command(folder, "open");
+    if rustix::process::geteuid().is_root() {
+        child.uid(65_534).gid(65_534); // nobody
+    }
+    let output = child.stdout(std::process::Stdio::piped()).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_file_or_a_folder_that_is_read_only_is_an_error_that_names_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let expected = "jobs.db` cannot be written; the file and its directory must be writable for this user";
+    // The file, in a folder that can be written. Then the folder.
+    for (file, directory) in [(0o444, 0o777), (0o666, 0o555)] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path()));
+        set(&db_path(folder.path()), file);
+        set(folder.path(), directory);
+        let answer = open_without_privileges(folder.path());
+        assert!(answer.contains(expected), "file {file:o}, folder {directory:o}: {answer}");
+        set(folder.path(), 0o777);
+    }
 }

@@ -3,7 +3,9 @@
 use crate::witness::Witness;
 use hosted::testing::ManualClock;
 use hosted::{Clock, Host};
-use hosted_jobs::{Backoff, Enqueue, Handlers, Job, JobContext, JobError, Jobs, Options, Recurring, rusqlite};
+use hosted_jobs::{
+    Backoff, Enqueue, Handlers, Job, JobContext, JobError, JobEventKind, Jobs, Options, Recurring, rusqlite,
+};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,6 +100,7 @@ pub(crate) fn run(program: &str) {
         "work by a jumping clock" => work_by_a_jumping_clock(&folder),
         "enqueue" => enqueue(&folder),
         "enqueue until full" => crate::disks::enqueue_until_full(&folder),
+        "open" => println!("opened: {:?}", Jobs::open(db_path(&folder)).map(|_| ()).map_err(|error| error.to_string())),
         "scenario" => crate::crashes::scenario(&folder),
         "work through failures" => crate::crashes::work_through_failures(&folder),
         other => panic!("unknown program `{other}`"),
@@ -111,6 +114,14 @@ fn ready(folder: &Path) {
 /// Runs jobs on two threads until SIGTERM.
 fn work(folder: &Path, clock: Clock) {
     let jobs = Jobs::builder().clock(clock).open(db_path(folder)).unwrap();
+    let (events, witness) = (jobs.events(), Witness::new(folder));
+    std::thread::spawn(move || {
+        for event in events {
+            if matches!(event.what, JobEventKind::StoreFailed { .. }) {
+                witness.log("store-failed", 0, 0);
+            }
+        }
+    });
     let mut host = Host::new();
     host.stop_timeout(Duration::from_secs(20));
     host.add("jobs", jobs.workers(2, handlers(folder)));

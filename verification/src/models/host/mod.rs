@@ -20,12 +20,8 @@ mod unresponsive;
 mod restart;
 mod group;
 mod group_deadline;
-<<<<<<< HEAD
-mod observers;
-=======
 mod dynamic;
-mod looks;
->>>>>>> dyn
+mod observers;
 mod queue;
 mod consumers;
 mod batches;

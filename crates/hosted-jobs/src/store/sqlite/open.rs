@@ -95,7 +95,9 @@ fn use_wal(conn: &Connection, path: &Path) -> Result<(), OpenError> {
 fn open_error(path: &Path, error: Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotADatabase(path.to_owned()),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => OpenError::ReadOnly(path.to_owned()),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            OpenError::ReadOnly(path.to_owned()) // the folder exists: `check_path` has seen it
+        }
         _ => OpenError::Store(store_error("open the database file", error)),
     }
 }
@@ -125,7 +127,11 @@ fn check_path(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
         return Err(OpenError::Invalid(format!("`{}` is a directory; name a file in it", path.display())));
     }
-    match network_file_system(&folder(path)) {
+    let folder = folder(path);
+    if !folder.is_dir() {
+        return Err(OpenError::Invalid(format!("the directory `{}` does not exist; create it", folder.display())));
+    }
+    match network_file_system(&folder) {
         Some(name) => Err(OpenError::NetworkFileSystem(path.to_owned(), name)),
         None => Ok(()),
     }
@@ -141,8 +147,17 @@ fn folder(path: &Path) -> PathBuf {
 /// Returns the name of the network file system that `folder` is on.
 #[cfg(target_os = "linux")]
 fn network_file_system(folder: &Path) -> Option<&'static str> {
+    // A folder that cannot be looked at is reported by SQLite, with its own words.
+    let magic = rustix::fs::statfs(folder).ok()?.f_type;
+    network_name(magic as u64)
+}
+
+/// Returns the name of the network file system with that magic number.
+#[cfg(target_os = "linux")]
+fn network_name(magic: u64) -> Option<&'static str> {
     // From `linux/magic.h` and the sources of the file systems.
-    const NETWORK: [(u64, &str); 8] = [
+    const NETWORK: [(u64, &str); 9] = [
+        (0x0102_1997, "9P"),
         (0x6969, "NFS"),
         (0x517B, "SMB"),
         (0xFF53_4D42, "CIFS"),
@@ -152,12 +167,25 @@ fn network_file_system(folder: &Path) -> Option<&'static str> {
         (0x0BD0_0BD0, "Lustre"),
         (0x7461_636F, "OCFS2"),
     ];
-    // A folder that cannot be looked at is reported by SQLite, with its own words.
-    let magic = rustix::fs::statfs(folder).ok()?.f_type as u64 & 0xFFFF_FFFF;
-    NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
+    NETWORK.iter().find(|(number, _)| *number == magic & 0xFFFF_FFFF).map(|(_, name)| *name)
 }
 
 #[cfg(not(target_os = "linux"))]
 fn network_file_system(_: &Path) -> Option<&'static str> {
     None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers() {
+        let number = |name: u32| network_name(u64::from(name));
+        assert_eq!((number(0x6969), number(0xFF53_4D42)), (Some("NFS"), Some("CIFS")));
+        // ext4, tmpfs, overlayfs.
+        assert_eq!([number(0xEF53), number(0x0102_1994), number(0x794C_7630)], [None; 3]);
+        let error = OpenError::NetworkFileSystem("/mnt/jobs.db".into(), "NFS").to_string();
+        assert!(error.contains("network file system (NFS)") && error.ends_with("use a local disk"), "{error}");
+    }
 }

@@ -93,7 +93,7 @@ impl ReadTx for SqliteTx<'_> {
             let Some(state) = State::from_number(state) else { continue };
             *queue.count(state) += count;
             match state {
-                State::Ready => queue.oldest_ready = oldest,
+                State::Ready => queue.oldest_ready = queue.oldest_ready.into_iter().chain(oldest).min(),
                 State::Scheduled => queue.next_due = next_due,
                 State::Running | State::Held | State::Arrived => {}
             }

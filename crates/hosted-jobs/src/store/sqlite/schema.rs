@@ -14,6 +14,7 @@ pub(super) const NEEDED: u32 = 1;
 /// - A job that is not due is in no index of ready jobs, and neither is a held one: a claim never meets them.
 /// - `job_ready` starts with queue, kind and version: a claim never meets jobs that this program does not handle.
 /// - Suspects (`lost > 0`: a process died while they ran) have an index of their own, as they are claimed one at a time.
+/// - The queue at the end of an index lets the jobs of each queue be counted without reading the table.
 /// - `job_serial` makes "one at a time" true even if the library is wrong.
 pub(super) const VERSION_1: &str = "
 CREATE TABLE {p}job (
@@ -48,9 +49,9 @@ CREATE TABLE {p}job (
 ) STRICT;
 CREATE INDEX {p}job_ready ON {p}job(queue, kind, version, priority, id) WHERE state = 1 AND lost = 0;
 CREATE INDEX {p}job_suspect ON {p}job(queue, kind, version, priority, id) WHERE state = 1 AND lost > 0;
-CREATE INDEX {p}job_due ON {p}job(run_at) WHERE state = 0;
-CREATE INDEX {p}job_running ON {p}job(worker) WHERE state = 2;
-CREATE INDEX {p}job_limit ON {p}job(limit_key, state, priority, id) WHERE limit_key IS NOT NULL;
+CREATE INDEX {p}job_due ON {p}job(run_at, queue) WHERE state = 0;
+CREATE INDEX {p}job_running ON {p}job(worker, queue) WHERE state = 2;
+CREATE INDEX {p}job_limit ON {p}job(limit_key, state, priority, id, queue) WHERE limit_key IS NOT NULL;
 CREATE INDEX {p}job_arrived ON {p}job(id) WHERE state = 4;
 CREATE UNIQUE INDEX {p}job_unique ON {p}job(unique_key) WHERE unique_key IS NOT NULL;
 CREATE UNIQUE INDEX {p}job_serial ON {p}job(limit_key) WHERE state IN (1, 2) AND limit_n = 1;

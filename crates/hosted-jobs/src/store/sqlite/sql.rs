@@ -117,8 +117,19 @@ statements! {
     meta = "SELECT value FROM {p}meta WHERE key = ?1";
     live_job = "SELECT {LIVE} FROM {p}job WHERE id = ?1";
     finished_job = "SELECT {FINISHED} FROM {p}done WHERE id = ?1";
-    queue_counts = "SELECT queue, state, count(*), min(created_at), min(run_at) FROM {p}job GROUP BY queue, state";
-    waiting_kinds = "SELECT kind, version, count(*) FROM {p}job WHERE state = 1 GROUP BY kind, version ORDER BY kind, version";
+    // Each part reads one index, and no row of the table. Jobs under which a process died are counted apart.
+    queue_counts = "SELECT queue, state, jobs, (SELECT created_at FROM {p}job WHERE id = oldest), due FROM ( \
+        SELECT queue, 1 AS state, count(*) AS jobs, min(id) AS oldest, NULL AS due \
+        FROM {p}job WHERE state = 1 AND lost = 0 GROUP BY queue \
+        UNION ALL SELECT queue, 1, count(*), min(id), NULL FROM {p}job WHERE state = 1 AND lost > 0 GROUP BY queue \
+        UNION ALL SELECT queue, 0, count(*), NULL, min(run_at) FROM {p}job WHERE state = 0 GROUP BY queue \
+        UNION ALL SELECT queue, 2, count(*), NULL, NULL FROM {p}job WHERE state = 2 GROUP BY queue \
+        UNION ALL SELECT queue, 3, count(*), NULL, NULL FROM {p}job \
+        WHERE limit_key IS NOT NULL AND state IN (3, 4) GROUP BY queue)";
+    waiting_kinds = "SELECT kind, version, sum(jobs) FROM ( \
+        SELECT kind, version, count(*) AS jobs FROM {p}job WHERE state = 1 AND lost = 0 GROUP BY queue, kind, version \
+        UNION ALL SELECT kind, version, count(*) FROM {p}job WHERE state = 1 AND lost > 0 GROUP BY queue, kind, version) \
+        GROUP BY kind, version ORDER BY kind, version";
     finished_count = "SELECT count(*) FROM {p}done WHERE outcome = ?1";
 }
 

@@ -67,6 +67,18 @@ fn hot_statements(sql: &Sql) -> Vec<(String, Vec<&'static str>)> {
         (sql.next_run_at.clone(), vec!["p_job_due"]),
         (sql.running_jobs.clone(), vec!["p_job_running"]),
         (sql.others_run_jobs.clone(), vec!["p_job_running"]),
+        (
+            sql.queue_counts.clone(),
+            vec![
+                "COVERING INDEX p_job_ready",
+                "INDEX p_job_suspect",
+                "COVERING INDEX p_job_due",
+                "COVERING INDEX p_job_running",
+                "COVERING INDEX p_job_limit",
+            ],
+        ),
+        (sql.waiting_kinds.clone(), vec!["COVERING INDEX p_job_ready", "INDEX p_job_suspect"]),
+        (sql.finished_count.clone(), vec!["COVERING INDEX p_done_prune"]),
         (sql.live_job.clone(), vec!["PRIMARY KEY"]),
         (sql.finished_job.clone(), vec!["PRIMARY KEY"]),
     ]
@@ -99,6 +111,7 @@ fn check_plans(store: &SqliteStore, statistics: &str) {
     }
 }
 
+// 13
 #[test]
 fn every_hot_statement_uses_its_index_with_empty_and_with_full_tables() {
     let (_folder, store) = store();
@@ -191,6 +204,7 @@ fn steps() -> Vec<(&'static str, Step)> {
     ]
 }
 
+// 66
 #[test]
 fn no_statement_changes_a_row_but_the_ones_it_names() {
     let (_folder, store) = store();
