@@ -3,6 +3,7 @@
 mod restart;
 mod ticks;
 mod context;
+mod waits;
 mod health;
 
 pub use context::Context;
