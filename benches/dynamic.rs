@@ -67,12 +67,18 @@ impl Running {
     }
 }
 
+/// Lets a closure capture all of it: with the group alone, the host would be dropped.
+fn whole(running: &Running) -> &Running {
+    running
+}
+
 fn coming_and_going(bench: &Bench) {
     let table = bench.comparison("A member that comes and goes");
     table.compare("add, run and end a member", Some(1.25), || {
         let alone = running(DynamicGroup::new());
         let mut number = 0;
         let ours = each("", move || {
+            let alone = whole(&alone);
             number += 1;
             let member = alone.group.add(format!("member {number}"), once(|_| Ok(black_box(()))));
             member.unwrap().wait(LONG).unwrap()
@@ -89,7 +95,7 @@ fn coming_and_going(bench: &Bench) {
         let ours = sampled("", move |n| {
             let begin = Instant::now();
             (0..n as usize).for_each(|number| limited.add_next(number));
-            while !limited.group.is_empty() {
+            while !whole(&limited).group.is_empty() {
                 thread::yield_now();
             }
             begin.elapsed()
@@ -137,17 +143,17 @@ fn listing(bench: &Bench) {
     let crowd = |members| Running::with_members(members, Some(64 << 10));
     let of_group = |members: usize| -> Contender<'_> {
         let crowd = crowd(members);
-        each("", move || crowd.group.members()).per(members)
+        each("", move || whole(&crowd).group.members()).per(members)
     };
     table.grow("`DynamicGroup::members`, per member", Some(1.5), &sizes, of_group);
     let of_host = |members: usize| -> Contender<'_> {
         let crowd = crowd(members);
-        each("", move || crowd.host.handle().services()).per(members)
+        each("", move || whole(&crowd).host.handle().services()).per(members)
     };
     table.grow("`HostHandle::services`, per member", Some(1.5), &sizes, of_host);
     let beside = |members: usize| -> Contender<'_> {
         let crowd = crowd(members);
-        each("", move || crowd.group.add("one more", once(|_| Ok(()))).unwrap().wait(LONG).unwrap())
+        each("", move || whole(&crowd).group.add("one more", once(|_| Ok(()))).unwrap().wait(LONG).unwrap())
     };
     table.grow("add, run and end a member, beside so many others", Some(1.5), &sizes, beside);
 }

@@ -97,7 +97,7 @@ impl Registry {
             if state.members.is_none() || state.stop_began.is_some() {
                 state.exited.push(id);
             }
-            state.notify_owner = true;
+            state.notify_owner |= state.is_watched();
             state.counts.living -= 1;
             state.counts.unjoined += 1;
             // A service whose failure is ignored counts as started, even if it failed before it was ready.

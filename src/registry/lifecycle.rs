@@ -115,7 +115,7 @@ impl RegistryState {
             return PendingCallbacks::default();
         }
         self.counts.unresolved -= 1;
-        self.notify_owner = true;
+        self.notify_owner |= self.is_watched();
         if self.members.is_some() {
             return PendingCallbacks::default(); // a caller of `wait_ready` may wait for a member, and no start does
         }

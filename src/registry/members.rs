@@ -33,6 +33,8 @@ pub(super) struct Members {
     failed: u64,
     /// The registry and the id of the service that runs the group. `None` without a host.
     group: Option<(Weak<Registry>, ServiceId)>,
+    /// How many threads wait for a member to be ready.
+    waiting_for_ready: usize,
     /// Stopped when a member has ended: threads that wait for room.
     waiting_for_room: Vec<StopSource>,
     aftermath: Aftermath,
@@ -99,6 +101,7 @@ impl Registry {
                 ended: 0,
                 failed: 0,
                 group,
+                waiting_for_ready: 0,
                 waiting_for_room: Vec::new(),
                 aftermath: Aftermath::default(),
             }));
@@ -209,13 +212,19 @@ impl Registry {
     /// Blocks until the first start of the member has succeeded, or the member has ended, or until `until`. Returns `Some(None)` if
     /// the start has succeeded, and how the member ended otherwise.
     pub(crate) fn wait_for_ready(&self, id: ServiceId, until: Option<Instant>) -> Option<Option<Outcome>> {
-        self.wait_as(Waits::Member, until, |state| {
+        let count = |change: fn(&mut usize)| {
+            self.update(|state| state.members.iter_mut().for_each(|members| change(&mut members.waiting_for_ready)));
+        };
+        count(|waiting| *waiting += 1);
+        let found = self.wait_as(Waits::Member, until, |state| {
             let record = state.record(id);
             if record.start.took.is_some() {
                 return Some(None);
             }
             record.has_exited().then(|| Some(record.outcome()))
-        })
+        });
+        count(|waiting| *waiting -= 1);
+        found
     }
 
     /// A member of the dynamic group that the service `id` runs has failed.
@@ -238,6 +247,11 @@ impl Registry {
 }
 
 impl RegistryState {
+    /// Returns `true` if a thread waits for a service to be ready, or to exit. For a member hardly ever: its end alone wakes a thread.
+    pub(super) fn is_watched(&self) -> bool {
+        self.members.as_ref().is_none_or(|members| members.waiting_for_ready > 0) || self.stop_began.is_some()
+    }
+
     /// The failure of a member is that of its group, which counts it.
     pub(super) fn pass_on_member_failure(&mut self, error: &ServiceError, stops_host: bool) -> bool {
         let Some(members) = &mut self.members else { return false };
