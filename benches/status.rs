@@ -51,7 +51,7 @@ fn requests(bench: &Bench) {
             let (text, met) = match target {
                 Some(target) if target < 1.0 => (format!("≤ {}", duration(target * 1e9)), Some(each <= target)),
                 Some(target) => (format!("≥ {target} for a second"), Some(1.0 / each >= target)),
-                None => (String::new(), None),
+                None => ("–".to_owned(), None),
             };
             let cells = [name.to_owned(), services.to_string(), duration(each * 1e9), format!("{:.0}", 1.0 / each)];
             table.row(&[cells.as_slice(), &[bytes.to_string(), text, verdict(met)]].concat());
