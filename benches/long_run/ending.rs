@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// More time than the stop needs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More time than the threads of the web server need to exit: 5 s.
+/// More time than idle threads of the library need to exit: 1 s.
 const SETTLING: Duration = Duration::from_secs(20);
 
 /// Returns `true` if everything went well, from the beginning to the end.
@@ -52,7 +52,7 @@ pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Usage) -> bool 
         & row("unexpected errors", tally.surprises.get().to_string(), tally.surprises.get() == 0)
 }
 
-/// How many more threads and descriptors there are than before. Some belong to the web server.
+/// How many more threads and descriptors there are than before. Some belong to the pool of callback threads.
 fn left_behind(before: Usage) -> [i64; 2] {
     let began = Instant::now();
     loop {

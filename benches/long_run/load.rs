@@ -6,19 +6,18 @@ use crate::churn::{churn, lock, plant};
 use crate::client::{client, free_port};
 use crate::counted_queue::CountedQueue;
 use crate::digest::Digester;
+use crate::facts::Sources;
 use crate::flaky::{Flaky, again, session};
 use crate::job::{Claims, Job};
 use crate::retention::{Retention, Tidy};
 use crate::rounds::rounds;
 use crate::scan::Scanner;
-use crate::status::Sources;
 use crate::store::store;
 use crate::tally::Tally;
 use crate::tokens::traffic;
 use crate::tree::Tree;
-use crate::web::Web;
 use crossbeam_channel::Receiver;
-use hosted::{Context, Event, EventKind, Host, Queue, Result, Service, StopToken, every, task, worker};
+use hosted::{Context, Event, EventKind, Host, Queue, Result, Service, StatusServer, StopToken, every, task, worker};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,6 +84,9 @@ fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> R
     let (tree, claims, jobs) = (Tree::new(dir.to_owned(), &db), Claims::default(), Queue::bounded(256));
     let changes = Queue::bounded(256);
 
+    let sources = Sources { dir: dir.to_owned(), db: db.clone(), jobs: jobs.clone(), claims: claims.clone() };
+    let server = StatusServer::bind(format!("127.0.0.1:{port}")).facts("Catalogue", move || sources.totals());
+    host.add("status", server).restart(again());
     let at = db.clone();
     host.add("schema", task(move |_| Ok(Catalogue::create(&at)?)));
     host.add("store", store(&db, &changes));
@@ -105,8 +107,6 @@ fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> R
     host.add("scan", every(SCAN, scan).immediately().fixed_delay());
     host.add("lock", lock(&db, chance));
     host.add("churn", churn(dir, chance)).restart(again());
-    let sources = Sources { dir: dir.to_owned(), db, jobs, claims };
-    host.add("web", Web::new(Some(port), sources)).restart(again());
     host.add("client", client(port, chance, tally));
     Ok(())
 }

@@ -137,7 +137,10 @@ impl Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { answers, judged, of_those_503, missing, wrong, slowest, during_the_stop } = self;
-        write!(f, "{answers} answers, {judged} judged, {of_those_503} of those 503, {during_the_stop} during the stop; ")?;
+        write!(
+            f,
+            "{answers} answers, {judged} judged, {of_those_503} of those 503, {during_the_stop} during the stop; "
+        )?;
         write!(f, "{} missing, {} false; slowest {:.0} ms", missing.len(), wrong.len(), slowest.as_secs_f64() * 1e3)?;
         missing.iter().chain(wrong).take(10).try_for_each(|text| write!(f, "\n  {text}"))
     }

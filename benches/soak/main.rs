@@ -22,6 +22,8 @@ use truth::Truth;
 const SERVICES: usize = 8;
 const PATHS: [&str; 3] = ["/livez", "/readyz", "/startupz"];
 const PERIOD: Duration = Duration::from_millis(100);
+/// Turns a hang into a failure.
+const LIMIT: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -59,8 +61,16 @@ fn main() -> ExitCode {
     });
     thread::sleep(Duration::from_secs_f64(minutes * 60.0));
     truths.iter().for_each(|truth| truth.calm_down());
+    let begin = Instant::now();
     while !truths.iter().all(|truth| truth.is_calm()) {
         thread::sleep(PERIOD);
+        if begin.elapsed() > LIMIT {
+            println!("FAILED: a service did not come to rest");
+            for (truth, service) in truths.iter().zip(host.handle().services().iter().skip(1)) {
+                println!("{service:?}, blocked in {:?}; {truth:?}", service.blocked_now());
+            }
+            return ExitCode::FAILURE;
+        }
     }
     is_stopping.store(true, Ordering::SeqCst);
     let begin = Instant::now();

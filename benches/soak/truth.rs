@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     Healthy,
     Degraded,
@@ -13,7 +13,7 @@ pub(crate) enum Health {
 }
 
 /// A moment in the life of a service. Two moments that are equal have no change between them.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     version: u64,
     /// `None` while a change is under way.
@@ -21,7 +21,7 @@ pub(crate) struct Known {
 }
 
 /// How often what was done.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Acts {
     pub(crate) degradations: u64,
     pub(crate) stalls: u64,
@@ -29,6 +29,7 @@ pub(crate) struct Acts {
     pub(crate) restarts: u64,
 }
 
+#[derive(Debug)]
 pub(crate) struct Truth {
     name: String,
     is_ignored: bool,
@@ -83,8 +84,8 @@ impl Truth {
     pub(crate) fn note(&self, event: &Event) {
         if event.service.as_deref() == Some(&*self.name) {
             match event.kind {
-                EventKind::Stalled { .. } => self.is_reported_stalled.store(true, Ordering::SeqCst),
-                EventKind::Recovered { .. } => self.is_reported_stalled.store(false, Ordering::SeqCst),
+                EventKind::Stalled(_) => self.is_reported_stalled.store(true, Ordering::SeqCst),
+                EventKind::Recovered => self.is_reported_stalled.store(false, Ordering::SeqCst),
                 _ => {}
             }
         }

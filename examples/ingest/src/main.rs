@@ -1,7 +1,7 @@
 //! Keeps an SQLite catalogue of a directory: every regular file with its size, lines, words and SHA-256.
 //!
 //! Run `cargo run --release --example ingest -- DIR`, and press ctrl-c to stop it. `--help` lists the options. The log
-//! shows the address of its page.
+//! shows the address of its status page.
 //!
 //! ```text
 //!             jobs: a Queue                     changes: a Queue
@@ -11,8 +11,9 @@
 //!                                every 2 s: what is gone
 //! ```
 //!
-//! `pipeline` adds the services in the order of their start: consumers before producers. They stop in reverse order:
-//! first the web page, then the scanner. Then the digesters finish the queued files, and the store writes the results.
+//! `pipeline` adds the services in the order of their start: the status server, then consumers before producers. They stop
+//! in reverse order: first the scanner. Then the digesters finish the queued files, and the store writes the results. The
+//! status server stops last, so its page shows the shutdown too.
 //! Killing the program loses nothing: the next scan finds the files that are not in the catalogue.
 
 #![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
@@ -25,21 +26,18 @@ mod store;
 mod digest;
 mod retention;
 mod scan;
-mod status;
-mod page;
-mod web;
+mod facts;
 
 use crate::catalogue::Catalogue;
 use crate::digest::Digester;
+use crate::facts::Sources;
 use crate::job::Claims;
 use crate::options::Options;
 use crate::retention::{Retention, Tidy};
 use crate::scan::Scanner;
-use crate::status::Sources;
 use crate::store::store;
 use crate::tree::Tree;
-use crate::web::Web;
-use hosted::{Context, Host, Queue, Restart, every, task};
+use hosted::{Context, Host, Queue, Restart, StatusServer, every, task};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -69,7 +67,14 @@ fn pipeline(options: Options) -> Host {
     let changes = Queue::bounded(256);
     let tidy = Tidy::default();
 
+    let sources = Sources { dir: tree.dir().to_owned(), db: db.clone(), jobs: jobs.clone(), claims: claims.clone() };
+    let unreadable = sources.clone();
+    let status = StatusServer::bind(format!("127.0.0.1:{port}"))
+        .facts("Catalogue", move || sources.totals())
+        .facts("Could not be read", move || unreadable.unreadable());
+
     let mut host = Host::new();
+    host.add("status", status).restart(Restart::on_failure());
     let at = db.clone();
     let schema = move |_: &Context| {
         log::info!("the catalogue: {}", at.display());
@@ -93,7 +98,5 @@ fn pipeline(options: Options) -> Host {
         Ok(())
     });
     host.add("scan", scans.immediately().fixed_delay());
-    let sources = Sources { dir: tree.dir().to_owned(), db, jobs, claims };
-    host.add("web", Web::new(port, sources)).restart(Restart::on_failure());
     host
 }

@@ -18,7 +18,7 @@ Keeps an SQLite catalogue of the files below DIR, until ctrl-c.
 
   --db PATH        where the catalogue is (default: a separate file for DIR in $XDG_STATE_HOME/ingest or
                    ~/.local/state/ingest; it is logged)
-  --port N         where its page is, on 127.0.0.1 (default: 8080, or the next port that is free; 0: any free port)
+  --port N         where its page is, on 127.0.0.1 (default: any free port; the log has the address)
   --digesters N    how many files are read side by side (default: one for each core)
   --every SECONDS  the time between two scans (default: 2)
   --once           stop when there is nothing new
@@ -30,8 +30,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The database, absolute and free of symlinks too, so that a scan recognises it.
     pub db: PathBuf,
-    /// `None` means the first free port from 8080 on.
-    pub port: Option<u16>,
+    /// The port of the status page. 0 means any free port.
+    pub port: u16,
     pub digesters: usize,
     pub period: Duration,
     pub once: bool,
@@ -62,13 +62,13 @@ impl No {
 impl Options {
     pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Self, No> {
         let (mut dir, mut db): (Option<PathBuf>, Option<PathBuf>) = (None, None);
-        let (mut port, mut digesters, mut seconds, mut once) = (None, cores(), 2.0, false);
+        let (mut port, mut digesters, mut seconds, mut once) = (0, cores(), 2.0, false);
         while let Some(arg) = args.next() {
             match arg.to_str() {
                 Some("--help" | "-h") => return Err(No::Help),
                 Some("--once") => once = true,
                 Some("--db") => db = Some(value("--db", args.next())?.into()),
-                Some("--port") => port = Some(number("--port", args.next(), 0..=u16::MAX)?),
+                Some("--port") => port = number("--port", args.next(), 0..=u16::MAX)?,
                 Some("--digesters") => digesters = number("--digesters", args.next(), 1..=256)?,
                 Some("--every") => seconds = number("--every", args.next(), 0.01..=1e6)?,
                 Some(option) if option.starts_with('-') => return mistake(format!("there is no option {option}")),

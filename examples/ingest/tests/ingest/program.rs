@@ -81,7 +81,7 @@ impl Ingest {
         write!(connection, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).ok()?;
-        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
     }
 
@@ -128,6 +128,17 @@ pub fn database(dir: &Path) -> PathBuf {
     database.clone()
 }
 
+/// Returns a fact about the catalogue, or nothing before the catalogue exists.
+pub fn fact<'a>(status: &'a Value, name: &str) -> Option<&'a str> {
+    let values = status["facts"][0]["values"].as_array()?;
+    values.iter().find(|fact| fact["name"] == name)?["value"].as_str()
+}
+
+/// Returns a fact that is a number, such as `1,234`.
+pub fn number(status: &Value, name: &str) -> i64 {
+    fact(status, name).map_or(-1, |number| number.replace(',', "").parse().unwrap())
+}
+
 pub fn files(status: &Value) -> i64 {
-    status["catalogue"]["files"].as_i64().unwrap()
+    number(status, "Files")
 }
