@@ -50,13 +50,18 @@ impl Load {
         let (events, unread) = (host.events(), host.events());
         host.add("listener", listener(events, tally)); // the first service, so that it receives the end of all others
         ingest(&mut host, dir.path(), chance, tally)?;
-        for name in ["consumer 1", "consumer 2", "consumer 3"] {
+        let job = |one_in| {
             let (chance, tally) = (chance.clone(), tally.clone());
-            let job = move |_: &Context| {
+            move |_: &Context| {
                 tally.jobs.add(1);
-                chance.strike(500)
-            };
-            host.add(name, queue.consumer(job));
+                chance.strike(one_in)
+            }
+        };
+        for name in ["consumer 1", "consumer 2", "consumer 3"] {
+            host.add(name, queue.consumer(job(500)));
+        }
+        for name in ["batches 1", "batches 2"] {
+            host.add(name, queue.batch_consumer(job(500)));
         }
         for name in ["producer 1", "producer 2"] {
             host.add(name, queue.producer(chance, Duration::from_millis(2)));
