@@ -20,5 +20,7 @@ mod restart;
 mod group;
 mod group_deadline;
 mod looks;
+mod health;
+mod drain;
 mod queue;
 mod consumers;
