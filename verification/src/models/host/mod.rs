@@ -22,6 +22,8 @@ mod group;
 mod group_deadline;
 mod dynamic;
 mod observers;
+mod health;
+mod drain;
 mod queue;
 mod consumers;
 mod batches;
