@@ -64,7 +64,10 @@ impl Job for Unserializable {
 fn what_does_not_serialize_is_refused_at_the_call(on: On) {
     let store = on.manual();
     let error = store.jobs.enqueue(&Unserializable).unwrap_err();
-    assert_eq!(error.to_string(), "the job does not serialize: a lock is poisoned; change the field that JSON cannot represent");
+    assert_eq!(
+        error.to_string(),
+        "the job does not serialize: a lock is poisoned; change the field that JSON cannot represent"
+    );
     let key: HashMap<(u8, u8), u8> = HashMap::from([((1, 2), 3)]); // JSON has no such keys
     let keyed = Enqueue::new(&named("a")).unique(Unique::until_started(&key));
     assert!(matches!(store.jobs.enqueue(keyed), Err(EnqueueError::Encode(_))));

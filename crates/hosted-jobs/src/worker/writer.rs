@@ -120,7 +120,7 @@ impl Writer {
     /// Waits for more results while the threads have enough to do: for as long as a transaction takes, at most. So one
     /// transaction writes many results of short jobs, and none of them waits for a long job.
     fn gather(&self, ctx: &Context, stopping: bool) {
-        if !stopping && self.pool.is_busy() {
+        if !stopping && self.pool.can_gather() {
             let longest = self.state.prefetch.commit_time().min(LONGEST_GATHERING);
             self.pool.bell.wait(ctx, true, Duration::MAX, longest);
         }
