@@ -1,11 +1,11 @@
-//! Looking at a store from outside, and acting on it: status, cancel, retry, pause, prune.
+//! What people do with a store: status, cancel, retry, pause, prune.
 
 use crate::commit::CommitMode;
 use crate::error::StoreError;
 use crate::events::JobEventKind;
 use crate::info::{Filter, JobInfo, Stats, WorkerInfo};
 use crate::jobs::Jobs;
-use crate::rules::{Cancelling, cancel, next_after, prune};
+use crate::rules::{Cancelling, PRUNE_PAUSE, cancel, next_after, prune};
 use crate::state::Outcome;
 use crate::store::{Pause, WorkerRow};
 use crate::util::from_millis;
@@ -26,7 +26,7 @@ pub struct ScheduleInfo {
     pub next_at: Option<SystemTime>,
     /// The due time of its last job.
     pub last_at: Option<SystemTime>,
-    /// Due times that made no job and that no job has been told of yet.
+    /// Due times that made no job, and that no job has counted in `missed` yet.
     pub missed: u32,
     /// Whether it is paused.
     pub paused: bool,
@@ -235,6 +235,7 @@ impl Jobs {
             if !more {
                 return Ok(pruned);
             }
+            std::thread::sleep(PRUNE_PAUSE);
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! 1. At most one thread leads, and only the leader uses the store's writing connection.
-//! 2. An operation that waits is in `waiting`, or in the batch of the leader, or has been told to lead.
+//! 2. An operation that waits is in `waiting`, or in the batch of the leader, or has received the lead.
 //! 3. Whoever leads hands the lead on, or gives it up when nobody waits. It does so even if a panic passes through.
 //! 4. The operations of a failed batch run again, each alone. So a faulty one cannot fail the others.
 
@@ -197,7 +197,7 @@ impl Committer {
         }
     }
 
-    /// Takes an operation back that nobody has begun. Returns `false` if it has been told to lead meanwhile.
+    /// Takes an operation back that nobody has begun. Returns `false` if it has received the lead meanwhile.
     fn withdraw<F, R>(&self, slot: &Arc<Slot<F, R>>) -> bool
     where
         F: FnMut(&mut UnitOfWork<'_>) -> Result<R> + Send + 'static,

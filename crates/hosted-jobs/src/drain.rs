@@ -117,7 +117,7 @@ impl From<HandlersError> for DrainError {
     }
 }
 
-/// A job that runs more often than this in one drain would run for ever.
+/// A job that runs more often than this in one drain would run forever.
 const MOST_RUNS: u32 = 1_000;
 
 /// Runs everything that is due, one job after the other, until nothing is due any more.

@@ -1,4 +1,4 @@
-//! What a caller says when it enqueues a job.
+//! The request to store a job, and its options.
 
 use crate::error::EnqueueError;
 use crate::job::Job;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 /// A job to be stored, with everything that its kind's [`Options`](crate::Options) leave open.
 ///
-/// A reference to a job becomes an `Enqueue` by itself, so `jobs.enqueue(&job)` works as well.
+/// A reference to a job converts into an `Enqueue`, so `jobs.enqueue(&job)` works as well.
 ///
 /// ```
 /// use hosted_jobs::{Enqueue, Job, Jobs, Unique};

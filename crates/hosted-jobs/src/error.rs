@@ -31,7 +31,7 @@ pub type Result<T = (), E = JobError> = std::result::Result<T, E>;
 /// ```
 pub struct JobError(pub(crate) Failure);
 
-/// What a handler asks for.
+/// What a handler wants to happen to its job.
 pub(crate) enum Failure {
     Retry(BoxError),
     RetryIn(Duration, BoxError),
@@ -41,22 +41,22 @@ pub(crate) enum Failure {
 }
 
 impl JobError {
-    /// The job has failed, and a retry cannot help: it is dead at once.
+    /// Makes the job dead at once. Use it if a retry cannot help.
     pub fn dead(error: impl Into<BoxError>) -> Self {
         JobError(Failure::Dead(error.into()))
     }
 
-    /// The job has failed, and is to run again after exactly `wait`. The failure counts.
+    /// Runs the job again after exactly `wait`. The failure counts.
     pub fn retry_in(wait: Duration, error: impl Into<BoxError>) -> Self {
         JobError(Failure::RetryIn(wait, error.into()))
     }
 
-    /// The job is to run again after exactly `wait`. Nothing has failed, and nothing is counted.
+    /// Runs the job again after exactly `wait`. Nothing is counted as a failure.
     pub fn snooze(wait: Duration) -> Self {
         JobError(Failure::Snooze(wait))
     }
 
-    /// The job is to end as cancelled.
+    /// Ends the job as cancelled.
     pub fn cancelled() -> Self {
         JobError(Failure::Cancelled)
     }

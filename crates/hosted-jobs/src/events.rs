@@ -26,15 +26,15 @@ pub struct JobEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobEventKind {
-    /// It was stored by this process.
+    /// This process stored the job.
     Enqueued,
     /// An enqueue with the same unique key replaced its data.
     Replaced,
-    /// A thread of this process began to run it.
+    /// A thread of this process started the job.
     Started,
-    /// It ended.
+    /// The job ended.
     Finished(Outcome),
-    /// It failed, and waits for its next run.
+    /// The job failed, and waits for its next run.
     Failed {
         /// Failures so far.
         failures: u32,
@@ -43,21 +43,21 @@ pub enum JobEventKind {
         /// The error, cut at 8 KiB.
         error: String,
     },
-    /// It asked to run later.
+    /// The job was snoozed.
     Snoozed {
         /// The time until the next run.
         wait: Duration,
     },
-    /// It came back unfinished because of a stop, or was never started. Nothing is counted.
+    /// The job came back unfinished because of a stop, or it was claimed and never started. Nothing is counted.
     HandedBack,
-    /// The process that ran it died. It is ready again, or dead.
+    /// The process that ran the job died. The job is ready again, or dead.
     Rescued {
         /// Processes that died while it ran.
         lost: u32,
     },
-    /// This process ran a job that no longer belonged to it. The result was discarded.
+    /// This process ran the job without holding its claim any more. The result was discarded.
     LostClaim,
-    /// It was made live again after its end.
+    /// A dead or cancelled job was made live again.
     Revived,
     /// A schedule made a job.
     Fired {
@@ -74,7 +74,7 @@ pub enum JobEventKind {
         /// What is wrong.
         error: String,
     },
-    /// This listener was too slow. So many events are missing here.
+    /// The receiver was too slow, and this many events were dropped.
     Lagged {
         /// The number of events.
         events: u64,

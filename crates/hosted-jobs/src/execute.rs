@@ -11,7 +11,7 @@ use hosted::{Context, Stopped};
 use std::error::Error;
 use std::sync::Arc;
 
-/// How many errors of a chain are looked at: `source` is user code, and may never end.
+/// The number of errors of a chain that are read. `source` is user code, and the chain may have no end.
 const DEEP: usize = 100;
 
 /// The longest text of an error that is stored, in bytes.
@@ -113,7 +113,7 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
     std::iter::successors(Some(error), |&error| error.source()).take(DEEP)
 }
 
-/// Whether `error` says that the run was ended from outside: by the stop of its token, or by a lost claim.
+/// Returns `true` if `error` means that the run was ended from outside: by the stop of its token, or by a lost claim.
 fn is_end_of_run(error: &(dyn Error + 'static)) -> bool {
     // The innermost source of every error of `hosted` that means "stopped" is a private type. It is known by its text.
     let marker = Stopped.source().map(ToString::to_string);
@@ -127,7 +127,7 @@ fn is_end_of_run(error: &(dyn Error + 'static)) -> bool {
 /// An error and its sources on one line, cut.
 fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
-    let told = catch_panic(|| {
+    let shown = catch_panic(|| {
         for error in chain(error) {
             let more = error.to_string();
             if text.is_empty() {
@@ -140,7 +140,7 @@ fn error_text(error: &(dyn Error + 'static)) -> String {
             }
         }
     });
-    if let Err(panic) = told {
+    if let Err(panic) = shown {
         text = format!("{text} (showing this error panicked: {panic})");
     }
     truncate(text)

@@ -1,4 +1,4 @@
-//! What the store says about jobs, queues and processes.
+//! What the store knows about jobs, queues and processes.
 
 use crate::state::{Outcome, State};
 use crate::util::Millis;

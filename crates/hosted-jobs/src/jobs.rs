@@ -175,7 +175,7 @@ impl Jobs {
     ///
     /// # Errors
     ///
-    /// If the handlers are not valid, the store fails, or a job is due again for ever.
+    /// If the handlers are not valid, the store fails, or a job is due again forever.
     pub fn drain(&self, handlers: &Handlers) -> Result<Drained, DrainError> {
         drain(&self.core, handlers)
     }

@@ -39,8 +39,8 @@
 //!
 //! # 3. Errors are retried
 //!
-//! A handler returns any error by `?`, and the job runs again after a growing, random time. [`JobError`] says it more
-//! precisely: [`dead`](JobError::dead), [`retry_in`](JobError::retry_in), [`snooze`](JobError::snooze). After 20
+//! A handler returns any error by `?`, and the job runs again after a growing, random time. With a
+//! [`JobError`] a handler decides itself: [`dead`](JobError::dead), [`retry_in`](JobError::retry_in), [`snooze`](JobError::snooze). After 20
 //! failures a job is dead. It is kept, with its error, until [`Jobs::retry`] makes it live again.
 //!
 //! # 4. Later, once, first, a few at a time

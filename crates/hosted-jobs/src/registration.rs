@@ -1,4 +1,4 @@
-//! A worker of this process in the store: a row that says what it handles, and a lock that says that it lives.
+//! A worker of this process in the store: a row with the kinds that it handles, and a lock that shows that it lives.
 
 use crate::commit::{CommitMode, UnitOfWork};
 use crate::core::Core;
@@ -51,7 +51,7 @@ impl Registration {
     /// Writes the last results, and removes the worker if it holds nothing any more.
     ///
     /// If a job still runs, the worker stays, marked as stopping: its claim holds as long as the process lives, and
-    /// costs the job nothing afterwards. If the store does not answer, nothing is lost: the lock says the rest.
+    /// costs the job nothing afterwards. If the store does not answer, nothing is lost: other processes see the lock.
     pub(crate) fn sign_off(self, core: &Core, results: Vec<CompletedRun>, running: bool, give_up: Option<Instant>) {
         let id = self.id;
         let last = move |work: &mut UnitOfWork<'_>| {

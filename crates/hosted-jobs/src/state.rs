@@ -27,11 +27,11 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its handler returned `Ok`.
+    /// The handler returned `Ok`.
     Succeeded = 0,
-    /// It failed too often, or for good, or its process died too often while it ran.
+    /// The job failed too often, or for good, or its process died too often while the job ran.
     Dead = 1,
-    /// It was cancelled.
+    /// The job was cancelled.
     Cancelled = 2,
 }
 

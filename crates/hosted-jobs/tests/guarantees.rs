@@ -18,7 +18,7 @@ fn file(name: &str) -> String {
 fn numbers_above(text: &str, function: &str) -> Vec<u32> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let is_it = |line: &&str| line.starts_with(&format!("fn {function}("));
-    let at = lines.iter().position(|line| is_it(&line)).unwrap_or_else(|| panic!("there is no test `{function}`"));
+    let at = lines.iter().position(is_it).unwrap_or_else(|| panic!("there is no test `{function}`"));
     let above = lines[..at].iter().rev().take_while(|line| line.starts_with("//") || line.starts_with("#["));
     let comments = above.filter_map(|line| line.strip_prefix("// "));
     comments.flat_map(|comment| comment.split(", ")).filter_map(|number| number.parse().ok()).collect()

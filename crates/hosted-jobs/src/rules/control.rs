@@ -6,6 +6,7 @@ use crate::events::JobEventKind;
 use crate::state::Outcome;
 use crate::store::{End, Result};
 use crate::util::Millis;
+use std::time::Duration;
 
 /// What became of a request to cancel a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,9 @@ pub(crate) struct Retention {
 
 /// How many rows one transaction deletes: few enough not to hold up a claim.
 const PRUNED: usize = 1_000;
+
+/// How long to leave the store to others between two such transactions.
+pub(crate) const PRUNE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Deletes old jobs and keys, some of them. Returns how many, and whether there are more.
 pub(crate) fn prune(work: &mut UnitOfWork<'_>, keep: &Retention) -> Result<(usize, bool)> {

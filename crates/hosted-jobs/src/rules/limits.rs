@@ -4,7 +4,7 @@
 
 use crate::store::{Result, Tx};
 
-/// How many arrived jobs are looked at in one round.
+/// The number of arrived jobs that one round reads.
 const ROUND: usize = 500;
 
 /// Decides for every arrived job whether it becomes ready or is held.

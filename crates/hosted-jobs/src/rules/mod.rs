@@ -12,7 +12,7 @@ mod control;
 
 pub(crate) use claiming::{ClaimRequest, claim};
 pub use control::Cancelling;
-pub(crate) use control::{Retention, cancel, prune};
+pub(crate) use control::{PRUNE_PAUSE, Retention, cancel, prune};
 #[cfg(feature = "sqlite")]
 pub(crate) use enqueueing::new_job;
 pub(crate) use enqueueing::{EnqueueOutcome, EnqueueRequest, UniqueRequest, When, enqueue};

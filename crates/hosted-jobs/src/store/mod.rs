@@ -73,7 +73,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
         true
     }
 
-    /// Returns what becomes readable when somebody writes. `None`: look from time to time.
+    /// Returns what becomes readable when somebody writes. `None`: check from time to time.
     fn watch(&self) -> Watch;
 
     /// How long to wait for a locked store.
@@ -102,7 +102,7 @@ pub(crate) trait Life: Send + Sync {
 pub(crate) enum Watch {
     /// Nobody else can write.
     Alone,
-    /// This descriptor becomes readable when somebody writes. A look must follow, and a few more soon after.
+    /// This descriptor becomes readable when somebody writes. A check must follow, and a few more soon after.
     #[cfg(all(feature = "sqlite", target_os = "linux"))]
     Descriptor(std::os::fd::OwnedFd),
     /// Look this often.

@@ -186,7 +186,7 @@ pub(crate) struct ScheduleRow {
     /// `None`: never due again.
     pub(crate) next_at: Option<Millis>,
     pub(crate) last_at: Option<Millis>,
-    /// Due times that made no job and that no job has been told of yet.
+    /// Due times that made no job, and that no job has counted in `missed` yet.
     pub(crate) missed: u32,
     pub(crate) paused: bool,
     /// Why the schedule does not fire.

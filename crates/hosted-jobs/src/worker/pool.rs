@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// So many results are worth a transaction of their own, even if the threads are busy.
+const ENOUGH_RESULTS: usize = 50;
+
 /// The threads of one set of workers, the jobs that wait for them, and their results.
 pub(super) struct Pool {
     pub(super) core: Arc<Core>,
@@ -29,8 +32,6 @@ pub(super) struct Pool {
     /// A running average of how long a job takes, in nanoseconds. 0: not known yet.
     job_time: AtomicU64,
     state: Mutex<PoolState>,
-    /// The writer was woken for results that it has not taken yet.
-    rung_for_results: AtomicBool,
     /// The stop was requested: nothing starts any more.
     closing: AtomicBool,
     /// The writer has returned: results are written by the threads themselves.
@@ -63,7 +64,6 @@ impl Pool {
             started: AtomicU64::new(0),
             job_time: AtomicU64::new(0),
             state: Mutex::default(),
-            rung_for_results: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             life: OnceLock::new(),
@@ -142,23 +142,24 @@ impl Pool {
     /// Takes the result of a job that a thread has run. Returns it if the writer is gone.
     pub(super) fn end(&self, result: CompletedRun, suspect: bool, took: Duration) -> Option<CompletedRun> {
         self.measure(took);
-        let late = {
+        let (late, results) = {
             let mut state = self.state.lock();
             state.running.remove(&result.fence.id);
-            if self.closed.load(Ordering::Acquire) {
+            let late = if self.closed.load(Ordering::Acquire) {
                 Some(result)
             } else {
                 state.results.push(result);
                 None
-            }
+            };
+            (late, state.results.len())
         };
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
         if suspect {
             // The next suspect may be claimed.
             self.core.suspect_runs.store(false, Ordering::Release);
             self.bell.announce_work();
-        } else if !self.is_busy() || !self.rung_for_results.swap(true, Ordering::AcqRel) {
-            // While the threads have enough to do, one ring is enough: the writer gathers the results that follow.
+        } else if results == 1 || results == ENOUGH_RESULTS || !self.has_backlog() {
+            // While the threads have enough to do, the writer gathers the results that follow the first one.
             self.bell.ring();
         }
         late
@@ -180,12 +181,16 @@ impl Pool {
     }
 
     /// Whether more jobs are claimed than the threads need at once.
-    pub(super) fn is_busy(&self) -> bool {
+    fn has_backlog(&self) -> bool {
         self.ready.1.len() > self.threads
     }
 
+    /// Whether a transaction can wait for more results, because the threads are busy and there are only a few.
+    pub(super) fn can_gather(&self) -> bool {
+        self.has_backlog() && self.state.lock().results.len() < ENOUGH_RESULTS
+    }
+
     pub(super) fn take_results(&self) -> Vec<CompletedRun> {
-        self.rung_for_results.store(false, Ordering::Release);
         std::mem::take(&mut self.state.lock().results)
     }
 

@@ -8,7 +8,7 @@ use crate::commit::CommitMode;
 use crate::error::StoreError;
 use crate::events::JobEventKind;
 use crate::registration::Registration;
-use crate::rules::{CompletedRun, prune};
+use crate::rules::{CompletedRun, PRUNE_PAUSE, prune};
 use crate::util::{Millis, random_between};
 use hosted::{Context, Result, Service};
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl Writer {
             if claims || rescues || self.state.check_cancels || self.pool.has_results() {
                 self.gather(ctx, stopping);
                 self.cycle(ctx, worker, most);
-            } else if !self.housekeeping(stopping) {
+            } else if !self.housekeeping(ctx, stopping) {
                 self.wait(ctx, stopping);
             }
         }
@@ -120,7 +120,7 @@ impl Writer {
     /// Waits for more results while the threads have enough to do: for as long as a transaction takes, at most. So one
     /// transaction writes many results of short jobs, and none of them waits for a long job.
     fn gather(&self, ctx: &Context, stopping: bool) {
-        if !stopping && self.pool.is_busy() {
+        if !stopping && self.pool.can_gather() {
             let longest = self.state.prefetch.commit_time().min(LONGEST_GATHERING);
             self.pool.bell.wait(ctx, true, Duration::MAX, longest);
         }
@@ -258,14 +258,15 @@ impl Writer {
     }
 
     /// Deletes old jobs, some at a time. Returns `true` if it did something.
-    fn housekeeping(&mut self, stopping: bool) -> bool {
+    fn housekeeping(&mut self, ctx: &Context, stopping: bool) -> bool {
         let now = Instant::now();
         if stopping || !self.state.prune_needed || self.state.prune_at.is_some_and(|at| at > now) {
             return false;
         }
         let keep = self.pool.core.settings.retention;
         match self.pool.core.write(CommitMode { durable: false, give_up: None }, move |work| prune(work, &keep)) {
-            Ok((_, true)) => {}
+            // There are more. Other writers have their turn first.
+            Ok((_, true)) => self.pool.bell.wait(ctx, true, Duration::MAX, PRUNE_PAUSE),
             Ok((_, false)) => {
                 self.state.prune_needed = false;
                 self.state.prune_at = Some(now + PRUNE_PERIOD);
@@ -297,13 +298,13 @@ impl Writer {
         }
     }
 
-    /// Waits for a ring, for the next due time, or for the next look at the others.
+    /// Waits for a ring, for the next due time, or for the next check of other processes.
     fn wait(&mut self, ctx: &Context, stopping: bool) {
         let mut real = Duration::MAX;
         let mut rechecks = false;
         if !stopping && self.pool.core.backend.is_shared() {
             if self.state.rechecks.is_first() {
-                // From now on the watcher may wake this thread. What it has seen before is looked at here.
+                // From now on the watcher may wake this thread. This check covers what it has seen before.
                 let _ = self.pool.watch_requests.0.try_send(());
             }
             if let Some(time) = self.state.rechecks.next() {

@@ -181,8 +181,8 @@ fn changes() -> u64 {
 fn at_every_change(fault: &str, dies: bool) {
     let (changes, next) = (changes(), AtomicU64::new(1));
     assert!(changes > 100, "the library does not see the changes: {changes}");
-    // By default every third change, so that the test takes seconds. All of them: CHAOS_EVERY=1.
-    let every: u64 = std::env::var("CHAOS_EVERY").map_or(3, |text| text.parse().unwrap());
+    // By default every seventh change, so that the test takes seconds. All of them: CHAOS_EVERY=1.
+    let every: u64 = std::env::var("CHAOS_EVERY").map_or(7, |text| text.parse().unwrap());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -246,7 +246,7 @@ pub(crate) fn work_through_failures(folder: &Path) {
 // 25, 26
 #[test]
 fn workers_repeat_no_effect_when_the_answer_to_a_commit_is_lost() {
-    let every: usize = std::env::var("CHAOS_EVERY").map_or(5, |text| text.parse().unwrap());
+    let every: usize = std::env::var("CHAOS_EVERY").map_or(11, |text| text.parse().unwrap());
     for at in (1..200).step_by(every) {
         let folder = tempfile::tempdir().unwrap();
         let jobs = crate::programs::open(folder.path());

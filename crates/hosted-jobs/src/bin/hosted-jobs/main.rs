@@ -1,4 +1,4 @@
-//! `hosted-jobs`: looks at a store of jobs, and acts on it. `hosted-jobs help` lists the commands.
+//! `hosted-jobs`: shows a store of jobs, and acts on it. `hosted-jobs help` lists the commands.
 
 mod arguments;
 mod output;

@@ -43,7 +43,7 @@ const STATEMENTS: usize = 128;
 /// How many idle connections are kept for readers, and how many for the transactions of jobs.
 const IDLE_CONNECTIONS: usize = 8;
 
-/// Where nothing tells of the writes of other processes, the store is looked at this often.
+/// On systems that do not report the writes of other processes, workers check the store this often.
 #[cfg(not(target_os = "linux"))]
 const POLL: Duration = Duration::from_millis(100);
 
@@ -197,8 +197,8 @@ impl Backend for SqliteStore {
 
     fn foreign_commits(&self) -> Option<i64> {
         let writer = self.writer.try_lock()?;
-        let mut look = writer.conn.prepare_cached("PRAGMA data_version").ok()?;
-        look.query_row([], |row| row.get(0)).ok()
+        let mut version = writer.conn.prepare_cached("PRAGMA data_version").ok()?;
+        version.query_row([], |row| row.get(0)).ok()
     }
 
     #[cfg(target_os = "linux")]

@@ -147,7 +147,7 @@ fn folder(path: &Path) -> PathBuf {
 /// Returns the name of the network file system that `folder` is on.
 #[cfg(target_os = "linux")]
 fn network_file_system(folder: &Path) -> Option<&'static str> {
-    // A folder that cannot be looked at is reported by SQLite, with its own words.
+    // If the folder cannot be read, SQLite reports it.
     let magic = rustix::fs::statfs(folder).ok()?.f_type;
     network_name(magic as u64)
 }

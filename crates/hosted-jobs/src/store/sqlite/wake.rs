@@ -6,7 +6,7 @@ use rustix::fs::inotify;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where inotify is not to be had, the store is looked at this often.
+/// If inotify is not available, workers check the store this often.
 const POLL: Duration = Duration::from_millis(100);
 
 /// Watches the log of the database. The log exists as long as a connection is open, and the store has one.
@@ -23,7 +23,7 @@ pub(super) fn watch(path: &Path) -> Watch {
             let path = log.display();
             log::warn!(
                 target: "hosted_jobs::store",
-                "cannot watch `{path}`: {error}; looking for jobs of other processes every {} ms", POLL.as_millis()
+                "cannot watch `{path}`: {error}; checking for jobs of other processes every {} ms", POLL.as_millis()
             );
             Watch::Poll(POLL)
         }
