@@ -76,6 +76,8 @@
 //! - [`every`] calls a function at a fixed rate.
 //! - A [`Queue`] accepts jobs. When its [consumers](Queue::consumer) are stopped, they first handle the accepted jobs.
 //! - [`group`] is a host within a host: its services start, stop and restart together.
+//! - A [`DynamicGroup`] has members that are added and removed while the host runs. With the feature `io`, `serve` is a server
+//!   whose connections are such members.
 //!
 //! ```
 //! use hosted::{Host, Queue, every};
@@ -170,7 +172,7 @@
 //! `croner` and `jiff`.
 //!
 //! - `io` (Unix): blocking calls that return at a stop, as methods of [`StopToken`] and [`Context`]: `accept`, `incoming`,
-//!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`.
+//!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`. Also the function `serve`.
 //! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, which closes the connection of a service that is still
 //!   blocked at its stop deadline.
 //! - `cron`: the function `cron` and the type `Schedule`, for services that run by a wall-clock schedule in a time zone.
@@ -187,7 +189,8 @@
 //! - `registry`: the state of all services of a host
 //! - `service`: the trait `Service` and its `Context`
 //! - `services` and `io`: ready-made services, and blocking calls that return at a stop
-//! - `host`: starts, supervises and stops the services
+//! - `host`: starts, supervises and stops the services; groups and dynamic groups
+//! - `serve`: a server as a service
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs then shows which feature an item needs
@@ -259,6 +262,7 @@ mod pages {
         GuideQueues = "docs/guide/queues.md";
         GuideRestart = "docs/guide/restart.md";
         GuideGroups = "docs/guide/groups.md";
+        GuideDynamicGroups = "docs/guide/dynamic-groups.md";
         GuideEmbedding = "docs/guide/embedding.md";
         GuideTesting = "docs/guide/testing.md";
         #[cfg(all(feature = "io", target_os = "linux"))]
