@@ -77,6 +77,8 @@
 //! - A [`Queue`] accepts jobs. When its [consumers](Queue::consumer) are stopped, they first handle the accepted jobs.
 //!   A [batch consumer](Queue::batch_consumer) handles many jobs at a time.
 //! - [`group`] is a host within a host: its services start, stop and restart together.
+//! - A [`DynamicGroup`] has members that are added and removed while the host runs. With the feature `io`, `serve` is a server
+//!   whose connections are such members.
 //!
 //! ```
 //! use hosted::{Host, Queue, every};
@@ -172,7 +174,7 @@
 //! the feature `systemd` adds `sd-notify`.
 //!
 //! - `io` (Unix): blocking calls that return at a stop, as methods of [`StopToken`] and [`Context`]: `accept`, `incoming`,
-//!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`.
+//!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`. Also the function `serve`.
 //! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, which closes the connection of a service that is still
 //!   blocked at its stop deadline.
 //! - `systemd` (Linux; elsewhere without effect): `Host::systemd`, which reports readiness and a status line to systemd, and
@@ -194,7 +196,8 @@
 //! - `registry`: the state of all services of a host
 //! - `service`: the trait `Service` and its `Context`
 //! - `services` and `io`: ready-made services, and blocking calls that return at a stop
-//! - `host`: starts, supervises and stops the services
+//! - `host`: starts, supervises and stops the services; groups and dynamic groups
+//! - `serve`: a server as a service
 //! - `integrations`: connections to other systems, such as the status server and systemd
 
 #![forbid(unsafe_code)]
@@ -272,6 +275,7 @@ mod pages {
         GuideQueues = "docs/guide/queues.md";
         GuideRestart = "docs/guide/restart.md";
         GuideGroups = "docs/guide/groups.md";
+        GuideDynamicGroups = "docs/guide/dynamic-groups.md";
         GuideEmbedding = "docs/guide/embedding.md";
         GuideTesting = "docs/guide/testing.md";
         #[cfg(all(feature = "io", target_os = "linux"))]

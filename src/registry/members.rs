@@ -348,7 +348,7 @@ impl RegistryState {
             self.records.pop(); // a blank record has no user values
         }
         let capacity = self.records.capacity();
-        if capacity > 64 && self.records.len() < capacity / 4 {
+        if capacity > 8 && self.records.len() < capacity / 4 {
             self.records.shrink_to(capacity / 2);
         }
     }

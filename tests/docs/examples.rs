@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[test]
 fn every_example_keeps_the_promise_of_its_first_line() {
     let examples: Vec<Promise> = names("rs").iter().map(|name| Promise::of(name)).collect();
-    assert!(examples.len() >= 14, "only {} examples found", examples.len());
+    assert!(examples.len() >= 17, "only {} examples found", examples.len());
     let broken: Vec<String> = thread::scope(|scope| {
         let keep = |example| scope.spawn(move || Promise::keep(example).err());
         let running: Vec<_> = examples.iter().filter(|example| example.can_run_here()).map(keep).collect();
@@ -33,8 +33,12 @@ fn every_example_keeps_the_promise_of_its_first_line() {
 fn every_example_stands_in_the_table_with_its_command() {
     let table = fs::read_to_string(examples().join("README.md")).expect("examples/README.md");
     for name in names("rs").into_iter().chain(names("")) {
-        let command = format!("cargo run --example {name}`");
-        assert!(table.contains(&command), "examples/README.md does not say `{command}");
+        let commands = ["cargo run", "cargo run --features io"].map(|run| format!("{run} --example {name}`"));
+        assert!(
+            commands.iter().any(|command| table.contains(command)),
+            "examples/README.md does not say `{}",
+            commands[0]
+        );
     }
 }
 
@@ -79,12 +83,46 @@ fn the_probes_example_is_ready_when_its_cache_is_filled_and_its_broker_connected
     example.end().expect("exit code 0");
 }
 
+#[cfg(feature = "io")]
+#[test]
+fn the_chat_passes_lines_on_although_one_of_200_clients_never_reads() {
+    let mut chat = Running::start("chat");
+    let address = chat.wait_for("chat at ").expect("its address").replace("chat at ", "");
+    let connect = || TcpStream::connect(&address).expect("a connection");
+    let _never_reads = connect();
+    let mut clients: Vec<BufReader<TcpStream>> = (0..199).map(|_| BufReader::new(connect())).collect();
+    let next_line = |client: &mut BufReader<TcpStream>| {
+        client.get_ref().set_read_timeout(Some(LIMIT)).expect("a timeout");
+        let mut line = String::new();
+        client.read_line(&mut line).expect("a line in time");
+        line
+    };
+    // Each is there when it has received its own line.
+    for client in &mut clients {
+        writeln!(client.get_mut(), "here").expect("a line is sent");
+        let own = format!("{}: here\n", client.get_ref().local_addr().expect("an address"));
+        while next_line(client) != own {}
+    }
+    // The buffers of the client that never reads are full before the last of these lines.
+    let long = "x".repeat(20_000);
+    for _ in 0..150 {
+        writeln!(clients[0].get_mut(), "{long}").expect("a line is sent");
+        for client in &mut clients {
+            while !next_line(client).contains(&long) {}
+        }
+    }
+    chat.interrupt();
+    let report = chat.end().expect("exit code 0");
+    assert!(report.contains("writers") && report.contains("failed: 0"), "{report}");
+}
+
 /// The promise in the first line of an example.
 struct Promise {
     name: String,
     printed: Vec<String>,
     in_order: bool,
     until_ctrl_c: bool,
+    needs_io: bool,
 }
 
 impl Promise {
@@ -94,12 +132,13 @@ impl Promise {
         let printed: Vec<String> = line.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         assert!(line.starts_with("//! Prints `"), "{name}: the first line does not say what it prints");
         let (in_order, until_ctrl_c) = (line.contains("then"), line.contains("until ctrl-c"));
-        Promise { name: name.to_owned(), printed, in_order, until_ctrl_c }
+        let needs_io = line.contains("Feature: io");
+        Promise { name: name.to_owned(), printed, in_order, until_ctrl_c, needs_io }
     }
 
     /// Signals exist only on Unix.
     fn can_run_here(&self) -> bool {
-        cfg!(unix) || !self.until_ctrl_c
+        (cfg!(unix) || !self.until_ctrl_c) && (cfg!(feature = "io") || !self.needs_io)
     }
 
     fn keep(&self) -> Result<(), String> {

@@ -1,11 +1,10 @@
 //! Accepts connections until the stop, with a thread for each. The listener survives the stop and serves the next run.
 
-use hosted::{Context, Result, worker};
+use hosted::{Context, Result, Service, serve};
 use recipes::{PROMPT, measure};
-use std::io::{self, BufRead, BufReader, Write, read_to_string};
+use std::io::{BufRead, BufReader, Write, read_to_string};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::thread::{self, Builder};
 use std::time::Duration;
 
 fn main() -> Result {
@@ -16,8 +15,7 @@ fn main() -> Result {
         let mut client = TcpStream::connect(address).unwrap();
         client.write_all(b"hello\n").unwrap();
         clients.push(client);
-        let listener = listener.clone();
-        worker(move |ctx| accept_all(&listener, ctx))
+        server(listener.clone())
     })?;
     for client in clients {
         assert_eq!(read_to_string(client)?, "you said hello\nbye\n");
@@ -25,30 +23,10 @@ fn main() -> Result {
     Ok(())
 }
 
-fn accept_all(listener: &TcpListener, ctx: &Context) -> Result {
-    thread::scope(|scope| {
-        // recipe
-        for client in ctx.incoming(listener) {
-            let spawned = client.and_then(|client| Builder::new().spawn_scoped(scope, move || serve(client, ctx)));
-            if let Err(error) = spawned {
-                report_and_pause(error, ctx); // no `?`: the scope would wait for clients that wait for the stop
-            }
-        }
-        // end
-        Ok(())
-    })
-}
-
-/// Reports an error of `accept`, or of the creation of a thread, and waits for a second or the stop.
-///
-/// The pause keeps a listener that fails at every call from using a whole processor.
-fn report_and_pause(error: io::Error, ctx: &Context) {
-    ctx.report_error(error);
-    _ = ctx.sleep(Duration::from_secs(1));
-}
-
-fn serve(client: TcpStream, ctx: &Context) {
-    talk(client, ctx).unwrap_or_else(|error| ctx.report_error(error));
+fn server(listener: Arc<TcpListener>) -> impl Service {
+    // recipe
+    serve(listener, |client, ctx| talk(client, ctx))
+    // end
 }
 
 /// Answers each line until the client closes the connection or the stop comes, then says goodbye.
