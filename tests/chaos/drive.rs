@@ -5,7 +5,7 @@ use super::left;
 use super::schedule::{AMPLE, Drive, Schedule};
 use super::world::{Job, STACK, Step, World};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use hosted::{Event, Host, HostError, HostHandle, Report, ServiceState, StopReason, StopSource, worker};
+use hosted::{Event, Health, Host, HostError, HostHandle, Report, ServiceState, StopReason, StopSource, worker};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -35,7 +35,7 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
         None => Host::new(),
     };
     add_all(&mut host, &schedule.services, world, "");
-    host.stop_timeout(schedule.stop_timeout);
+    host.stop_timeout(schedule.stop_timeout).drain(schedule.drain);
     schedule.start_timeout.map(|limit| host.start_timeout(limit).handle());
     left::forget();
     let producers = produce_outside(schedule.outside, world);
@@ -48,7 +48,9 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
         thread::spawn(move || from_outside(&outside, fuse, &world, &handle))
     };
     let (waited, end) = drive(host, schedule, world);
-    nobody_stays_hung(handle);
+    nobody_stays_hung(&handle);
+    everybody_is_healthy(&handle);
+    drop(handle);
     drop(over);
     outside.join().expect("who looks from outside sees nothing wrong");
     world.drop_kept();
@@ -82,7 +84,7 @@ fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
 }
 
 /// When nobody is unresponsive any more, every service comes to show how it ended, even if the host is gone and nobody stops it again.
-fn nobody_stays_hung(handle: HostHandle) {
+fn nobody_stays_hung(handle: &HostHandle) {
     let began = Instant::now();
     while let Some(row) = handle.services().into_iter().find(|row| row.state == ServiceState::Hung) {
         assert!(began.elapsed() < SLACK, "`{}` is hung for ever: {:?}", row.name, row.blocked_in);
@@ -90,16 +92,28 @@ fn nobody_stays_hung(handle: HostHandle) {
     }
 }
 
+/// A service that has ended has no problem left, and its host is live and not ready.
+fn everybody_is_healthy(handle: &HostHandle) {
+    for row in handle.services() {
+        assert_eq!(row.health, Health::Healthy, "`{}` is {}", row.name, row.state);
+    }
+    assert!(handle.is_live() && !handle.is_ready());
+}
+
 /// Looks at the services, lets time pass, and asks for the stop when the fuse has burnt down.
 fn from_outside(over: &Receiver<()>, fuse: Duration, world: &World, handle: &HostHandle) {
     let mut names = None;
     let burnt = Instant::now() + fuse;
-    let mut requested = false;
+    let (mut requested, mut has_started) = (false, false);
     while over.recv_timeout(Duration::from_micros(500)) == Err(RecvTimeoutError::Timeout) {
         let seen: Vec<_> = handle.services().into_iter().map(|service| service.name).collect();
         let top: Vec<_> = seen.into_iter().filter(|name| !name.contains('/') && **name != *"late").collect();
         assert_eq!(*names.get_or_insert(top.clone()), top, "services come and go");
         world.touch_clock();
+        let (was_started, is_ready) = (has_started, handle.is_ready());
+        has_started = handle.has_started();
+        assert!(has_started || !was_started && !is_ready, "a host that was ready has started, for good");
+        assert!(!requested || !is_ready, "a host that was to stop is ready");
         if !requested && Instant::now() >= burnt {
             world.note_outside(Step::Requested);
             handle.request_stop();

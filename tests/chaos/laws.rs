@@ -4,6 +4,7 @@
 //! services also their order, ends and outcomes.
 
 use super::drive::Played;
+use super::health;
 use super::schedule::{AMPLE, Again, Drive, Kind, Plan, Schedule};
 use super::world::{Note, Step, World};
 use hosted::{Cause, Event, EventKind, Outcome, Phase, Report, ServiceError, ServiceReport, StopReason};
@@ -21,6 +22,7 @@ impl Case<'_> {
     pub fn check(&self, world: &World) {
         self.lives_are_whole();
         self.every_failure_is_told();
+        health::check(self.schedule, &self.played.events);
         self.jobs_are_handled_once(world);
         self.nobody_is_hung_for_no_reason();
         self.nothing_is_left_for_no_reason();
