@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const ROOM: usize = 1_000;
+const MINUTE: Duration = Duration::from_secs(60);
 /// The last job, after which the sender learns that all jobs are done.
 const LAST: u64 = u64::MAX;
 
@@ -19,6 +20,7 @@ fn main() {
     let bench = Bench::from_args();
     queues(&bench);
     events(&bench);
+    signs_of_life(&bench);
     snapshots(&bench);
     ticks(&bench);
 }
@@ -177,6 +179,54 @@ fn reporting(what: &str, listener: Option<Listener>) -> Contender<'static> {
     })
 }
 
+/// What a service does in its own thread: a wait of the library, or a heartbeat.
+type Wait = fn(&Context, &Receiver<()>);
+
+fn signs_of_life(bench: &Bench) {
+    let table = bench.comparison("Signs of life: a wait of a service with `stalls_after`");
+    let waits: [(&str, Wait); 3] = [
+        ("wait that is over at once", |ctx, _| _ = ctx.stop_token().wait_timeout(Duration::ZERO)),
+        ("receive a message that is there", |ctx, messages| _ = ctx.recv(messages)),
+        ("heartbeat", |ctx, _| ctx.heartbeat()),
+    ];
+    for (name, wait) in waits {
+        let both = move || vec![waiting("", wait, true), waiting("the same without `stalls_after`", wait, false)];
+        table.compare(name, None, both);
+    }
+}
+
+/// The waits take place on the thread of a service, because only there they are signs of life.
+fn waiting(what: &str, wait: Wait, watched: bool) -> Contender<'static> {
+    let ((order, orders), (done, all)) = (bounded::<u64>(0), bounded(0));
+    let mut host = Host::new();
+    let options = host.add(
+        "waits",
+        worker(move |ctx| {
+            let (sender, messages) = bounded(ROOM);
+            while let Ok(n) = orders.recv() {
+                let mut took = Duration::ZERO;
+                for begun in (0..n).step_by(ROOM) {
+                    (0..ROOM).for_each(|_| _ = sender.try_send(()));
+                    let begin = Instant::now();
+                    (begun..n.min(begun + ROOM as u64)).for_each(|_| wait(ctx, &messages));
+                    took += begin.elapsed();
+                }
+                done.send(took)?;
+            }
+            Ok(())
+        }),
+    );
+    if watched {
+        options.stalls_after(MINUTE);
+    }
+    host.start().unwrap();
+    sampled(what, move |n| {
+        let _running = &host;
+        order.send(n).unwrap();
+        all.recv().unwrap()
+    })
+}
+
 fn snapshots(bench: &Bench) {
     let table = bench.comparison("A snapshot of all services, per service");
     table.compare("snapshot of 1,000", None, || {
@@ -205,8 +255,6 @@ fn snapshot_of_groups(groups: usize) -> Contender<'static> {
     host.start().unwrap();
     each("", move || host.handle().services()).per(groups)
 }
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Runs all four at once, so that they see the same minute.
 fn ticks(bench: &Bench) {

@@ -5,7 +5,7 @@ use super::left;
 use super::schedule::{AMPLE, Drive, Schedule};
 use super::world::{Job, STACK, Step, World};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use hosted::{Event, Host, HostError, HostHandle, Report, ServiceState, StopReason, StopSource, worker};
+use hosted::{Event, Health, Host, HostError, HostHandle, Report, ServiceState, StopReason, StopSource, worker};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -35,7 +35,7 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
         None => Host::new(),
     };
     add_all(&mut host, &schedule.services, world, "");
-    host.stop_timeout(schedule.stop_timeout);
+    host.stop_timeout(schedule.stop_timeout).drain(schedule.drain);
     schedule.start_timeout.map(|limit| host.start_timeout(limit).handle());
     left::forget();
     let producers = start_producers(schedule.outside, world);
@@ -48,7 +48,9 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
         thread::spawn(move || observe(&outside, fuse, &world, &handle))
     };
     let (waited, end) = drive(host, schedule, world);
-    wait_until_no_service_is_hung(handle);
+    wait_until_no_service_is_hung(&handle);
+    check_that_every_service_is_healthy(&handle);
+    drop(handle);
     drop(over);
     outside.join().expect("the observer outside the host fails no assertion");
     world.drop_kept();
@@ -83,7 +85,7 @@ fn start_producers(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
 
 /// Once no service is unresponsive, every service must show its outcome, even if the host is gone and nobody stops it
 /// again.
-fn wait_until_no_service_is_hung(handle: HostHandle) {
+fn wait_until_no_service_is_hung(handle: &HostHandle) {
     let began = Instant::now();
     while let Some(row) = handle.services().into_iter().find(|row| row.state == ServiceState::Hung) {
         assert!(began.elapsed() < SLACK, "`{}` stays hung: {:?}", row.name, row.blocked_in);
@@ -91,16 +93,28 @@ fn wait_until_no_service_is_hung(handle: HostHandle) {
     }
 }
 
+/// A service that has exited has no problem left. Its host is live and not ready.
+fn check_that_every_service_is_healthy(handle: &HostHandle) {
+    for row in handle.services() {
+        assert_eq!(row.health, Health::Healthy, "`{}` is {}", row.name, row.state);
+    }
+    assert!(handle.is_live() && !handle.is_ready());
+}
+
 /// Observes the services, moves the clock, and requests the stop when the fuse has burnt down.
 fn observe(over: &Receiver<()>, fuse: Duration, world: &World, handle: &HostHandle) {
     let mut names = None;
     let burnt = Instant::now() + fuse;
-    let mut requested = false;
+    let (mut requested, mut has_started) = (false, false);
     while over.recv_timeout(Duration::from_micros(500)) == Err(RecvTimeoutError::Timeout) {
         let seen: Vec<_> = handle.services().into_iter().map(|service| service.name).collect();
         let top: Vec<_> = seen.into_iter().filter(|name| !name.contains('/') && **name != *"late").collect();
         assert_eq!(*names.get_or_insert(top.clone()), top, "the list of services has changed");
         world.touch_clock();
+        let (was_started, is_ready) = (has_started, handle.is_ready());
+        has_started = handle.has_started();
+        assert!(has_started || !was_started && !is_ready, "a host that was ready has started, for good");
+        assert!(!requested || !is_ready, "a host that was to stop is ready");
         if !requested && Instant::now() >= burnt {
             world.note_outside(Step::Requested);
             handle.request_stop();

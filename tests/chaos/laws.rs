@@ -4,6 +4,7 @@
 //! name. The laws about order, ends and outcomes hold for the services of the outermost host.
 
 use super::drive::Played;
+use super::health;
 use super::schedule::{AMPLE, Again, Drive, Kind, Plan, Schedule};
 use super::world::{Note, Step, World};
 use hosted::{Cause, Event, EventKind, Outcome, Phase, Report, ServiceError, ServiceReport, StopReason};
@@ -21,6 +22,7 @@ impl Case<'_> {
     pub fn check(&self, world: &World) {
         self.lives_are_whole();
         self.every_failure_is_emitted();
+        health::check(self.schedule, &self.played.events);
         self.jobs_are_handled_once(world);
         self.no_service_is_hung_without_a_reason();
         self.no_item_is_left_without_a_reason();

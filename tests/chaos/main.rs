@@ -17,6 +17,7 @@
 mod actor;
 mod dice;
 mod drive;
+mod health;
 #[path = "../support/heap.rs"]
 mod heap;
 mod laws;

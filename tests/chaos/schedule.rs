@@ -23,9 +23,14 @@ pub enum Act {
     KeepHandle,
     DropHandle,
     TouchClock,
+    Degrade,
+    /// Degraded, and then healthy.
+    Heal,
+    /// Works for a while, and then shows a sign of life.
+    Beat,
 }
 
-pub const ACTS: [Act; 12] = [
+pub const ACTS: [Act; 15] = [
     Act::Fine,
     Act::Error,
     Act::Panic,
@@ -38,6 +43,9 @@ pub const ACTS: [Act; 12] = [
     Act::KeepHandle,
     Act::DropHandle,
     Act::TouchClock,
+    Act::Degrade,
+    Act::Heal,
+    Act::Beat,
 ];
 
 /// What a service does between its `start` and its `stop`.
@@ -104,6 +112,8 @@ pub struct Plan {
     pub restart: Option<(Again, u32)>,
     pub start_timeout: Option<Duration>,
     pub stop_timeout: Option<Duration>,
+    /// The limit of `stalls_after`, as a multiple of the shortest limit.
+    pub stalls_after: Option<u32>,
     /// Writes its stop request into the journal.
     pub listens: bool,
     /// The actions of one method: one for each call, in turn.
@@ -164,6 +174,8 @@ pub struct Schedule {
     pub outside: usize,
     pub start_timeout: Option<Duration>,
     pub stop_timeout: Duration,
+    /// By the system clock only: nobody moves a manual clock to the end of a drain.
+    pub drain: Duration,
     /// The time until a thread outside the host requests the stop.
     pub fuse: Duration,
     pub drive: Drive,
@@ -188,10 +200,13 @@ impl Schedule {
         let services = Arc::new(services);
         let Chance { mut dice, .. } = chance;
         let short = [0, 12, 40].map(Duration::from_millis);
+        let manual_clock = dice.one_in(3);
+        let drain = dice.pick(&[0, 0, 1, 5]);
         Schedule {
             seed,
             services,
-            manual_clock: dice.one_in(3),
+            manual_clock,
+            drain: Duration::from_millis(if manual_clock { 0 } else { drain }),
             capacity: 1 + dice.below(4),
             start_timeout: dice.one_in(8).then(|| dice.pick(&short)),
             stop_timeout: if patient { AMPLE } else { dice.pick(&short) },
@@ -205,12 +220,22 @@ impl Schedule {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Schedule { seed, services, manual_clock, capacity, outside, start_timeout, stop_timeout, fuse, drive } =
-            self;
+        let Schedule {
+            seed,
+            services,
+            manual_clock,
+            capacity,
+            outside,
+            start_timeout,
+            stop_timeout,
+            drain,
+            fuse,
+            drive,
+        } = self;
         write!(f, "seed {seed}: {drive:?}, fuse {fuse:?}, start timeout {start_timeout:?}, ")?;
         write!(
             f,
-            "stop timeout {stop_timeout:?}, manual clock {manual_clock}, capacity {capacity}, outside {outside}"
+            "stop timeout {stop_timeout:?}, drain {drain:?}, manual clock {manual_clock}, capacity {capacity}, outside {outside}"
         )?;
         services.iter().try_for_each(|plan| write!(f, "\n  {plan:?}"))
     }
@@ -271,6 +296,7 @@ impl Chance {
             restart: self.restart(),
             start_timeout: self.dice.one_in(10).then_some(Duration::from_millis(15)),
             stop_timeout: self.dice.one_in(8).then_some(Duration::from_millis(2)),
+            stalls_after: self.dice.one_in(3).then(|| self.dice.pick(&[1, 3])),
             listens: self.dice.one_in(2),
             start: self.acts(),
             run: self.acts(),

@@ -43,6 +43,11 @@ impl Totals {
             "not restarted",
             "completed",
             "drained",
+            "degraded",
+            "healthy again",
+            "stalled",
+            "recovered",
+            "drains",
         ];
         let missing: Vec<_> = ends.into_iter().filter(|what| !self.counts.contains_key(what)).collect();
         assert!(missing.is_empty(), "never seen: {missing:?}");
@@ -78,6 +83,11 @@ fn of_event(kind: &EventKind) -> Option<&'static str> {
         EventKind::Stopped => "stopped",
         EventKind::NotRestarted(_) => "not restarted",
         EventKind::Completed => "completed",
+        EventKind::Degraded { .. } => "degraded",
+        EventKind::Healthy => "healthy again",
+        EventKind::Stalled(_) => "stalled",
+        EventKind::Recovered => "recovered",
+        EventKind::Draining { .. } => "drains",
         EventKind::StillStarting { .. } | EventKind::StillStopping { .. } => "waited for",
         _ => return None,
     })

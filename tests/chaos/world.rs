@@ -173,6 +173,15 @@ impl World {
                 drop(kept);
             }
             Act::TouchClock => self.touch_clock(),
+            Act::Degrade => ctx.degraded(format!("reason {}", self.next_value() % 2)),
+            Act::Heal => {
+                ctx.degraded("for a moment");
+                ctx.healthy();
+            }
+            Act::Beat => {
+                thread::sleep(Duration::from_millis(5));
+                ctx.heartbeat();
+            }
         }
         Ok(())
     }
