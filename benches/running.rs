@@ -37,11 +37,60 @@ fn queues(bench: &Bench) {
         };
         vec![each("", ours).per(100), each("channel", bare).per(100)]
     });
-    table
-        .compare("queue: 20,000 jobs from one thread to another", None, || vec![consumer_service(), consumer_thread()]);
+    table.compare("queue: 20,000 jobs from one thread to another", None, || {
+        vec![consumer_service(""), consumer_thread()]
+    });
+    for (name, linger) in [
+        ("queue: 20,000 jobs in batches of at most 100", Duration::ZERO),
+        ("queue: 20,000 jobs in batches of 100 that wait", Duration::from_millis(1)),
+    ] {
+        table.compare(name, None, || vec![batch_service(linger), batch_thread(linger), consumer_service("a consumer")]);
+    }
 }
 
-fn consumer_service() -> Contender<'static> {
+const BATCH: usize = 100;
+
+fn batch_service(linger: Duration) -> Contender<'static> {
+    let (queue, (done, all)) = (Queue::bounded(ROOM), bounded(1));
+    let mut host = Host::new();
+    let handle = move |batch: &mut Vec<u64>, _: &Context| {
+        if batch.last() == Some(&LAST) {
+            done.send(())?;
+        }
+        Ok(())
+    };
+    host.add("batches", queue.batch_consumer(BATCH, linger, handle));
+    host.start().unwrap();
+    handing_out("", all, move |job| {
+        let _running = &host;
+        queue.push(job).unwrap();
+    })
+}
+
+/// What people write: wait for the first, take what is there, and wait for more until the time is over.
+fn batch_thread(linger: Duration) -> Contender<'static> {
+    let ((sender, receiver), (done, all)) = (bounded(ROOM), bounded(1));
+    thread::spawn(move || {
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Ok(first) = receiver.recv() {
+            batch.push(first);
+            batch.extend(receiver.try_iter().take(BATCH - 1));
+            let until = Instant::now() + linger;
+            while batch.len() < BATCH && !linger.is_zero() {
+                let Ok(job) = receiver.recv_deadline(until) else { break };
+                batch.push(job);
+            }
+            if batch.last() == Some(&LAST) {
+                done.send(()).unwrap();
+            }
+            batch.clear();
+        }
+    });
+    handing_out("a thread and a channel", all, move |job| sender.send(job).unwrap())
+}
+
+/// A consumer that is called for each job.
+fn consumer_service(what: &str) -> Contender<'static> {
     let (queue, (done, all)) = (Queue::bounded(ROOM), bounded(1));
     let mut host = Host::new();
     let handle = move |job, _: &Context| match job {
@@ -50,7 +99,7 @@ fn consumer_service() -> Contender<'static> {
     };
     host.add("consumer", queue.consumer(handle));
     host.start().unwrap();
-    handing_out("", all, move |job| {
+    handing_out(what, all, move |job| {
         let _running = &host;
         queue.push(job).unwrap();
     })

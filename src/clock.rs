@@ -12,8 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The clock of the sleeps and ticks of a [`Context`](crate::Context), of restart backoffs, of stalls, and of the drain.
 ///
-/// A clock is either the system clock, or a [`ManualClock`] that a test moves. Stop tokens, queues, and the deadlines of a
-/// host's start, stop and drop always use the system clock. .NET: `TimeProvider`.
+/// A clock is either the system clock, or a [`ManualClock`] that a test moves. It also measures the time that a
+/// [batch](crate::Queue::batch_consumer) waits, and [`recv_timeout`](crate::Queue::recv_timeout). Stop tokens, pushes, and the
+/// deadlines of a host's start, stop and drop always use the system clock. .NET: `TimeProvider`.
 ///
 /// ```
 /// use hosted::Clock;

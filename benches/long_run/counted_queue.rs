@@ -55,6 +55,18 @@ impl CountedQueue {
         })
     }
 
+    /// A service that takes the jobs in batches, and calls `work` for each. If `work` fails, it repeats the rest of the batch.
+    pub fn batch_consumer(&self, work: impl Fn(&Context) -> Result + Send + 'static) -> impl Service {
+        let sums = self.sums.clone();
+        self.queue.batch_consumer(20, Duration::from_millis(10), move |batch, ctx| {
+            while batch.pop().is_some() {
+                sums.handled.add(1);
+                work(ctx)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Drains the remaining jobs. Call it only after all consumers have exited.
     pub fn drain(&self) {
         self.sums.drained.add(self.queue.drain().len() as u64);

@@ -4,7 +4,7 @@ use crate::chance::KNOWN;
 use crate::harness::Bench;
 use crate::harness::table::{thousands, verdict};
 use crate::load::Load;
-use crate::resources::{DESCRIPTORS, Look, THREADS};
+use crate::resources::{DESCRIPTORS, THREADS, Usage};
 use crate::tally::Tally;
 use hosted::StopReason;
 use std::thread;
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SETTLING: Duration = Duration::from_secs(20);
 
 /// Returns `true` if everything went well, from the beginning to the end.
-pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Look) -> bool {
+pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Usage) -> bool {
     let result = load.host.stop(PATIENCE);
     let (error, report) = match &result {
         Ok(report) => (None, report),
@@ -53,10 +53,10 @@ pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Look) -> bool {
 }
 
 /// How many more threads and descriptors there are than before. Some belong to the pool of callback threads.
-fn left_behind(before: Look) -> [i64; 2] {
+fn left_behind(before: Usage) -> [i64; 2] {
     let began = Instant::now();
     loop {
-        let now = Look::now();
+        let now = Usage::now();
         let left = [THREADS, DESCRIPTORS].map(|what| now.0[what] - before.0[what]);
         if left.iter().all(|more| *more <= 0) || began.elapsed() > SETTLING {
             return left;

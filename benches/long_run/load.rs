@@ -12,11 +12,11 @@ use crate::job::{Claims, Job};
 use crate::retention::{Retention, Tidy};
 use crate::rounds::rounds;
 use crate::scan::Scanner;
-use crate::store::{Store, submit};
+use crate::store::store;
 use crate::tally::Tally;
 use crate::tokens::traffic;
 use crate::tree::Tree;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 use hosted::{Context, Event, EventKind, Host, Queue, Result, Service, StatusServer, StopToken, every, task, worker};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,13 +50,18 @@ impl Load {
         let (events, unread) = (host.events(), host.events());
         host.add("listener", listener(events, tally)); // the first service, so that it receives the end of all others
         ingest(&mut host, dir.path(), chance, tally)?;
-        for name in ["consumer 1", "consumer 2", "consumer 3"] {
+        let job = |one_in| {
             let (chance, tally) = (chance.clone(), tally.clone());
-            let job = move |_: &Context| {
+            move |_: &Context| {
                 tally.jobs.add(1);
-                chance.strike(500)
-            };
-            host.add(name, queue.consumer(job));
+                chance.strike(one_in)
+            }
+        };
+        for name in ["consumer 1", "consumer 2", "consumer 3"] {
+            host.add(name, queue.consumer(job(500)));
+        }
+        for name in ["batches 1", "batches 2"] {
+            host.add(name, queue.batch_consumer(job(500)));
         }
         for name in ["producer 1", "producer 2"] {
             host.add(name, queue.producer(chance, Duration::from_millis(2)));
@@ -82,18 +87,18 @@ fn tree() -> Result<TempDir> {
 fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> Result {
     let (db, port) = (dir.join(CATALOGUE), free_port()?);
     let (tree, claims, jobs) = (Tree::new(dir.to_owned(), &db), Claims::default(), Queue::bounded(256));
-    let (changes, accepted) = bounded(256);
+    let changes = Queue::bounded(256);
 
     let sources = Sources { dir: dir.to_owned(), db: db.clone(), jobs: jobs.clone(), claims: claims.clone() };
     let server = StatusServer::bind(format!("127.0.0.1:{port}")).facts("Catalogue", move || sources.totals());
     host.add("status", server).restart(again());
     let at = db.clone();
     host.add("schema", task(move |_| Ok(Catalogue::create(&at)?)));
-    host.add("store", Store::new(&db, accepted)).restart(again());
+    host.add("store", store(&db, &changes));
     for name in ["digest 1", "digest 2", "digest 3"] {
         host.add(name, jobs.consumer(digest(&tree, &changes, chance, tally))).after(["store"]);
     }
-    let (retention, sweeping) = (Retention::new(&tree, &db, changes, Tidy::default()), chance.clone());
+    let (retention, sweeping) = (Retention::new(&tree, &db, &changes, Tidy::default()), chance.clone());
     let sweep = move |ctx: &Context| {
         sweeping.strike(20)?;
         retention.sweep(ctx)
@@ -114,7 +119,7 @@ fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> R
 /// Handles a job as a digester does, with faults: some jobs fail or panic, and some files cannot be read.
 fn digest(
     tree: &Tree,
-    changes: &Sender<Change>,
+    changes: &Queue<Change>,
     chance: &Chance,
     tally: &Arc<Tally>,
 ) -> impl FnMut(Job, &Context) -> Result + Send + 'static {
@@ -125,7 +130,7 @@ fn digest(
         chance.strike(50)?;
         if chance.fault(50) {
             let error = fs::read(&unreadable).expect_err("the link leads to itself");
-            return submit(Change::Unreadable(job, error.to_string()), &changes, ctx);
+            return Ok(changes.push_until(Change::Unreadable(job, error.to_string()), ctx.stop_token())?);
         }
         digester.digest(job, ctx)
     }

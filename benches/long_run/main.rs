@@ -50,7 +50,7 @@ use harness::Bench;
 use hosted::{Result, StopSource, ctrl_c};
 use load::Load;
 use minute::Minute;
-use resources::Look;
+use resources::Usage;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -60,7 +60,7 @@ use tally::Tally;
 const USAGE: &str = "\
 usage: cargo bench --bench long_run -- MINUTES [SEED]
 
-Runs for so long, or until ctrl-c. Without a number of minutes it does nothing.";
+Runs for this number of minutes, or until ctrl-c. Without a number of minutes it does nothing.";
 
 fn main() -> Result<ExitCode> {
     // Ignores `--bench` from `cargo bench`. A word selects rows of another benchmark.
@@ -95,7 +95,7 @@ fn run(minutes: u64, chance: &Chance, tally: &Arc<Tally>, seed: u64) -> Result<b
     println!("\nseed {seed}");
     let (signal, parent) = (ctrl_c()?, StopSource::new());
     parent.request_stop_after(Duration::from_secs(u64::MAX >> 32)); // creates the thread of the timer
-    let before = Look::now();
+    let before = Usage::now();
 
     let mut load = Load::new(chance, tally, &parent.token())?;
     load.host.start()?;

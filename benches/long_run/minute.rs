@@ -2,7 +2,7 @@
 
 use crate::chance::Chance;
 use crate::harness::table::{duration, thousands};
-use crate::resources::{Look, cpu};
+use crate::resources::{Usage, cpu};
 use crate::tally::Tally;
 use hosted::{Host, StopToken};
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ pub const COLUMNS: &str = "minute | heap, KiB | blocks | resident, MiB | threads
 
 /// The interval between two samples of what the process holds: so short that some sample of each minute sees no
 /// short-lived thread.
-const LOOK: Duration = Duration::from_millis(50);
-const LOOKS: u32 = 1_200;
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
+const SAMPLES: u32 = 1_200;
 
 /// Median, 99 % and longest, in nanoseconds.
 pub type Spread = Option<[f64; 3]>;
 
 pub struct Minute {
-    pub least: Look,
+    pub least: Usage,
     pub ticks: Spread,
     pub stops: Spread,
     pub overdue: Spread,
@@ -38,11 +38,11 @@ impl Minute {
     /// Measures the minute that begins now. Returns `None` if `stop` cut it short.
     pub fn watch(stop: &StopToken, host: &Host, chance: &Chance, tally: &Tally) -> Option<Self> {
         let (began, done_before, cpu_before) = (Instant::now(), done(chance, tally), cpu());
-        let mut least = Look::now();
-        for look in 1..=LOOKS {
+        let mut least = Usage::now();
+        for sample in 1..=SAMPLES {
             drop(host.events()); // a dropped listener must leave nothing after the next event
-            stop.sleep_until(began + LOOK * look).ok()?;
-            least = least.least(Look::now());
+            stop.sleep_until(began + SAMPLE_INTERVAL * sample).ok()?;
+            least = least.least(Usage::now());
         }
         let mut done = done(chance, tally);
         done.iter_mut().zip(done_before).for_each(|(done, before)| *done -= before);

@@ -14,9 +14,9 @@ pub const DESCRIPTORS: usize = 4;
 
 /// Bytes and blocks on the heap, KiB resident, threads, descriptors.
 #[derive(Clone, Copy)]
-pub struct Look(pub [i64; 5]);
+pub struct Usage(pub [i64; 5]);
 
-impl Look {
+impl Usage {
     pub fn now() -> Self {
         // Read the heap first: reading the rest allocates.
         let heap = [heap::bytes(), heap::blocks()];
@@ -24,14 +24,14 @@ impl Look {
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let resident = resident.trim().trim_end_matches(" kB").parse().unwrap();
         let threads = fs::read_dir("/proc/self/task").unwrap().count() as i64;
-        Look([heap[0], heap[1], resident, threads, descriptors()])
+        Usage([heap[0], heap[1], resident, threads, descriptors()])
     }
 
     /// Keeps the least of each value. It excludes what comes and goes, and includes what is left behind.
-    pub fn least(self, other: Look) -> Look {
+    pub fn least(self, other: Usage) -> Usage {
         let mut least = self.0;
         least.iter_mut().zip(other.0).for_each(|(least, other)| *least = other.min(*least));
-        Look(least)
+        Usage(least)
     }
 }
 

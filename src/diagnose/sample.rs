@@ -46,8 +46,7 @@ impl ThreadProbe {
     /// Returns what the thread has used until now. The outer `Option` is `None` if the thread has ended, even if another
     /// thread has its ID by now. The inner `Option` is `None` if the count of sleeps cannot be read.
     fn usage(&self, snapshot: &ProcSnapshot) -> Option<Option<ThreadUsage>> {
-        let stat =
-            snapshot.stat(self.0.tid).filter(|stat| stat.start_time == self.0.start_time && !self.has_ended())?;
+        let stat = snapshot.stat(self.0.tid).filter(|stat| self.is_still(stat.start_time))?;
         Some(snapshot.sleeps(self.0.tid).map(|sleeps| ThreadUsage { sleeps, cpu: stat.cpu }))
     }
 

@@ -62,7 +62,7 @@ impl ThreadProbe {
         let sleep = Sleep { call, number: snapshot.sleeps(self.0.tid)? };
         // The start time is read last: if the thread is still alive here, the files above were its own.
         let start_time = snapshot.stat(self.0.tid)?.start_time;
-        (start_time == self.0.start_time && !self.has_ended()).then_some(sleep)
+        self.is_still(start_time).then_some(sleep)
     }
 }
 
@@ -199,7 +199,9 @@ mod tests {
     }
 
     fn thread() -> ThreadProbe {
-        ThreadProbe::of(7, START_TIME)
+        let thread = ThreadProbe::of(7);
+        assert!(thread.is_still(START_TIME));
+        thread
     }
 
     /// Returns the kernel's link text for this socket.

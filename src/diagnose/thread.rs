@@ -6,7 +6,7 @@ use super::stat::{Observation, Sleep};
 use super::wait_kind::{WaitSlot, Waits};
 #[cfg(target_os = "linux")]
 use crate::util::sync::Mutex;
-use crate::util::sync::{Arc, Gauge, Ordering, thread_local};
+use crate::util::sync::{Arc, Gauge, OnceLock, Ordering, thread_local};
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::time::Instant;
@@ -18,8 +18,9 @@ pub(crate) struct ThreadProbe(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     /// The kernel's thread ID. After the thread has ended, another thread may get the same ID.
     pub(super) tid: u32,
-    /// When the kernel started the thread. Two threads with the same ID differ in their start time.
-    pub(super) start_time: u64,
+    /// When the kernel started the thread. Two threads with the same ID differ in their start time. The first observation of the
+    /// thread reads it.
+    start_time: OnceLock<u64>,
     /// 0 while the thread lives, and 1 after it has ended.
     ended: Gauge,
     pub(super) wait: WaitSlot,
@@ -152,17 +153,17 @@ impl ThreadProbe {
         let probe = CURRENT.try_with(|current| match current.probe.get() {
             Some(probe) => Some(probe.clone()),
             None => {
-                let (tid, start_time) = read()?;
-                Some(current.probe.get_or_init(|| ThreadProbe::of(tid, start_time)).clone())
+                let tid = read()?;
+                Some(current.probe.get_or_init(|| ThreadProbe::of(tid)).clone())
             }
         });
         probe.ok().flatten()
     }
 
-    pub(super) fn of(tid: u32, start_time: u64) -> Self {
+    pub(super) fn of(tid: u32) -> Self {
         ThreadProbe(Arc::new(Shared {
             tid,
-            start_time,
+            start_time: OnceLock::new(),
             ended: Gauge::new(0),
             wait: WaitSlot::new(),
             #[cfg(target_os = "linux")]
@@ -174,6 +175,15 @@ impl ThreadProbe {
     pub(super) fn is_current(&self) -> bool {
         let is_same = |current: &CurrentThread| current.probe.get().is_some_and(|probe| Arc::ptr_eq(&probe.0, &self.0));
         CURRENT.try_with(is_same).unwrap_or(false)
+    }
+
+    /// Returns `true` if this thread is the one that was just observed with its ID, and has not ended. `start_time` is that of the
+    /// observed thread.
+    ///
+    /// The end of a thread is recorded before the kernel gives its ID to another thread. So if the thread has not ended after
+    /// the observation, that was its own. The start time also tells apart the threads of a process that was forked.
+    pub(super) fn is_still(&self, start_time: u64) -> bool {
+        !self.has_ended() && *self.0.start_time.get_or_init(|| start_time) == start_time
     }
 
     /// Returns `true` if the thread has ended.

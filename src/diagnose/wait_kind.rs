@@ -13,6 +13,8 @@ pub(crate) enum Waits {
     Tick,
     Schedule,
     Job,
+    MoreJobs,
+    Retry,
     Room,
     Turn,
     Child,
@@ -22,16 +24,20 @@ pub(crate) enum Waits {
     Services,
     Drain,
     Callback,
+    Member,
+    MemberRoom,
 }
 
 /// All kinds of waits. A `WaitSlot` stores the position in this list, plus one.
-const ALL: [Waits; 15] = [
+const ALL: [Waits; 19] = [
     Waits::Stop,
     Waits::Sleep,
     Waits::Message,
     Waits::Tick,
     Waits::Schedule,
     Waits::Job,
+    Waits::MoreJobs,
+    Waits::Retry,
     Waits::Room,
     Waits::Turn,
     Waits::Child,
@@ -41,6 +47,8 @@ const ALL: [Waits; 15] = [
     Waits::Services,
     Waits::Drain,
     Waits::Callback,
+    Waits::Member,
+    Waits::MemberRoom,
 ];
 
 impl Waits {
@@ -52,6 +60,8 @@ impl Waits {
             Waits::Tick => "waiting for the next tick",
             Waits::Schedule => "waiting for its schedule",
             Waits::Job => "waiting for a job",
+            Waits::MoreJobs => "waiting for more jobs",
+            Waits::Retry => "waiting to retry a batch",
             Waits::Room => "waiting for room in a queue",
             Waits::Turn => "waiting for its turn to read",
             Waits::Child => "waiting for a child process",
@@ -61,6 +71,8 @@ impl Waits {
             Waits::Services => "waiting for its services",
             Waits::Drain => "waiting for the end of a drain",
             Waits::Callback => "waiting for its stop callback",
+            Waits::Member => "waiting for a member of a dynamic group",
+            Waits::MemberRoom => "waiting for room in a dynamic group",
         }
     }
 }

@@ -50,7 +50,7 @@ impl Host {
                 Some(setup)
             }
         };
-        shut_down(self, self.stop_timeout, false);
+        self.shut_down(self.stop_timeout, false);
         Err(self.error(setup.map(BoxError::from)))
     }
 
@@ -172,9 +172,15 @@ impl Host {
         match self.registry.host_state() {
             HostState::New => self.never_started(StopReason::Requested),
             HostState::Stopped if !self.registry.has_unfinished_stop() => {}
-            _ => shut_down(self, timeout, quiet),
+            _ => self.shut_down(timeout, quiet),
         }
         self.result()
+    }
+
+    fn shut_down(&mut self, timeout: Duration, quiet: bool) {
+        shut_down(self, timeout, quiet);
+        #[cfg(all(feature = "systemd", target_os = "linux"))]
+        self.flush_companions();
     }
 
     fn check(&mut self) -> Result<(), SetupError> {

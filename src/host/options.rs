@@ -3,10 +3,11 @@
 use super::names::{After, Names};
 use crate::registry::Policy;
 use crate::report::Result;
-use crate::service::Restart;
+use crate::service::{Restart, Service};
 use std::time::Duration;
 
-/// The options of one service. [`Host::add`](crate::Host::add) returns them.
+/// The options of one service. [`Host::add`](crate::Host::add) returns them, and
+/// [`DynamicGroup::add_with`](crate::DynamicGroup::add_with) takes them.
 ///
 /// ```
 /// use hosted::{Host, OnFailure, Restart, every, worker};
@@ -28,8 +29,8 @@ pub struct ServiceOptions {
     pub(super) stop_timeout: Option<Duration>,
     pub(super) restart: Restart,
     pub(super) stalls_after: Option<Duration>,
-    on_failure: OnFailure,
-    on_completion: OnCompletion,
+    on_failure: Option<OnFailure>,
+    on_completion: Option<OnCompletion>,
     pub(super) stack_size: Option<usize>,
     pub(super) disconnects: bool,
 }
@@ -58,6 +59,24 @@ pub enum OnCompletion {
 }
 
 impl ServiceOptions {
+    /// Creates the default options, for [`DynamicGroup::add_with`](crate::DynamicGroup::add_with).
+    ///
+    /// The methods that set an option return a reference. So set them one after another, or clone the result:
+    ///
+    /// ```
+    /// use hosted::{Restart, ServiceOptions};
+    ///
+    /// let mut options = ServiceOptions::new();
+    /// options.restart(Restart::on_failure());
+    /// options.stack_size(256 << 10);
+    ///
+    /// let same = ServiceOptions::new().restart(Restart::on_failure()).stack_size(256 << 10).clone();
+    /// # let _ = (options, same);
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Returns the options of a service that is added to a host with these `names`.
     pub(super) fn among(names: Names) -> Self {
         ServiceOptions { after: After::of(names), ..Self::default() }
@@ -156,15 +175,16 @@ impl ServiceOptions {
         self
     }
 
-    /// Sets how the host reacts to the final failure of the service. Default: the host stops.
+    /// Sets how the host reacts to the final failure of the service. Default: the host stops. The default for a member of a
+    /// [`DynamicGroup`](crate::DynamicGroup) is [`OnFailure::Ignore`].
     pub fn on_failure(&mut self, then: OnFailure) -> &mut Self {
-        self.on_failure = then;
+        self.on_failure = Some(then);
         self
     }
 
     /// Sets how the host reacts to the completion of the service. Default: the host continues.
     pub fn on_completion(&mut self, then: OnCompletion) -> &mut Self {
-        self.on_completion = then;
+        self.on_completion = Some(then);
         self
     }
 
@@ -228,18 +248,43 @@ impl ServiceOptions {
         self
     }
 
-    /// Returns an error if an option has a value that makes no sense.
-    pub(super) fn validate(&self) -> Result {
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            ignores_failure: self.on_failure.unwrap_or_default() == OnFailure::Ignore,
+            completion_stops_host: self.on_completion.unwrap_or_default() == OnCompletion::StopHost,
+        }
+    }
+
+    /// Returns the options that a shutdown needs of a member of a dynamic group.
+    pub(super) fn of_member(stop_timeout: Option<Duration>, disconnects: bool) -> Self {
+        ServiceOptions { stop_timeout, disconnects, ..Self::default() }
+    }
+
+    /// Returns the policy of a member of a dynamic group, whose failures are ignored by default.
+    pub(super) fn member_policy(&self) -> Policy {
+        let on_failure = self.on_failure.unwrap_or(OnFailure::Ignore);
+        Policy { ignores_failure: on_failure == OnFailure::Ignore, completion_stops_host: false }
+    }
+
+    /// Returns an error if an option has a value that makes no sense, alone or for `service`.
+    pub(super) fn validate(&self, service: &dyn Service) -> Result {
         if self.stalls_after.is_some_and(|limit| limit.is_zero()) {
             return Err("the limit of `stalls_after` must not be zero".into());
         }
-        self.restart.validate()
+        self.restart.validate()?;
+        if self.restart.is_never() || service.can_restart() {
+            return Ok(());
+        }
+        Err("the service runs only once, so it cannot have a `restart` policy; use `worker` instead of `once`".into())
     }
 
-    pub(super) fn policy(&self) -> Policy {
-        Policy {
-            ignores_failure: self.on_failure == OnFailure::Ignore,
-            completion_stops_host: self.on_completion == OnCompletion::StopHost,
+    /// Returns the name of an option that makes no sense for a member of a dynamic group.
+    pub(super) fn unfit_for_member(&self) -> Option<&'static str> {
+        match (&self.after, self.on_completion) {
+            (after, _) if after.is_given() && after.is_empty() => Some("independent"),
+            (after, _) if after.is_given() => Some("after"),
+            (_, Some(_)) => Some("on_completion"),
+            _ => None,
         }
     }
 }

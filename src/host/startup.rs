@@ -105,7 +105,7 @@ impl Startup<'_> {
 fn spawn(host: &mut Host, id: ServiceId, limit: Option<StartLimit>) -> Result<(), SetupError> {
     let (registry, hosted) = (&host.registry, &mut host.services[id.index()]);
     let Some(name) = registry.begin_service(id, limit) else { return Ok(()) };
-    // The value is there until the host starts, and a host starts once.
+    // The value exists until the host starts, and a host starts once.
     let Some(service) = hosted.service.take() else { return Ok(()) };
     if let Some(limit) = hosted.options.stalls_after {
         if let Err(error) = registry.watch_for_stalls(id, limit) {
@@ -120,7 +120,7 @@ fn spawn(host: &mut Host, id: ServiceId, limit: Option<StartLimit>) -> Result<()
     if let Some(bytes) = hosted.options.stack_size {
         builder = builder.stack_size(bytes);
     }
-    // If there is no thread, the service is dropped here, and its `Drop` is user code.
+    // Without a thread, the service is dropped here, and its `Drop` is user code.
     let spawned = catch_panic(|| builder.spawn(move || supervise(service, ctx, id, restart)));
     match spawned.unwrap_or_else(|text| Err(io::Error::other(text))) {
         Ok(thread) => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Calls `start`, `run` and `stop` of a service, again after each restart, and records each step.
 pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, id: ServiceId, restart: Restart) {
-    ctx.host().record_thread_end(id);
+    ctx.record_thread_end();
     let guard = ExitGuard { host: ctx.host().clone(), id, completed: false };
     record_exit_after(guard, |guard| {
         tidy_thread_name(&Escaped(ctx.name()).to_string());
@@ -67,7 +67,7 @@ enum AfterRun {
 /// If less time than this is left, a service that failed to finish its accepted work does not try again.
 const SHORTEST_TRY: Duration = Duration::from_millis(10);
 
-/// How a call of user code ended, if not by an error.
+/// How a call of user code ended, other than by an error.
 enum CallOutcome {
     Returned,
     /// The call returned `Stopped` after a stop request.
@@ -104,10 +104,10 @@ impl ServiceRunner<'_> {
         }
     }
 
-    /// Sleeps although a stop was requested. Returns `false` if the stop deadline has come.
+    /// Sleeps even if a stop was requested. Returns `false` if the stop deadline has come.
     fn sleep_before_deadline(&self, time: Duration) -> bool {
         self.ctx.registry().mark_backing_off(self.id);
-        // A token, because the deadline may move closer meanwhile.
+        // Wait for a token, because the deadline may move closer meanwhile.
         let deadline = self.ctx.for_job().stop_token().clone();
         self.ctx.clock().sleep(time, &deadline, Waits::Restart).is_ok()
     }
@@ -184,8 +184,8 @@ impl ServiceRunner<'_> {
         self.restart.finishes_on_stop() && self.was_ready()
     }
 
-    /// The service failed to finish what it holds: it tries again, if there is time for it. A long backoff is cut to
-    /// half of the time left, so that there is always time for one more try.
+    /// Schedules another try of a service that failed to finish what it holds, if there is time for it. A long backoff
+    /// is cut to half of the time left, so that there is always time for one more try.
     fn finish(&self, error: ServiceError, after: Duration) -> AfterRun {
         let left = remaining(self.ctx.stop_deadline());
         if left < SHORTEST_TRY {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "status")]
 mod status;
+#[cfg(feature = "systemd")]
+mod systemd;
 
 #[cfg(feature = "status")]
 pub use status::{StatusAddress, StatusServer};

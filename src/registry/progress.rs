@@ -109,3 +109,36 @@ pub(crate) struct StartLimit {
     /// The limit is that of the whole host. Then the failure counts, even if failures of the service are ignored.
     pub(crate) of_host: bool,
 }
+
+/// The part of a member's record that other services do not have.
+#[derive(Clone, Debug)]
+pub(super) struct MemberRecord {
+    /// The name that the member was added with.
+    pub(super) name: Arc<str>,
+    /// The members of a group are shown in the order of this number.
+    pub(super) number: u64,
+    pub(super) life: Life,
+    /// Somebody has a `MemberSlot` of this member.
+    pub(super) has_slot: bool,
+}
+
+/// Whether lists show a member of a dynamic group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Something of the member is left: its thread, or a callback.
+    Alive,
+    /// The member has ended after there was a reason to stop: it stays in the report.
+    Ended,
+    /// The member has ended before. No list shows it.
+    Forgotten,
+}
+
+impl MemberRecord {
+    pub(super) fn is_alive(&self) -> bool {
+        self.life == Life::Alive
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.life == Life::Forgotten
+    }
+}

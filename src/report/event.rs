@@ -156,11 +156,21 @@ pub enum EventKind {
     },
 }
 
+/// Where an event happened. The level of its log line depends on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventScope {
+    Host,
+    Group,
+    DynamicGroup,
+}
+
 impl EventKind {
     /// Returns the level of the log line. In a group, failures are warnings and the events of the host are for debugging:
     /// the group may be restarted, and reports its own failure.
-    pub(crate) fn level(&self, in_group: bool) -> Level {
+    pub(crate) fn level(&self, scope: EventScope) -> Level {
+        let in_group = scope != EventScope::Host;
         match self {
+            EventKind::Completed if scope == EventScope::DynamicGroup => Level::Debug, // members come and go
             EventKind::Failed(_) if in_group => Level::Warn,
             EventKind::Failed(_) | EventKind::Hung(_) => Level::Error,
             EventKind::StillStarting { .. }

@@ -31,7 +31,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Returns the text for the table of a report.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Outcome::NeverStarted => "never started",
             Outcome::Running => "running",

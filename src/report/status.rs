@@ -177,7 +177,36 @@ pub struct ServiceStatus {
     /// What the thread of the service is blocked in, on Linux, if the service is starting, stopping or hung. In other states
     /// use [`blocked_now`](Self::blocked_now).
     pub blocked_in: Option<String>,
+    /// The members of a [`DynamicGroup`](crate::DynamicGroup), if this is the service of one.
+    pub members: Option<MemberCounts>,
     pub(crate) thread: Option<ThreadProbe>,
+}
+
+/// How many members a [`DynamicGroup`](crate::DynamicGroup) has, and has had since its service started.
+///
+/// ```
+/// use hosted::{DynamicGroup, Host, once};
+/// use std::time::Duration;
+///
+/// let devices = DynamicGroup::new();
+/// let mut host = Host::new();
+/// host.add("devices", devices.service());
+/// host.start().unwrap();
+/// let probe = devices.add("probe", once(|_| Ok(()))).unwrap();
+/// probe.wait(Duration::from_secs(10)).unwrap();
+/// let counts = host.handle().services()[0].members.unwrap();
+/// assert_eq!((counts.alive, counts.ended, counts.failed), (0, 1, 0));
+/// # host.stop(Duration::from_secs(10)).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberCounts {
+    /// The members that are alive: of which a thread or a stop callback is left.
+    pub alive: usize,
+    /// The members that have ended, for whatever reason.
+    pub ended: u64,
+    /// The members that have ended with a failure. They are among `ended`.
+    pub failed: u64,
 }
 
 impl ServiceStatus {

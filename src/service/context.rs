@@ -1,11 +1,10 @@
 //! `Context`: the name, the stop token, the clock and the host of a service.
 
-use super::ticks::Ticks;
 use crate::clock::Clock;
 use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
-use crate::registry::{DeadlineKind, HostHandle, Registry, ServiceId, Watch};
+use crate::registry::{DeadlineKind, HostHandle, MemberSlot, Registry, ServiceId, Watch};
 use crate::report::{BoxError, EventKind, Result, drop_error, error_chain_text};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
@@ -52,6 +51,8 @@ struct ContextInner {
     id: Option<ServiceId>,
     /// If the service is watched for stalls.
     watch: Option<Arc<Watch>>,
+    /// If the service is a member of a dynamic group: keeps the id valid after the member has ended.
+    member: Option<Arc<MemberSlot>>,
 }
 
 impl Context {
@@ -62,13 +63,28 @@ impl Context {
     /// at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
         let (clock, host) = (Clock::system(), HostHandle::detached());
-        let shared = ContextInner { name: name.into(), clock, host, id: None, watch: None };
+        let shared = ContextInner { name: name.into(), clock, host, id: None, watch: None, member: None };
         Context { token, shared: Arc::new(shared) }
     }
 
     pub(crate) fn for_service(name: Arc<str>, token: StopToken, clock: Clock, host: HostHandle, id: ServiceId) -> Self {
         let watch = host.registry().stall_watch(id);
-        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id), watch }) }
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id), watch, member: None }) }
+    }
+
+    /// Creates the context of a member of a dynamic group, which is shown as `name`.
+    pub(crate) fn for_member(name: Arc<str>, clock: Clock, member: Arc<MemberSlot>) -> Self {
+        let (host, id) = (HostHandle::new(member.registry().clone()), Some(member.id()));
+        let (token, watch) = (member.source.token(), host.registry().stall_watch(member.id()));
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id, watch, member: Some(member) }) }
+    }
+
+    /// Records in the registry when the calling thread, which is that of this service, exits. See
+    /// [`HostHandle::record_thread_end`].
+    pub(crate) fn record_thread_end(&self) {
+        if let Some(id) = self.shared.id {
+            self.shared.host.record_thread_end(id, self.shared.member.clone());
+        }
     }
 
     /// Returns the same context with another clock.
@@ -77,8 +93,27 @@ impl Context {
         Context { shared: Arc::new(shared), ..self }
     }
 
-    /// Returns the same context with another stop token, such as that of a job in a queue.
-    pub(crate) fn with_token(&self, token: StopToken) -> Self {
+    /// Returns the same context with another stop token. Use it to give a job of this service its own reason to stop, such as a
+    /// time limit.
+    ///
+    /// Everything that waits for the stop, or checks for it, uses `token`: [`check`](Self::check), [`sleep`](Self::sleep),
+    /// [`ticks`](Self::ticks), [`on_stop`](Self::on_stop) and so on. Everything else stays that of the service: the name, the
+    /// clock, the [host](Self::host), the [stop deadline](Self::stop_deadline), and the reported errors. The host does not know
+    /// `token`, so link it to the token of the service if a stop request must end the job.
+    ///
+    /// ```
+    /// use hosted::{Context, StopSource, Stopped};
+    /// use std::time::Duration;
+    ///
+    /// let ctx = Context::new("poller", StopSource::new().token());
+    /// let limit = StopSource::linked([ctx.stop_token()]); // stops at the stop of the service, or after 20 ms
+    /// limit.request_stop_after(Duration::from_millis(20));
+    /// let job = ctx.with_token(limit.token());
+    /// assert_eq!(job.sleep(Duration::MAX), Err(Stopped));
+    /// assert!(!ctx.stop_requested());
+    /// ```
+    #[doc(alias = "WithCancel")]
+    pub fn with_token(&self, token: StopToken) -> Self {
         Context { token, shared: self.shared.clone() }
     }
 
@@ -111,61 +146,6 @@ impl Context {
     /// [`Stopped`] after the stop request.
     pub fn check(&self) -> Result<(), Stopped> {
         self.token.check()
-    }
-
-    /// Blocks until the stop of this service is requested.
-    pub fn wait(&self) {
-        self.token.wait();
-    }
-
-    /// Sleeps for `time`, by the clock of this context. `Duration::MAX` means forever.
-    ///
-    /// # Errors
-    ///
-    /// [`Stopped`], as soon as the stop of this service is requested.
-    #[doc(alias("Task.Delay", "delay"))]
-    pub fn sleep(&self, time: Duration) -> Result<(), Stopped> {
-        self.sleep_as(time, Waits::Sleep)
-    }
-
-    /// Sleeps like [`sleep`](Self::sleep). Diagnostics show the sleep as `waits`.
-    pub(crate) fn sleep_as(&self, time: Duration, waits: Waits) -> Result<(), Stopped> {
-        self.shared.clock.sleep(time, &self.token, waits)
-    }
-
-    /// Sleeps for `part` of a wait that takes `whole`. Diagnostics show the whole wait as `waits`.
-    #[cfg(feature = "cron")]
-    pub(crate) fn sleep_part(&self, part: Duration, whole: Duration, waits: Waits) -> Result<(), Stopped> {
-        self.shared.clock.sleep_part(part, whole, &self.token, waits)
-    }
-
-    /// Sleeps until `instant`, by the clock of this context. Returns at once if `instant` has passed.
-    ///
-    /// # Errors
-    ///
-    /// [`Stopped`], as soon as the stop of this service is requested.
-    pub fn sleep_until(&self, instant: Instant) -> Result<(), Stopped> {
-        self.shared.clock.sleep_until(instant, &self.token, Waits::Sleep)
-    }
-
-    /// Receives a message from a channel. Blocks until a message arrives or the stop of this service is requested.
-    ///
-    /// # Errors
-    ///
-    /// - [`RecvError::Stopped`] after the stop request, even if messages are left in the channel.
-    /// - [`RecvError::Disconnected`] if the channel is empty and its last sender is gone.
-    pub fn recv<T>(&self, from: &Receiver<T>) -> Result<T, RecvError> {
-        self.token.recv(from)
-    }
-
-    /// Returns an iterator that ticks at a fixed rate, by the clock of this context, until the stop request. The first tick
-    /// comes after one `period`.
-    ///
-    /// # Panics
-    ///
-    /// If `period` is zero.
-    pub fn ticks(&self, period: Duration) -> Ticks {
-        Ticks::new(self.shared.clock.clone(), self.token.clone(), period)
     }
 
     /// Returns a receiver that disconnects at the stop request, for use in [`crossbeam_channel::select!`].

@@ -1,6 +1,6 @@
 //! A service that performs the actions of its plan, and writes each step into the journal.
 
-use super::schedule::{Act, How, Kind, Plan};
+use super::schedule::{Act, How, Kind, Linger, Plan};
 use super::world::{Job, STACK, Step, World};
 use crossbeam_channel::{never, select};
 use hosted::{
@@ -10,7 +10,7 @@ use hosted::{
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Adds the services of `plans` to `host`.
 pub fn add_all(host: &mut Host, plans: &Arc<Vec<Plan>>, world: &Arc<World>, prefix: &str) {
@@ -173,6 +173,15 @@ fn inside(plan: &Plan, name: &Arc<str>, world: &Arc<World>, value: u64) -> Optio
                 world.perform(acts[calls % acts.len()], value, ctx)
             })))
         }
+        Kind::Batches { acts, max, linger } => {
+            let linger = match linger {
+                Linger::Not => Duration::ZERO,
+                Linger::Briefly => Duration::from_micros(200),
+                Linger::Forever => Duration::MAX,
+            };
+            let handle = batch_handler(acts.clone(), &world, value);
+            Some(Box::new(world.queue.batch_consumer(*max, linger, handle)))
+        }
         Kind::Group(children) => {
             let (children, prefix) = (children.clone(), format!("{name}/"));
             Some(Box::new(group(move |host| {
@@ -184,12 +193,32 @@ fn inside(plan: &Plan, name: &Arc<str>, world: &Arc<World>, value: u64) -> Optio
     }
 }
 
+/// Handles the first job of a batch, acts, and handles the others. So an act that fails leaves the others in the batch.
+///
+/// In a stop that has time it handles all before it acts, because a stop waits for the backoff of a failed batch.
+fn batch_handler(
+    acts: Vec<Act>,
+    world: &Arc<World>,
+    value: u64,
+) -> impl FnMut(&mut Vec<Job>, &Context) -> Result + Send + use<> {
+    let (world, mut calls) = (world.clone(), 0);
+    move |batch, ctx| {
+        calls += 1;
+        let patient = ctx.stop_deadline().is_some_and(|deadline| deadline > Instant::now() + Duration::from_secs(1));
+        let first = if patient { batch.len() } else { 1 };
+        world.handled.lock().extend(batch.drain(..first).map(|job| job.item));
+        world.perform(acts[calls % acts.len()], value, ctx)?;
+        world.handled.lock().extend(batch.iter().map(|job| job.item));
+        Ok(())
+    }
+}
+
 impl Service for Actor {
     fn attach(&mut self, retired: &StopToken) {
         if let Some(inner) = &mut self.inner {
             inner.attach(retired);
         }
-        if matches!(self.plan().kind, Kind::Consumes(_)) {
+        if self.plan().kind.consumes() {
             self.world.has_consumer.store(true, Ordering::SeqCst);
         }
     }

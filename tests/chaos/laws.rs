@@ -166,7 +166,7 @@ impl Case<'_> {
     /// If the stop timeout is ample, and all consumers start and do not fail, no accepted item is left.
     fn no_item_is_left_without_a_reason(&self) {
         let patient = self.schedule.stop_timeout == AMPLE && !matches!(self.schedule.drive, Drive::StopThreeTimes);
-        let consumes = |plan: &&Plan| matches!(plan.kind, Kind::Consumes(_));
+        let consumes = |plan: &&Plan| plan.kind.consumes();
         let in_groups = self.schedule.services.iter().any(|plan| match &plan.kind {
             Kind::Group(children) => children.iter().any(|child| consumes(&child)),
             _ => false,

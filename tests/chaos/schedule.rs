@@ -55,9 +55,29 @@ pub enum Kind {
     },
     /// A consumer of the schedule's queue, with the action of each job.
     Consumes(Vec<Act>),
+    /// A batch consumer of the schedule's queue, with the action of each batch.
+    Batches {
+        acts: Vec<Act>,
+        max: usize,
+        linger: Linger,
+    },
     /// Puts this many items into the queue, and waits.
     Produces(usize),
     Group(Arc<Vec<Plan>>),
+}
+
+impl Kind {
+    pub fn consumes(&self) -> bool {
+        matches!(self, Kind::Consumes(_) | Kind::Batches { .. })
+    }
+}
+
+/// How long a batch waits for more jobs.
+#[derive(Clone, Copy, Debug)]
+pub enum Linger {
+    Not,
+    Briefly,
+    Forever,
 }
 
 /// How a service waits for its stop request.
@@ -219,17 +239,23 @@ impl Chance {
 
     fn kind(&mut self, may_be_group: bool) -> Kind {
         let how = [How::Wait, How::Sleep, How::Receive, How::Done, How::Linked, How::Together];
-        match self.dice.below(if may_be_group { 12 } else { 11 }) {
+        match self.dice.below(if may_be_group { 13 } else { 12 }) {
             0 | 1 => Kind::Completes,
             2..=4 => Kind::Waits(self.dice.pick(&how)),
             5 => Kind::CallsBack(self.act()),
             6 | 7 => Kind::Ticks { acts: self.acts(), fail_fast: self.dice.one_in(2) },
             8 => Kind::Consumes(self.acts()),
-            9 | 10 => Kind::Produces(self.dice.below(12)),
+            9 => self.batches(),
+            10 | 11 => Kind::Produces(self.dice.below(12)),
             _ => {
                 Kind::Group(Arc::new((0..self.dice.below(4)).map(|position| self.plan(position, "c", false)).collect()))
             }
         }
+    }
+
+    fn batches(&mut self) -> Kind {
+        let linger = self.dice.pick(&[Linger::Not, Linger::Briefly, Linger::Forever]);
+        Kind::Batches { acts: self.acts(), max: 1 + self.dice.below(5), linger }
     }
 
     fn plan(&mut self, position: usize, letter: &str, may_be_group: bool) -> Plan {
@@ -258,7 +284,9 @@ impl Chance {
         let fine = vec![Act::Fine];
         let (start, run, stop) = (fine.clone(), fine.clone(), fine.clone());
         let plan = self.plan(position, "s", false);
-        Plan { kind: Kind::Consumes(fine), after: Some(Vec::new()), start, run, stop, drop: Act::Fine, ..plan }
+        let batches = Kind::Batches { acts: fine.clone(), max: 2, linger: Linger::Not };
+        let kind = if self.dice.one_in(2) { Kind::Consumes(fine) } else { batches };
+        Plan { kind, after: Some(Vec::new()), start, run, stop, drop: Act::Fine, ..plan }
     }
 
     fn restart(&mut self) -> Option<(Again, u32)> {

@@ -35,12 +35,12 @@ fn a_hung_service_is_named_with_its_thread_id() {
 fn a_status_shows_the_blocking_call_only_while_the_host_waits_for_the_service() {
     let mut host = Host::new();
     host.add("idle", idle());
-    let look = |host: &Host| host.handle().services().remove(0);
-    assert_eq!(look(&host).blocked_in, None);
+    let status = |host: &Host| host.handle().services().remove(0);
+    assert_eq!(status(&host).blocked_in, None);
     host.start().unwrap();
-    assert_eq!((look(&host).state, look(&host).blocked_in), (ServiceState::Running, None));
+    assert_eq!((status(&host).state, status(&host).blocked_in), (ServiceState::Running, None));
     host.stop(LIMIT).unwrap();
-    assert_eq!((look(&host).state, look(&host).blocked_in), (ServiceState::Stopped, None));
+    assert_eq!((status(&host).state, status(&host).blocked_in), (ServiceState::Stopped, None));
 }
 
 // 49
@@ -49,19 +49,19 @@ fn blocked_in_shows_the_blocking_call_of_a_service_at_any_time() {
     let mut host = Host::new();
     host.add("idle", idle());
     host.add("done", worker(|_| Ok(())));
-    let look = |host: &Host| host.handle().services().iter().map(ServiceStatus::blocked_now).collect::<Vec<_>>();
-    assert_eq!(look(&host), [None, None]);
+    let waits = |host: &Host| host.handle().services().iter().map(ServiceStatus::blocked_now).collect::<Vec<_>>();
+    assert_eq!(waits(&host), [None, None]);
     host.start().unwrap();
     // There is no event for "its thread has reached the wait", so this polls the kernel.
     let began = Instant::now();
-    while !look(&host)[0].as_ref().is_some_and(|text| text.starts_with("waiting for the stop")) {
+    while !waits(&host)[0].as_ref().is_some_and(|text| text.starts_with("waiting for the stop")) {
         assert!(began.elapsed() < LIMIT, "the host never reports this wait");
         std::thread::yield_now();
     }
     assert_eq!(host.handle().services()[0].state, ServiceState::Running);
     let before = host.handle().services();
     host.stop(LIMIT).unwrap();
-    assert_eq!(look(&host), [None, None]);
+    assert_eq!(waits(&host), [None, None]);
     assert_eq!(before[0].blocked_now(), None, "its thread has exited since then");
 }
 

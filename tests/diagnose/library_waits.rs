@@ -27,6 +27,18 @@ fn is(text: &str, what: &str, has_end: bool) -> bool {
     rest.is_some_and(|rest| rest.ends_with(" s left") == has_end && matches!(rest.as_bytes(), [] | [b' ' | b',', ..]))
 }
 
+/// Adds a batch consumer whose first batch has one job, and is not full.
+fn add_batch_consumer(
+    host: &mut Host,
+    name: &str,
+    linger: Duration,
+    f: impl Fn(&mut u32) -> hosted::Result + Send + 'static,
+) {
+    let (queue, mut state) = (Queue::bounded(2), 0);
+    queue.push(1).unwrap();
+    host.add(name, queue.batch_consumer(2, linger, move |_, _| f(&mut state))).after::<&str>([]);
+}
+
 // 105
 #[test]
 fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
@@ -53,6 +65,12 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     add("push", Box::new(move |_| _ = push.push(3)));
     add("push with a limit", Box::new(move |_| _ = limited.push_timeout(4, AN_HOUR)));
     host.add("consumer", Queue::<i32>::bounded(1).consumer(|_, _| Ok(()))).after::<&str>([]);
+    add_batch_consumer(&mut host, "batch", AN_HOUR, |_| Ok(()));
+    add_batch_consumer(&mut host, "batch without a limit", Duration::MAX, |_| Ok(()));
+    add_batch_consumer(&mut host, "failed batch", Duration::ZERO, |failures| {
+        *failures += 1;
+        if *failures < 5 { Err("no connection".into()) } else { Ok(()) }
+    });
     host.add("every", every(AN_HOUR, |_| Ok(()))).independent();
     host.add("every with a fixed delay", every(AN_HOUR, |_| Ok(())).fixed_delay()).independent();
     #[cfg(feature = "cron")]
@@ -74,6 +92,9 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
         ("push", "waiting for room in a queue", false),
         ("push with a limit", "waiting for room in a queue", true),
         ("consumer", "waiting for a job", false),
+        ("batch", "waiting for more jobs", true),
+        ("batch without a limit", "waiting for more jobs", false),
+        ("failed batch", "waiting to retry a batch", true),
         ("every", "waiting for the next tick", true),
         ("every with a fixed delay", "waiting for the next tick", true),
         #[cfg(feature = "cron")]

@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["service"],
     &["services", "io"],
     &["host"],
+    &["serve"],
     &["integrations"],
 ];
 

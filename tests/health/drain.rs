@@ -250,7 +250,8 @@ fn a_host_does_not_drain_unless_a_request_stops_it_while_it_runs() {
         assert_eq!(story(&events), ["stopping: a stop was requested", "asked api"], "{name}");
     }
     // A host that has nothing to serve yet, or no reason to wait.
-    let run: [(&str, fn(&mut Host)); 4] = [
+    type Add = fn(&mut Host);
+    let run: [(&str, Add); 4] = [
         ("a request in the start", |host| {
             host.add(
                 "asks",

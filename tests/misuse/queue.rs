@@ -2,6 +2,7 @@
 
 use crate::support::{LIMIT, asleep_in, in_time};
 use crossbeam_channel::{bounded, unbounded};
+use hosted::testing::ManualClock;
 use hosted::{Context, Host, Outcome, Phase, PushError, Queue, StopReason, StopToken};
 use std::time::Duration;
 
@@ -125,6 +126,36 @@ impl Drop for Bomb {
     fn drop(&mut self) {
         panic!("boom");
     }
+}
+
+#[test]
+fn a_batch_function_may_add_items_to_its_batch() {
+    in_time(|| {
+        let (queue, time, (tell, told)) = (Queue::bounded(2), ManualClock::new(), unbounded());
+        let mut host = Host::with_clock(time.clock());
+        let f = move |batch: &mut Vec<u32>, _: &Context| {
+            tell.send(batch.clone())?;
+            if batch.len() > 3 || batch[0] == 2 {
+                return Ok(());
+            }
+            batch.extend([7, 8]);
+            Err("not yet".into())
+        };
+        host.add("store", queue.batch_consumer(3, Duration::ZERO, f));
+        host.start().unwrap();
+        queue.push(1).unwrap();
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), [1]);
+        time.wait_for_sleepers(1);
+        queue.push(2).unwrap();
+        time.advance(Duration::from_secs(1));
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), [1, 7, 8]); // full, so it takes no more
+        time.wait_for_sleepers(1);
+        time.advance(Duration::from_secs(2));
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), [1, 7, 8, 7, 8]);
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), [2]);
+        host.stop(LIMIT).unwrap();
+        assert!(queue.is_empty());
+    });
 }
 
 #[test]

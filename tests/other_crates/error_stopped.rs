@@ -1,11 +1,11 @@
-//! Guarantee 34: an error that contains `Stopped` is a clean end of the service whose own stop was requested, and of no
-//! other service.
+//! Guarantees 34 and 110: an error that contains `Stopped` is a clean end of the service whose own stop was requested, and of no
+//! other service. Other crates can check for such an error.
 
 use anyhow::Context as _;
 use crossbeam_channel::{RecvTimeoutError, bounded, never};
 use hosted::{
     BoxError, Cause, Context, Host, Outcome, Phase, Queue, RecvError, Result, Service, StopSource, StopToken, Stopped,
-    group, task, worker,
+    group, is_stop_error, task, worker,
 };
 use std::time::Duration;
 use std::{io, thread};
@@ -176,4 +176,22 @@ fn stopped_from_a_stop_is_a_failure_of_a_service_and_of_a_groups_child() {
             assert!(matches!(error.report().services[0].outcome, Outcome::Failed(_)), "{error}");
         }
     });
+}
+
+// 110
+#[test]
+fn other_crates_recognize_stopped_in_any_wrapper_and_in_no_other_error() {
+    let stop = StopSource::new();
+    stop.request_stop();
+    for (name, way) in WAYS {
+        assert!(is_stop_error(&*way(&stop.token()).unwrap_err()), "{name}");
+    }
+    let others: [BoxError; 3] = ["stopped".into(), RecvError::Disconnected.into(), io::Error::other("stopped").into()];
+    assert!(others.iter().all(|error| !is_stop_error(&**error)));
+
+    // `Stopped` without a stop request is a failure of the service. This failure does not stop another service cleanly.
+    let mut host = Host::new();
+    host.add("a", worker(|_| Err(Stopped.into())));
+    let error = host.run_until(&StopToken::never()).unwrap_err();
+    assert!(!is_stop_error(&error.failures()[0]) && !is_stop_error(&error), "{error}");
 }

@@ -90,7 +90,7 @@ fn asked_in_a_job(limit: Option<Duration>) -> (Vec<u32>, Vec<u32>) {
         }),
     );
     queue.push(0).unwrap();
-    host.add("settled", task(move |_| Ok(is_busy.recv_timeout(LIMIT)?)));
+    host.add("dependency", task(move |_| Ok(is_busy.recv_timeout(LIMIT)?)));
     host.add("gate", gate);
     let consumer = queue.consumer(move |n, ctx| {
         first.send(("first", n))?;

@@ -146,10 +146,10 @@ fn handler_waits_for() -> Option<String> {
     Some(fs::read_to_string(handler.join("syscall")).unwrap()).filter(|call| call != "running\n")
 }
 
-fn until<T>(look: impl Fn() -> Option<T>) -> T {
+fn until<T>(condition: impl Fn() -> Option<T>) -> T {
     let limit = Instant::now() + LIMIT;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = condition() {
             return found;
         }
         assert!(Instant::now() < limit, "the handler receives no signal");

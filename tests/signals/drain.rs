@@ -56,7 +56,7 @@ fn the_signal_after_the_drain_ends_the_process() {
     child.signal("TERM");
     child.says("draining");
     child.signal("TERM");
-    child.says("asked");
+    child.says("stop requested");
     child.signal("TERM");
     assert_eq!(child.ends().0, 130);
 }

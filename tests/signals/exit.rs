@@ -182,7 +182,7 @@ fn a_program_keeps_its_own_signal_handler_with_run_until() {
 struct Exits(Phase);
 
 impl Exits {
-    fn come_to(&self, phase: Phase) {
+    fn reach(&self, phase: Phase) {
         if self.0 == phase {
             std::process::exit(42);
         }
@@ -194,26 +194,26 @@ impl Service for Exits {
         if self.0 == Phase::Callback {
             std::mem::forget(ctx.on_stop(|| std::process::exit(42)));
         }
-        self.come_to(Phase::Start);
+        self.reach(Phase::Start);
         Ok(())
     }
 
     fn run(&mut self, ctx: &Context) -> Result {
-        self.come_to(Phase::Run);
+        self.reach(Phase::Run);
         ctx.host().request_stop();
         ctx.wait();
         Ok(())
     }
 
     fn stop(&mut self, _: &Context) -> Result {
-        self.come_to(Phase::Stop);
+        self.reach(Phase::Stop);
         Ok(())
     }
 }
 
 impl Drop for Exits {
     fn drop(&mut self) {
-        self.come_to(Phase::Drop);
+        self.reach(Phase::Drop);
     }
 }
 

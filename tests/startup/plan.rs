@@ -212,7 +212,7 @@ struct Looker {
 }
 
 impl Looker {
-    fn look(&self, phase: Phase, ctx: &Context) -> Result {
+    fn observe(&self, phase: Phase, ctx: &Context) -> Result {
         let services = ctx.host().services();
         let all_run = self.before.iter().all(|&place| services[place].state == ServiceState::Running);
         Ok(self.seen.send((phase, ctx.name().to_owned(), all_run))?)
@@ -221,11 +221,11 @@ impl Looker {
 
 impl Service for Looker {
     fn start(&mut self, ctx: &Context) -> Result {
-        self.look(Phase::Start, ctx)
+        self.observe(Phase::Start, ctx)
     }
 
     fn stop(&mut self, ctx: &Context) -> Result {
-        self.look(Phase::Stop, ctx)
+        self.observe(Phase::Stop, ctx)
     }
 }
 
@@ -250,13 +250,13 @@ fn random_graphs_respect_every_edge_at_the_start_and_at_the_stop() {
     in_time(|| {
         let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
         for graph in 0..300 {
-            let (seen, looks) = unbounded();
+            let (seen, observations) = unbounded();
             let (mut host, services) = random_host(&mut dice, &seen);
             host.start().unwrap();
             host.stop(LIMIT).unwrap();
-            let looks: Vec<_> = looks.try_iter().collect();
-            assert_eq!(looks.len(), 2 * services, "graph {graph}: {looks:?}");
-            assert!(looks.iter().all(|look| look.2), "graph {graph}: {looks:?}");
+            let observations: Vec<_> = observations.try_iter().collect();
+            assert_eq!(observations.len(), 2 * services, "graph {graph}: {observations:?}");
+            assert!(observations.iter().all(|observation| observation.2), "graph {graph}: {observations:?}");
         }
     });
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 struct Curious(HostHandle);
 
 impl Curious {
-    fn look(&self) {
+    fn call_host(&self) {
         assert!(!self.0.services().is_empty());
     }
 }
@@ -25,7 +25,7 @@ impl fmt::Debug for Curious {
 
 impl fmt::Display for Curious {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.look();
+        self.call_host();
         f.write_str("curious")
     }
 }
@@ -34,7 +34,7 @@ impl Error for Curious {}
 
 impl Drop for Curious {
     fn drop(&mut self) {
-        self.look();
+        self.call_host();
     }
 }
 

@@ -148,11 +148,11 @@ pub(crate) fn assert_at_rest(tasks: &[String]) {
         (before, costs())
     };
     // Falling asleep may take a few steps. A thread that polls never stops waking.
-    let settled = (0..600).any(|_| {
+    let at_rest = (0..600).any(|_| {
         let (before, after) = over(Duration::from_millis(100));
         before == after
     });
-    assert!(settled, "a thread wakes again and again");
+    assert!(at_rest, "a thread wakes again and again");
     let (before, after) = over(Duration::from_secs(1));
     assert_eq!(before, after, "the ticks of processor time, and how often each thread has gone to sleep");
 }

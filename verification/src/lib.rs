@@ -27,14 +27,16 @@ mod services;
 mod host;
 
 pub use clock::Clock;
-pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
+pub use host::{
+    AddError, DynamicGroup, Host, Member, MemberError, OnCompletion, OnFailure, ServiceOptions, group,
+};
 pub use registry::HostHandle;
 pub use report::{
     BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result,
     ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
 };
-pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
-pub use services::{Consumer, Every, PushError, Queue, every};
+pub use service::{Context, Restart, Service, Tick, Ticks, once, task, worker};
+pub use services::{BatchConsumer, Consumer, Every, PushError, Queue, every};
 pub use stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 
 #[cfg(test)]

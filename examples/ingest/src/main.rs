@@ -4,7 +4,7 @@
 //! shows the address of its status page.
 //!
 //! ```text
-//!             jobs: a Queue                    changes: a channel
+//!             jobs: a Queue                     changes: a Queue
 //!   scan ───────────────────▶ digest 1 … n ─┬───────────────────▶ store ───▶ catalogue
 //!   every 2 s: what is new    read files    │                     writes in batches
 //!                                retention ─┘
@@ -35,9 +35,8 @@ use crate::job::Claims;
 use crate::options::Options;
 use crate::retention::{Retention, Tidy};
 use crate::scan::Scanner;
-use crate::store::Store;
+use crate::store::store;
 use crate::tree::Tree;
-use crossbeam_channel::bounded;
 use hosted::{Context, Host, Queue, Restart, StatusServer, every, task};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -46,7 +45,7 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
-        Err(no) => return no.tell(),
+        Err(no) => return no.print(),
     };
     match pipeline(options).run() {
         Ok(report) => {
@@ -65,7 +64,7 @@ fn pipeline(options: Options) -> Host {
     let tree = Tree::new(dir, &db);
     let claims = Claims::default();
     let jobs = Queue::bounded(256);
-    let (changes, accepted) = bounded(256);
+    let changes = Queue::bounded(256);
     let tidy = Tidy::default();
 
     let sources = Sources { dir: tree.dir().to_owned(), db: db.clone(), jobs: jobs.clone(), claims: claims.clone() };
@@ -82,12 +81,12 @@ fn pipeline(options: Options) -> Host {
         Ok(Catalogue::create(&at)?)
     };
     host.add("schema", task(schema));
-    host.add("store", Store::new(&db, accepted)).restart(Restart::on_failure());
+    host.add("store", store(&db, &changes));
     for n in 1..=digesters {
         let mut digester = Digester::new(&tree, &changes);
         host.add(format!("digest {n}"), jobs.consumer(move |job, ctx| digester.digest(job, ctx))).after(["store"]);
     }
-    let retention = Retention::new(&tree, &db, changes, tidy.clone());
+    let retention = Retention::new(&tree, &db, &changes, tidy.clone());
     let sweeps = every(period, move |ctx| retention.sweep(ctx));
     host.add("retention", sweeps.immediately().fixed_delay()).after(["store"]);
     let mut scanner = Scanner::new(&tree, &db, &jobs, &claims);

@@ -45,7 +45,7 @@ pub enum No {
 
 impl No {
     /// Prints the reason. Returns the exit code.
-    pub fn tell(self) -> ExitCode {
+    pub fn print(self) -> ExitCode {
         match self {
             No::Help => {
                 println!("{USAGE}");

@@ -14,7 +14,7 @@ pub struct Scanner {
     jobs: Queue<Job>,
     claims: Claims,
     /// The errors that have been reported: each unreadable directory is reported once.
-    told: HashSet<String>,
+    reported: HashSet<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ enum Seen {
 impl Scanner {
     pub fn new(tree: &Tree, db: &Path, jobs: &Queue<Job>, claims: &Claims) -> Self {
         let (tree, db, jobs, claims) = (tree.clone(), db.to_owned(), jobs.clone(), claims.clone());
-        Scanner { tree, db, jobs, claims, told: HashSet::new() }
+        Scanner { tree, db, jobs, claims, reported: HashSet::new() }
     }
 
     /// Checks every file once. Returns `true` if the catalogue is up to date.
@@ -39,11 +39,11 @@ impl Scanner {
         for entry in self.tree.files() {
             ctx.check()?;
             let seen = match entry.and_then(|entry| Ok((entry.metadata()?, entry))) {
-                Ok((metadata, entry)) => self.look(self.tree.relative(entry.path()), &metadata, &catalogue, ctx)?,
+                Ok((metadata, entry)) => self.check(self.tree.relative(entry.path()), &metadata, &catalogue, ctx)?,
                 Err(error) if error.depth() == 0 => return Err(error.into()),
                 Err(error) if is_not_found(&error) => continue,
                 Err(error) => {
-                    if self.told.insert(error.to_string()) {
+                    if self.reported.insert(error.to_string()) {
                         ctx.report_error(error);
                     }
                     continue;
@@ -59,7 +59,7 @@ impl Scanner {
     }
 
     /// Checks one file. The claim comes first, because from then on nobody else changes the row of the file.
-    fn look(&self, path: &Path, metadata: &Metadata, catalogue: &Catalogue, ctx: &Context) -> Result<Seen> {
+    fn check(&self, path: &Path, metadata: &Metadata, catalogue: &Catalogue, ctx: &Context) -> Result<Seen> {
         let Some(claim) = self.claims.claim(path) else { return Ok(Seen::Unsettled) };
         let stamp = Stamp::of(metadata)?;
         if catalogue.has(path, stamp)? {

@@ -102,6 +102,7 @@ pub(super) mod tests {
             ignores_failure: false,
             last_error: None,
             blocked_in: None,
+            members: None,
             thread: None,
         }
     }

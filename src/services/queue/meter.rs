@@ -88,16 +88,16 @@ pub(crate) struct JobMeter {
 }
 
 impl JobMeter {
-    /// Calls `f`, which handles `jobs` jobs.
-    #[cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self))]
-    pub(crate) fn time<R>(&self, jobs: usize, f: impl FnOnce() -> R) -> R {
-        #[cfg(feature = "metrics")]
-        let began = now();
-        let result = f();
+    /// Calls `f`, which returns how many jobs it has handled, and its result.
+    #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self))]
+    pub(crate) fn time<R>(&self, f: impl FnOnce() -> (usize, R)) -> R {
         #[cfg(feature = "metrics")]
         if let Some(metrics) = &self.metrics {
+            let began = now();
+            let (jobs, result) = f();
             metrics.record(jobs, since(began));
+            return result;
         }
-        result
+        f().1
     }
 }

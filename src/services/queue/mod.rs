@@ -4,13 +4,14 @@ mod error;
 mod meter;
 mod sleepers;
 mod state;
+mod receive;
 
 pub use error::PushError;
 pub(crate) use meter::JobMeter;
 pub(crate) use state::ConsumerId;
 
 use crate::diagnose::{Waits, show_life};
-use crate::stop::{RecvError, StopToken};
+use crate::stop::StopToken;
 use crate::util::log::log_line;
 use crate::util::sync::{Arc, Mutex};
 use crate::util::time::deadline;
@@ -20,9 +21,10 @@ use state::{FollowUp, QueueState, release};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// A bounded queue of jobs between services: services push jobs, and a [`consumer`](Self::consumer) handles them.
+/// A bounded queue of jobs between services: services push jobs, and a [`consumer`](Self::consumer) handles them one by one,
+/// or a [`batch_consumer`](Self::batch_consumer) in batches.
 ///
-/// Clones share one queue. Each accepted item is handled once, or is left for [`drain`](Self::drain).
+/// Clones share one queue. Each accepted item is handled by one consumer, or is left for [`drain`](Self::drain).
 ///
 /// The queue closes on its own once none of its consumers will run again:
 ///
@@ -169,7 +171,7 @@ impl<T> Queue<T> {
         self.finish(QueueState::close);
     }
 
-    /// Returns the number of items in the queue.
+    /// Returns the number of items in the queue. Items that a consumer has taken do not count.
     pub fn len(&self) -> usize {
         self.shared.state.lock().len()
     }
@@ -208,38 +210,10 @@ impl<T> Queue<T> {
                     return result;
                 }
             }
-            sleeper.register(&mut state.pushers);
+            sleeper.register(&mut state.pushers, 1);
             release(state);
             sleeper.sleep(Waits::Room);
         }
-    }
-
-    /// Takes the next item out, and blocks while the queue is empty.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `stop` is stopped, or if the queue is closed and empty.
-    pub(crate) fn take(&self, stop: &StopToken) -> Result<T, RecvError> {
-        let mut sleeper = Sleeper::new(stop, None);
-        loop {
-            let mut state = self.shared.state.lock();
-            if let Some(result) = state.try_take(stop) {
-                sleeper.unregister(&mut state.takers);
-                release(state);
-                return result;
-            }
-            sleeper.register(&mut state.takers);
-            release(state);
-            sleeper.sleep(Waits::Job);
-        }
-    }
-
-    /// Takes the next item out without blocking, even after a stop. Returns `None` if the queue is empty.
-    pub(crate) fn try_take(&self) -> Option<T> {
-        let mut state = self.shared.state.lock();
-        let item = state.pop();
-        release(state);
-        item
     }
 
     /// Returns how many items the queue can hold.
@@ -277,22 +251,22 @@ impl<T> Queue<T> {
         });
     }
 
-    /// Unregisters the consumer `id`, which takes no further items in this run. Returns the number of items that no consumer
-    /// will take.
-    pub(crate) fn unregister(&self, id: ConsumerId) -> usize {
-        self.finish(|state| state.unregister(id))
+    /// Unregisters the consumer `id`, which takes no further items in this run. The items that it holds go back into the
+    /// queue. Returns the number of items that no consumer will take.
+    pub(crate) fn unregister(&self, id: ConsumerId, held: Vec<T>) -> usize {
+        self.finish(|state| state.unregister(id, held))
     }
 
-    /// Unregisters the consumer `id`, and logs a warning if items are left that no consumer will take.
-    pub(crate) fn unregister_and_warn(&self, id: ConsumerId) {
-        self.finish_and_warn(|state| state.unregister(id));
+    /// Unregisters the consumer `id` in the same way, and logs a warning if items are left that no consumer will take.
+    pub(crate) fn unregister_and_warn(&self, id: ConsumerId, held: Vec<T>) {
+        self.finish_and_warn(|state| state.unregister(id, held));
     }
 
     /// Makes a step under the lock, and does the rest of the work after its release.
     fn finish(&self, step: impl FnOnce(&mut QueueState<T>) -> FollowUp) -> usize {
         let mut state = self.shared.state.lock();
         let follow_up = step(&mut state);
-        drop(state); // the step moved no items, so it has nothing to wake beyond the follow-up
+        release(state); // a consumer may have put items back, which wakes another consumer
         follow_up.finish()
     }
 

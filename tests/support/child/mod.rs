@@ -107,7 +107,8 @@ impl Child {
         this
     }
 
-    fn next(&self) -> String {
+    /// Waits for its next line.
+    pub(crate) fn next(&self) -> String {
         let line = self.lines.recv_timeout(LIMIT);
         line.unwrap_or_else(|_| panic!("the child prints nothing more; its stderr: {}", self.complaints()))
     }

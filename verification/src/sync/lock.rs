@@ -84,7 +84,7 @@ fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, at: Instant) 
         if condvar.notified.load(Relaxed) != before {
             return true;
         }
-        if time::comes(at) {
+        if time::has_come(at) {
             return false;
         }
     }

@@ -9,9 +9,13 @@ thread_local! {
     static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// One check of a deadline in this many finds that it has passed. With 0, time stands still.
     static ONE_IN: Cell<u32> = const { Cell::new(0) };
+    /// The same for each reading of the clock: the reader was suspended before it. 0: never.
+    static SUSPENDED_ONE_IN: Cell<u32> = const { Cell::new(0) };
 }
 
 pub(crate) fn now() -> Instant {
+    #[cfg(feature = "shuttle")]
+    suspend_now_and_then();
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     *BEGAN.get_or_init(Instant::now) + PASSED.get()
 }
@@ -25,6 +29,7 @@ pub(crate) fn system_now() -> SystemTime {
 pub(crate) fn stands_still() {
     PASSED.set(Duration::ZERO);
     ONE_IN.set(0);
+    SUSPENDED_ONE_IN.set(0);
 }
 
 /// Lets deadlines pass: one check in `one_in` finds that the deadline has passed.
@@ -34,13 +39,29 @@ pub(crate) fn runs_one_in(one_in: u32) {
     ONE_IN.set(one_in);
 }
 
+/// To be called after `runs_one_in`: before one reading of the clock in `one_in`, a busy machine suspends the thread for a
+/// while.
+#[cfg(feature = "shuttle")]
+pub(crate) fn suspends_one_in(one_in: u32) {
+    SUSPENDED_ONE_IN.set(one_in);
+}
+
+#[cfg(feature = "shuttle")]
+fn suspend_now_and_then() {
+    use shuttle::rand::Rng;
+    let one_in = SUSPENDED_ONE_IN.get();
+    if one_in > 0 && shuttle::rand::thread_rng().gen_ratio(1, one_in) {
+        PASSED.set(PASSED.get() + Duration::from_millis(20));
+    }
+}
+
 pub(super) fn runs() -> bool {
     ONE_IN.get() > 0
 }
 
 /// Returns `true` if `at` has come. The checker decides, and then `now` is `at`.
 #[cfg(feature = "shuttle")]
-pub(super) fn comes(at: Instant) -> bool {
+pub(super) fn has_come(at: Instant) -> bool {
     use shuttle::rand::Rng;
     let comes = at <= now() || shuttle::rand::thread_rng().gen_ratio(1, ONE_IN.get());
     if comes {
@@ -50,6 +71,6 @@ pub(super) fn comes(at: Instant) -> bool {
 }
 
 #[cfg(feature = "loom")]
-pub(super) fn comes(_: Instant) -> bool {
+pub(super) fn has_come(_: Instant) -> bool {
     unreachable!("time stands still under loom")
 }

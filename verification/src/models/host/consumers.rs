@@ -28,16 +28,16 @@ fn inside(queue: &Queue<u32>, ledger: &Ledger, items: [u32; 2]) -> impl Service 
     })
 }
 
-fn restarts() -> Restart {
+pub(super) fn restarts() -> Restart {
     Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO).also_first_start()
 }
 
-fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+pub(super) fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 /// A host that has exited, with or without a failure, has closed the queue of its consumers.
-fn over(result: Result<Report, HostError>, queue: &Queue<u32>) {
+pub(super) fn over(result: Result<Report, HostError>, queue: &Queue<u32>) {
     drop(result);
     assert!(queue.is_closed(), "a host has exited, but its queue is open");
 }
@@ -91,7 +91,7 @@ where
 }
 
 /// Fails in the first life of the group.
-fn add_flaky(host: &mut Host, life: u32) {
+pub(super) fn add_flaky(host: &mut Host, life: u32) {
     host.add("flaky", worker(move |ctx| if life == 1 { Err("the connection is lost".into()) } else { Ok(ctx.wait()) }));
 }
 

@@ -66,8 +66,8 @@ fn a_snapshot_of_a_host_that_has_stopped_is_its_report() {
         let result = stage.start_and_stop();
         let report = result.as_ref().unwrap_err().report();
         for (status, report) in stage.host.handle().services().iter().zip(&report.services) {
-            let word = if status.state == ServiceState::Waiting { "never started" } else { &status.state.to_string() };
-            assert_eq!(word, report.outcome.word());
+            let label = if status.state == ServiceState::Waiting { "never started" } else { &status.state.to_string() };
+            assert_eq!(label, report.outcome.label());
         }
         stage.check(&result);
     });

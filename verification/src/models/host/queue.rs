@@ -198,9 +198,9 @@ fn a_consumer_that_stops_passes_on_the_item_it_was_woken_for() {
         time::stands_still();
         let (queue, stop) = (Queue::bounded(1), StopSource::new());
         let (first, token) = (queue.clone(), stop.token());
-        let first = spawn("first", move || first.take(&token));
+        let first = spawn("first", move || first.recv(&Context::new("first", token.clone())));
         let second = queue.clone();
-        let second = spawn("second", move || second.take(&StopToken::never()));
+        let second = spawn("second", move || second.recv(&Context::new("second", StopToken::never())));
         let requester = request_on_a_thread(stop);
         queue.push(1).unwrap();
         if first.join().unwrap().is_ok() {

@@ -3,6 +3,7 @@
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
 use crate::models::explore::explore;
+use crate::sync::time;
 use crate::{Cause, Context, HostError, Outcome, Report, StopSource, StopToken};
 use std::time::Duration;
 
@@ -42,6 +43,27 @@ fn another_stop_waits_for_a_hung_service_again() {
         watcher.join().unwrap();
         opener.join().unwrap();
         assert!(second.is_ok(), "{second:?}");
+        stage.check(&second);
+    });
+}
+
+#[test]
+fn every_service_has_its_request_even_if_the_stop_is_suspended_at_its_end() {
+    explore(|| {
+        let mut stage = Stage::running();
+        time::suspends_one_in(5);
+        let gate = StopSource::new();
+        stage.add("a", &[], Probe::new());
+        stage.add("b", &["a"], unresponsive(&gate));
+        stage.host.start().unwrap();
+        let first = stage.host.stop(Duration::from_millis(40));
+        for service in stage.host.handle().registry().observe().services {
+            assert!(service.stop_requested, "`{}` has no stop request", service.name);
+        }
+        drop(first);
+        gate.request_stop();
+        let second = stage.stop();
+        assert!(second.is_ok());
         stage.check(&second);
     });
 }
