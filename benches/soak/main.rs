@@ -38,8 +38,9 @@ fn main() -> ExitCode {
     host.drain(DRAIN);
     host.add("status", server);
     for truth in &truths {
+        let again = Restart::on_failure().backoff(Duration::ZERO..=PERIOD).give_up_after(u32::MAX);
         let options = host.add(truth.name(), Faulty::new(truth.clone()));
-        options.restart(Restart::on_failure().backoff(Duration::ZERO..=PERIOD)).stalls_after(service::LIMIT);
+        options.restart(again).stalls_after(service::LIMIT);
         if truth.is_ignored() {
             options.on_failure(OnFailure::Ignore);
         }
