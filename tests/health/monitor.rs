@@ -3,7 +3,9 @@
 
 use crate::support::child::{Child, Program, say};
 use crate::support::log::on_line;
-use crate::support::{LIMIT, MS, SECOND, alone, assert_at_rest, cost, idle, in_time, next, task_named, unresponsive};
+use crate::support::{
+    LIMIT, MS, SECOND, alone, assert_at_rest, cost, eventually, idle, in_time, next, task_named, unresponsive,
+};
 use crossbeam_channel::unbounded;
 use hosted::{EventKind, Host, every, group, worker};
 use std::fs;
@@ -118,6 +120,11 @@ fn a_monitor_whose_logger_blocks_does_not_delay_the_stop() {
     drop(release);
 }
 
+/// A thread gives itself its name after its creation.
+fn task(name: &str) -> String {
+    eventually(|| task_named(name))
+}
+
 // 163
 #[test]
 fn an_idle_monitor_sleeps_until_a_service_could_be_late() {
@@ -128,14 +135,14 @@ fn an_idle_monitor_sleeps_until_a_service_could_be_late() {
     }
     host.add("ticks", every(Duration::from_secs(3_600), |_| Ok(()))).stalls_after(Duration::from_secs(24 * 3_600));
     host.start().unwrap();
-    let tasks: Vec<_> = ["hosted-monitor", "first", "second", "ticks"].map(|name| task_named(name).unwrap()).into();
+    let tasks: Vec<_> = ["hosted-monitor", "first", "second", "ticks"].map(task).into();
     assert_at_rest(&tasks);
     host.stop(LIMIT).unwrap();
     // With a limit of 2 s, it looks every 500 ms: at most 7 times in 3 s, even if it slept only just before.
     let mut host = Host::new();
     host.add("first", idle()).stalls_after(2 * SECOND);
     host.start().unwrap();
-    let monitor = task_named("hosted-monitor").unwrap();
+    let monitor = task("hosted-monitor");
     assert!((0..600).any(|_| {
         let before = cost(&monitor).unwrap().1;
         std::thread::sleep(3 * SECOND); // there is no event to wait for: that hardly anything happens is the promise
