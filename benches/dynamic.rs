@@ -19,11 +19,11 @@ const AT_ONCE: usize = 8;
 
 fn main() {
     let bench = Bench::from_args();
+    sequence(&bench); // first: it counts threads and the heap
+    memory(&bench);
     coming_and_going(&bench);
     stopping(&bench);
     listing(&bench);
-    memory(&bench);
-    sequence(&bench);
 }
 
 /// A host that runs a dynamic group.

@@ -47,7 +47,11 @@ fn main() -> Result {
     let mut host = Host::new();
     host.add("writers", writers.service());
     host.add("chat", serve(listener, move |client, ctx| talk(client, &room, &writers, ctx)).stack_size(256 << 10));
-    host.add("announcement", task(move |_| Ok(println!("chat at {address}"))));
+    let announce = task(move |_| {
+        println!("chat at {address}"); // the server has started
+        Ok(())
+    });
+    host.add("announcement", announce);
     println!("{}", host.run()?);
     Ok(())
 }
