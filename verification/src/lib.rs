@@ -27,9 +27,7 @@ mod services;
 mod host;
 
 pub use clock::Clock;
-pub use host::{
-    AddError, DynamicGroup, Host, Member, MemberError, OnCompletion, OnFailure, ServiceOptions, group,
-};
+pub use host::{AddError, DynamicGroup, Host, Member, MemberError, OnCompletion, OnFailure, ServiceOptions, group};
 pub use registry::HostHandle;
 pub use report::{
     BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result,
