@@ -166,7 +166,7 @@ fn one_page_inspects_at_most_16_threads() {
 
 // 189
 #[test]
-fn members_of_a_dynamic_group_are_folded_on_the_page_and_counted_together_as_metrics() {
+fn members_of_a_dynamic_group_are_folded_and_counted_together() {
     let clients = DynamicGroup::new();
     let (mut host, address) = started(|host| {
         host.add("clients", clients.service());
