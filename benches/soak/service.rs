@@ -71,6 +71,7 @@ impl Service for Faulty {
         loop {
             self.truth.set(Some(Health::Healthy));
             if self.truth.must_calm_down() {
+                self.truth.mark_calm();
                 ctx.wait();
                 return Ok(());
             }

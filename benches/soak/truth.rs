@@ -38,6 +38,7 @@ pub(crate) struct Truth {
     /// The host has emitted `Stalled`, and not yet `Recovered`.
     is_reported_stalled: AtomicBool,
     must_calm_down: AtomicBool,
+    is_calm: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -53,6 +54,7 @@ impl Truth {
             acts: Mutex::default(),
             is_reported_stalled: AtomicBool::new(false),
             must_calm_down: AtomicBool::new(false),
+            is_calm: AtomicBool::new(false),
         }
     }
 
@@ -104,8 +106,13 @@ impl Truth {
         self.must_calm_down.load(Ordering::SeqCst)
     }
 
+    /// The service is healthy and does no new act.
+    pub(crate) fn mark_calm(&self) {
+        self.is_calm.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn is_calm(&self) -> bool {
-        self.known().health == Some(Health::Healthy)
+        self.is_calm.load(Ordering::SeqCst)
     }
 }
 

@@ -90,9 +90,7 @@ impl Registry {
         self.update(|state| {
             state.host = HostState::Started;
             #[cfg(feature = "metrics")]
-            {
-                state.is_metered = false;
-            }
+            state.count_members_together();
             state.members = Some(Box::new(Members {
                 names: HashMap::new(),
                 limit,

@@ -34,6 +34,12 @@ impl Registry {
 }
 
 impl RegistryState {
+    /// Counts the members of this dynamic group, and everything inside them, under one label.
+    pub(super) fn count_members_together(&mut self) {
+        let label = || format!("{}/*", self.group.as_deref().unwrap_or_default()).into();
+        self.metered_as = Some(self.metered_as.clone().unwrap_or_else(label));
+    }
+
     /// Returns what has changed about the services that were accessed since the last call.
     pub(super) fn take_service_changes(&mut self) -> Vec<ServiceChange> {
         let mut accessed = std::mem::take(&mut self.accessed);
@@ -45,22 +51,24 @@ impl RegistryState {
     }
 
     fn take_service_change(&mut self, id: ServiceId) -> Option<ServiceChange> {
-        let host = self.name.clone();
-        let record = &mut self.records[id.index()];
+        let (host, label) = (self.name.clone(), self.metered_as.clone());
+        let record = self.records.get_mut(id.index())?; // a dynamic group may have become smaller in this step
+        let is_counted = record.member.as_ref().is_none_or(|member| member.is_alive());
         let condition = Condition { state: record.state().word(), health: record.health.get().word() };
+        let condition = is_counted.then_some(condition);
         let now = Metered {
-            condition: Some(condition),
+            condition,
             restarts: record.counters.restarts.into(),
             errors: record.counters.errors,
             ticks_missed: record.counters.ticks_missed,
         };
         let before = std::mem::replace(&mut record.metered, now);
-        let is_new_condition = before.condition != Some(condition);
+        let is_new_condition = before.condition != condition;
         let change = ServiceChange {
             host,
-            service: record.name.clone(),
+            service: label.unwrap_or_else(|| record.name.clone()),
             left: before.condition.filter(|_| is_new_condition),
-            entered: Some(condition).filter(|_| is_new_condition),
+            entered: condition.filter(|_| is_new_condition),
             // The count of errors goes down by one before it goes up by one, if a service gives up. Both are in one step.
             restarts: record.metered.restarts.saturating_sub(before.restarts),
             errors: record.metered.errors.saturating_sub(before.errors),
@@ -77,7 +85,8 @@ impl Drop for Registry {
         let state = self.state.get_mut();
         for record in &mut state.records {
             let Some(last) = record.metered.condition.take() else { continue };
-            let (host, service) = (state.name.clone(), record.name.clone());
+            let (host, label) = (state.name.clone(), state.metered_as.clone());
+            let service = label.unwrap_or_else(|| record.name.clone());
             let left = Some(last);
             ServiceChange { host, service, left, entered: None, restarts: 0, errors: 0, ticks_missed: 0 }.record();
         }

@@ -156,9 +156,9 @@ struct RegistryState {
     /// The services that were accessed since the metrics were last recorded.
     #[cfg(feature = "metrics")]
     accessed: Vec<ServiceId>,
-    /// `false` for the members of a dynamic group and for what is inside them: their names are too many for labels.
+    /// The label of the members of a dynamic group and of everything inside them: their names are too many for labels.
     #[cfg(feature = "metrics")]
-    is_metered: bool,
+    metered_as: Option<Arc<str>>,
 }
 
 impl Registry {
@@ -166,7 +166,7 @@ impl Registry {
     pub(crate) fn new(host: Option<(&Registry, Arc<str>)>, clock: Clock) -> Arc<Self> {
         let stopping = StopSource::new();
         #[cfg(feature = "metrics")]
-        let is_metered = host.as_ref().is_none_or(|(host, _)| host.read(|state| state.is_metered));
+        let metered_as = host.as_ref().and_then(|(host, _)| host.read(|state| state.metered_as.clone()));
         let (bus, started, tree, monitor) = match &host {
             Some((host, _)) => (host.bus.clone(), host.started.clone(), host.tree.clone(), host.monitor.clone()),
             None => Default::default(),
@@ -199,7 +199,7 @@ impl Registry {
             #[cfg(feature = "metrics")]
             accessed: Vec::new(),
             #[cfg(feature = "metrics")]
-            is_metered,
+            metered_as,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Arc::new(Registry { state, clock, changed, stopping, started, bus, tree, monitor })
@@ -271,9 +271,7 @@ impl Registry {
 impl RegistryState {
     fn record(&mut self, id: ServiceId) -> &mut ServiceRecord {
         #[cfg(feature = "metrics")]
-        if self.is_metered {
-            self.accessed.push(id);
-        }
+        self.accessed.push(id);
         &mut self.records[id.index()]
     }
 

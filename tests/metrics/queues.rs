@@ -100,3 +100,28 @@ fn the_jobs_of_a_queue_without_a_name_are_counted_by_the_service_alone() {
     host.stop(LIMIT).unwrap();
     assert_eq!(values.get("hosted_queue_jobs_total", &[("service", "nameless")]), Some(1.0));
 }
+
+// 195
+#[test]
+fn a_batch_counts_each_of_its_jobs_once_and_is_timed_as_a_whole() {
+    let values = recorder();
+    let queue = Queue::bounded(10).named("batches");
+    let mut host = Host::new();
+    let mut calls = 0;
+    let insert = move |batch: &mut Vec<u32>, _: &Context| {
+        calls += 1;
+        if calls > 1 {
+            return Ok(());
+        }
+        batch.remove(0); // handled; the others come again
+        Err("the database is locked".into())
+    };
+    host.add("inserter", queue.batch_consumer(3, LIMIT, insert));
+    (1..=3).for_each(|n| queue.push(n).unwrap());
+    host.start().unwrap();
+    let labels = [("queue", "batches"), ("service", "inserter")];
+    eventually(|| (values.get("hosted_queue_jobs_total", &labels) == Some(3.0)).then_some(()));
+    assert_eq!(values.samples("hosted_queue_job_seconds", &labels).len(), 2);
+    host.stop(LIMIT).unwrap();
+    assert_eq!(length(&values, "batches"), Some(0.0));
+}

@@ -3,7 +3,7 @@
 use crate::recorder::{Values, recorder};
 use crate::support::{Gate, LIMIT, MS, SECOND, eventually, idle, in_phase, in_time, unresponsive};
 use hosted::testing::ManualClock;
-use hosted::{Context, Host, OnFailure, Phase, Restart, every, group, task, worker};
+use hosted::{Context, DynamicGroup, Host, OnFailure, Phase, Restart, every, group, once, task, worker};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -143,6 +143,40 @@ fn a_child_of_a_group_that_restarts_is_counted_in_one_state() {
     assert_eq!(count(&values, "restarts", "metered feed"), Some(4.0));
     assert_eq!(count(&values, "errors", "metered feed/parser"), Some(4.0), "of all runs of the group");
     host.stop(LIMIT).unwrap();
+}
+
+// 196
+#[test]
+fn the_members_of_a_dynamic_group_are_counted_together() {
+    let values = recorder();
+    let members = DynamicGroup::new();
+    let mut host = Host::new();
+    host.add("clients", members.service());
+    host.start().unwrap();
+    let count = |state: &str| {
+        let labels = [("service", "clients/*"), ("state", state)];
+        values.get("hosted_service_state", &labels).unwrap_or_default()
+    };
+    for n in 0..5 {
+        members.add(format!("client {n}"), idle()).unwrap();
+    }
+    members.add("inner", group(|inner| Ok(_ = inner.add("child", idle())))).unwrap();
+    eventually(|| (count("running") == 7.0).then_some(()));
+    assert_eq!(values.states("clients/client 1"), [], "a name of a member is no label");
+    for n in 0..3 {
+        members.get(&format!("client {n}")).unwrap().stop(LIMIT).unwrap();
+    }
+    eventually(|| (count("running") == 4.0).then_some(()));
+    for _ in 0..100 {
+        members.add("fails", once(|_| Err("broken".into()))).unwrap().wait(LIMIT).unwrap();
+    }
+    let states = ["starting", "running", "stopping", "stopped", "completed", "failed"];
+    eventually(|| (states.map(count) == [0.0, 4.0, 0.0, 0.0, 0.0, 0.0]).then_some(()));
+    let labels = [("service", "clients/*")];
+    assert_eq!(values.get("hosted_service_errors_total", &labels), Some(100.0));
+    host.stop(LIMIT).unwrap();
+    drop((host, members));
+    eventually(|| (states.map(count) == [0.0; 6]).then_some(()));
 }
 
 // 191

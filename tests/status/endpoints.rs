@@ -3,7 +3,7 @@
 use crate::client::{answer, answers, exchange, get, json, request, started};
 use crate::openmetrics::Metrics;
 use crate::support::{LIMIT, eventually, idle};
-use hosted::{OnFailure, Restart, group, worker};
+use hosted::{DynamicGroup, OnFailure, Restart, group, once, worker};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -161,6 +161,34 @@ fn one_page_inspects_at_most_16_threads() {
     let page = get(address, &format!("/?{}", query.join("&"))).body;
     let left_out = page.matches("not inspected: too many rows are open").count();
     assert_eq!(left_out, 4);
+    host.stop(LIMIT).unwrap();
+}
+
+// 189
+#[test]
+fn members_of_a_dynamic_group_are_folded_and_counted_together() {
+    let clients = DynamicGroup::new();
+    let (mut host, address) = started(|host| {
+        host.add("clients", clients.service());
+        host.add("clientele", idle());
+    });
+    for n in 0..120 {
+        clients.add(format!("client {n}"), idle()).unwrap().wait_ready(LIMIT).unwrap();
+    }
+    clients.add("gone", once(|_| Err("hung up".into()))).unwrap().wait(LIMIT).unwrap();
+    let metrics = eventually(|| {
+        let metrics = Metrics::parse(&get(address, "/metrics").body);
+        let running = metrics.value("hosted_service_state", &[("service", "clients/*"), ("state", "running")]);
+        (running == Some(120.0)).then_some(metrics)
+    });
+    assert_eq!(metrics.value("hosted_service_members_failed_total", &[("service", "clients")]), Some(1.0));
+    assert_eq!(metrics.value("hosted_service_errors_total", &[("service", "clients/client 0")]), None);
+    let members = &json(address, "/status.json")["services"][1]["members"];
+    assert_eq!(*members, serde_json::json!({ "alive": 120, "ended": 1, "failed": 1 }));
+    let page = get(address, "/").body;
+    assert!(page.contains("120 alive, 1 ended, 1 of those with a failure"), "{page}");
+    assert!(page.contains("data-name=\"clients/client 99\"") && !page.contains("clients/client 100\""), "{page}");
+    assert!(page.contains("and 20 more members") && page.contains("data-name=\"clientele\""), "{page}");
     host.stop(LIMIT).unwrap();
 }
 

@@ -5,6 +5,7 @@
 
 use super::events::Events;
 use super::picture::{HEALTHS, HOST_STATES, Picture, SERVICE_STATES, host_word};
+use crate::report::ServiceStatus;
 use crate::util::time::since;
 use std::fmt::{self, Display, Write};
 use std::time::SystemTime;
@@ -45,39 +46,74 @@ fn host(picture: &Picture, events: &Events, out: &mut Writer) {
 }
 
 fn services(picture: &Picture, out: &mut Writer) {
-    out.family("hosted_service_state", "gauge", "", "1 for the state of the service, 0 for the others.");
-    for service in &picture.services {
+    let counted = counted(&picture.services);
+    out.family("hosted_service_state", "gauge", "", "The number of services with this name that are in this state.");
+    for Counted { label, services, .. } in &counted {
         for state in SERVICE_STATES {
-            let text = state.to_string();
-            let labels = [("service", &*service.name), ("state", &text)];
-            out.sample("hosted_service_state", &labels, u8::from(state == service.state));
+            let count = services.iter().filter(|service| service.state == state).count();
+            out.sample("hosted_service_state", &[("service", label), ("state", state.word())], count);
         }
     }
-    out.family("hosted_service_health", "gauge", "", "1 for the health of the service, 0 for the others.");
-    for service in &picture.services {
+    out.family("hosted_service_health", "gauge", "", "The number of services with this name that have this health.");
+    for Counted { label, services, .. } in &counted {
         for health in HEALTHS {
-            let labels = [("service", &*service.name), ("health", health)];
-            out.sample("hosted_service_health", &labels, u8::from(health == service.health.word()));
+            let count = services.iter().filter(|service| service.health.word() == health).count();
+            out.sample("hosted_service_health", &[("service", label), ("health", health)], count);
         }
     }
+    let alone = || counted.iter().filter(|counted| !counted.are_members).flat_map(|counted| &counted.services);
     let name = "hosted_service_state_since_timestamp_seconds";
     out.family(name, "gauge", "seconds", "When the service entered its state, in seconds since 1970.");
-    for service in &picture.services {
+    for service in alone() {
         let since = picture.time_of(service.since).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         out.sample(name, &[("service", &service.name)], format_args!("{:.3}", since.as_secs_f64()));
     }
-    out.family("hosted_service_restarts", "counter", "", "How often the service was started again.");
-    for service in &picture.services {
-        out.sample("hosted_service_restarts_total", &[("service", &service.name)], service.restarts);
+    let mut counter = |name: &str, help: &str, value: &dyn Fn(&ServiceStatus) -> Option<u64>| {
+        out.family(name, "counter", "", help);
+        for service in alone() {
+            if let Some(value) = value(service) {
+                out.sample(&format!("{name}_total"), &[("service", &service.name)], value);
+            }
+        }
+    };
+    let help = "The number of times that the service was started again.";
+    counter("hosted_service_restarts", help, &|service| Some(service.restarts.into()));
+    let help = "The number of failed runs, ticks and jobs, and of other errors that the service reported.";
+    counter("hosted_service_errors", help, &|service| Some(service.errors));
+    let help = "The number of ticks that passed while the service was busy.";
+    counter("hosted_service_ticks_missed", help, &|service| Some(service.ticks_missed));
+    let help = "The number of members of a dynamic group that have ended.";
+    counter("hosted_service_members_ended", help, &|service| Some(service.members?.ended));
+    let help = "The number of members of a dynamic group that have ended with a failure.";
+    counter("hosted_service_members_failed", help, &|service| Some(service.members?.failed));
+}
+
+/// Services that are counted under one label.
+struct Counted<'a> {
+    label: String,
+    services: Vec<&'a ServiceStatus>,
+    /// The members of a dynamic group, and everything inside them. Their names are too many for labels, and they come and go, so
+    /// the sum of their counters is no counter.
+    are_members: bool,
+}
+
+fn counted(services: &[ServiceStatus]) -> Vec<Counted<'_>> {
+    let mut all: Vec<Counted<'_>> = Vec::new();
+    for service in services {
+        // The members of a group follow the group.
+        if let Some(last) = all.last_mut().filter(|last| last.are_members) {
+            let group = last.label.strip_suffix('*').unwrap_or_default();
+            if service.name.starts_with(group) {
+                last.services.push(service);
+                continue;
+            }
+        }
+        all.push(Counted { label: service.name.to_string(), services: vec![service], are_members: false });
+        if service.members.is_some() {
+            all.push(Counted { label: format!("{}/*", service.name), services: Vec::new(), are_members: true });
+        }
     }
-    out.family("hosted_service_errors", "counter", "", "Errors of the service: failed runs and reported errors.");
-    for service in &picture.services {
-        out.sample("hosted_service_errors_total", &[("service", &service.name)], service.errors);
-    }
-    out.family("hosted_service_ticks_missed", "counter", "", "Ticks that passed while the service was busy.");
-    for service in &picture.services {
-        out.sample("hosted_service_ticks_missed_total", &[("service", &service.name)], service.ticks_missed);
-    }
+    all
 }
 
 /// Writes OpenMetrics text. Writing to a `String` cannot fail.

@@ -5,7 +5,7 @@ use super::events::EventRow;
 use super::facts::FactsView;
 use super::json::Json;
 use super::picture::{Picture, host_word};
-use crate::report::{Health, ServiceStatus};
+use crate::report::{Health, MemberCounts, ServiceStatus};
 use crate::util::sync::Arc;
 use std::time::Instant;
 
@@ -43,12 +43,21 @@ fn service(picture: &Picture, service: &ServiceStatus) -> Json {
         ("restarts", Json::Count(service.restarts.into())),
         ("errors", Json::Count(service.errors)),
         ("ticks_missed", Json::Count(service.ticks_missed)),
+        ("members", service.members.map_or(Json::Null, members)),
         ("last_error", Json::text_or_null(service.last_error.clone())),
         ("ignores_failure", Json::Bool(service.ignores_failure)),
         ("health", Json::text(service.health.word())),
         ("health_reason", Json::text_or_null(reason)),
         ("health_since", health_since.map_or(Json::Null, time)),
         ("blocked_in", Json::text_or_null(service.blocked_in.clone())),
+    ])
+}
+
+fn members(counts: MemberCounts) -> Json {
+    Json::Object(vec![
+        ("alive", Json::Count(counts.alive as u64)),
+        ("ended", Json::Count(counts.ended)),
+        ("failed", Json::Count(counts.failed)),
     ])
 }
 

@@ -7,10 +7,13 @@ use super::http::encode;
 use super::markup::{Attribute, Badge, Html, class_of, is_problem, last_error};
 use super::picture::{Picture, SERVICE_STATES};
 use super::rows::{Row, rows};
-use crate::report::{Health, ServiceStatus};
+use crate::report::{Health, MemberCounts, ServiceStatus};
 use crate::util::sync::Arc;
 use std::fmt::{self, Display, Write};
 use std::time::Instant;
+
+/// How many members of a dynamic group the page shows.
+const MOST_MEMBERS: usize = 100;
 
 /// The contents of the page.
 pub(super) struct View<'a> {
@@ -70,7 +73,13 @@ fn show_row(view: &View<'_>, row: &Row<'_>, out: &mut String) {
     details(view, service, out);
     if !row.children.is_empty() {
         out.push_str("<div class=\"children\">");
-        row.children.iter().for_each(|child| show_row(view, child, out));
+        // A dynamic group can have thousands of members. The hung ones come first.
+        let shown = if service.members.is_some() { MOST_MEMBERS } else { usize::MAX };
+        row.children.iter().take(shown).for_each(|child| show_row(view, child, out));
+        if row.children.len() > shown {
+            let more = row.children.len() - shown;
+            _ = write!(out, "<p class=\"empty\" id=\"more-{encoded}\">and {more} more members</p>");
+        }
         out.push_str("</div>");
     }
     out.push_str("</details>");
@@ -116,6 +125,12 @@ fn details(view: &View<'_>, service: &ServiceStatus, out: &mut String) {
     }
     if let Some(error) = &service.last_error {
         _ = write!(out, "<dt>Last error</dt><dd>{}</dd>", Html(error));
+    }
+    if let Some(MemberCounts { alive, ended, failed, .. }) = service.members {
+        _ = write!(out, "<dt>Members</dt><dd>{alive} alive, {ended} ended, {failed} of those with a failure</dd>");
+    }
+    if service.ticks_missed > 0 {
+        _ = write!(out, "<dt>Missed ticks</dt><dd>{}</dd>", service.ticks_missed);
     }
     if service.ignores_failure {
         out.push_str("<dt>On failure</dt><dd>the host goes on</dd>");
