@@ -1,4 +1,4 @@
-//! What a host costs over the threads that it starts and joins.
+//! The cost of a host beyond the threads that it starts and joins.
 
 mod harness;
 
@@ -61,7 +61,7 @@ fn waking(bench: &Bench) {
     }
 }
 
-/// A host, from its making until it is gone.
+/// Creates, starts, stops and drops a host.
 fn ours(services: usize) -> Contender<'static> {
     each("", move || idle(services).stop(LONG).unwrap())
 }
@@ -70,14 +70,15 @@ fn chain(services: usize) -> Contender<'static> {
     each("", move || started(services, true, wait).stop(LONG).unwrap())
 }
 
-/// Each thread is spawned when the one before has said that it is ready, and joined before the one before is told.
+/// A chain of threads: each is spawned when the one before reports that it is ready, and is joined before the one
+/// before receives its stop.
 fn bare_chain(threads: usize) -> Contender<'static> {
     let spawn = |number| {
         let (ready, stop) = (Bare::fresh(), Bare::fresh());
-        let (tell, told) = (ready.clone(), stop.clone());
+        let (is_ready, stopped) = (ready.clone(), stop.clone());
         let run = move || {
-            tell.raise();
-            told.wait();
+            is_ready.raise();
+            stopped.wait();
         };
         let thread = named(number, run);
         ready.wait();
@@ -87,7 +88,7 @@ fn bare_chain(threads: usize) -> Contender<'static> {
     each("a thread after the other, joined in reverse", all)
 }
 
-/// When the last of several threads was somewhere.
+/// The time at which the last of several threads arrived.
 #[derive(Clone)]
 struct Last(Arc<AtomicU64>, Instant);
 
@@ -127,7 +128,7 @@ fn bare_until_awake(threads: usize) -> Duration {
     last.since(begin)
 }
 
-/// Now, when the last of so many threads that were about to fall asleep has done so.
+/// Returns the time at which the last of these threads, which are about to sleep, is asleep.
 fn asleep(threads: usize) -> Instant {
     thread::sleep(Duration::from_micros(500 + threads as u64));
     Instant::now()

@@ -1,4 +1,5 @@
-//! What feature `io` costs, beside a bare `poll` of the descriptor and of an eventfd that is written to at the stop.
+//! The cost of the feature `io`, compared with a bare `poll` of the descriptor and an eventfd that is written at the
+//! stop.
 
 mod harness;
 
@@ -38,13 +39,13 @@ fn wake(bench: &Bench) {
     table.compare("end and reap a child", target, woken::<Process>);
 }
 
-/// What somebody can be blocked in.
+/// A call that a thread can be blocked in.
 trait Blocked: Send + Sync + 'static {
     fn new() -> Self;
-    /// Ours: until the stop.
+    /// The call of this library, which returns at the stop.
     fn block(&self, token: &StopToken);
     fn fd(&self) -> BorrowedFd<'_>;
-    /// What is still to be done at the stop where nobody else does it.
+    /// What the benchmark must do at the stop if the library does not do it.
     fn finish(&self) {}
 }
 
@@ -140,13 +141,13 @@ impl Blocked for Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // One that nobody has waited for is still there; of the others this says so.
+        // A child that nobody has waited for still exists. For the others this fails.
         let child = self.0.get_mut();
         _ = child.kill().and_then(|()| child.wait());
     }
 }
 
-/// The token, and what it ends.
+/// The token, and the calls that it ends.
 struct Ours<B>(StopSource, Arc<B>);
 
 impl<B> Clone for Ours<B> {
@@ -169,7 +170,7 @@ impl<B: Blocked> Signal for Ours<B> {
     }
 }
 
-/// An eventfd, and what is polled beside it.
+/// An eventfd, and the descriptor that is polled beside it.
 struct Bare<B>(Arc<(OwnedFd, B)>);
 
 impl<B> Clone for Bare<B> {
@@ -209,7 +210,7 @@ fn go_on(bench: &Bench) {
     let name = "send and receive a byte, there and back";
     if bench.wants(name) {
         let table = bench.table(
-            "What a stream costs that a stop can end: both ends on one core",
+            "The cost of a stream whose reads return at the stop: both ends on one core",
             "operation | `hosted` | the bare stream | more | quartiles | target | verdict",
         );
         let times = on_one_core(|| {
@@ -222,7 +223,7 @@ fn go_on(bench: &Bench) {
         table.row(&[name.to_owned(), ours, bare, duration(middle), spread, "≤ 3.0 µs".to_owned(), judged]);
     }
     let table = bench.comparison("Reading in bulk");
-    // As much in 1/0.97 of the time.
+    // The same amount in 1/0.97 of the time.
     let read = |name| {
         table.compare(name, Some(1.0 / 0.97), || {
             vec![bulk("", |stream| token.interruptible(stream)), bulk("the bare stream", |stream| stream)]
@@ -232,8 +233,8 @@ fn go_on(bench: &Bench) {
     on_one_core(|| read("read 16 MiB by 64 KiB, both ends on one core"));
 }
 
-/// Runs `f`, and the threads that it makes, on one core: woken on another one, a thread goes on after 15 µs or after 100, as the
-/// machine likes.
+/// Runs `f` and its threads on one core. A thread that is woken on another core continues after 15 µs or after 100 µs,
+/// which would hide the difference.
 fn on_one_core<R>(f: impl FnOnce() -> R) -> R {
     let everywhere = sched_getaffinity(None).unwrap();
     let mut here = CpuSet::new();
@@ -253,7 +254,7 @@ fn connected() -> (TcpStream, TcpStream) {
 fn ping_pong<S: Read + Write + 'static>(what: &str, wrap: impl Fn(TcpStream) -> S) -> Contender<'static> {
     let (here, mut there) = connected();
     here.set_nodelay(true).and_then(|()| there.set_nodelay(true)).unwrap();
-    // Until the benchmark hangs up.
+    // Until the benchmark closes the connection.
     thread::spawn(move || {
         let mut byte = [0];
         while there.read_exact(&mut byte).and_then(|()| there.write_all(&byte)).is_ok() {}
@@ -267,7 +268,7 @@ fn ping_pong<S: Read + Write + 'static>(what: &str, wrap: impl Fn(TcpStream) -> 
 
 fn bulk<S: Read + 'static>(what: &str, wrap: impl Fn(TcpStream) -> S) -> Contender<'static> {
     let (here, mut there) = connected();
-    // Until the benchmark hangs up; in between it waits for room.
+    // Until the benchmark closes the connection. Between, it waits for room.
     thread::spawn(move || while there.write_all(&[0; 64 << 10]).is_ok() {});
     let (mut stream, mut buffer) = (wrap(here), vec![0; 64 << 10]);
     each(what, move || (0..256).for_each(|_| stream.read_exact(&mut buffer).unwrap()))
@@ -283,7 +284,7 @@ fn stop(bench: &Bench) {
     });
 }
 
-/// From `stop` until it has returned.
+/// The time from `stop` until it has returned.
 fn stopping(
     what: &str,
     services: usize,
@@ -291,7 +292,7 @@ fn stopping(
 ) -> Contender<'static> {
     let once = move || {
         let mut host = started(services, false, run.clone());
-        thread::sleep(Duration::from_micros(500 + 50 * services as u64)); // the last of them has yet to fall asleep
+        thread::sleep(Duration::from_micros(500 + 50 * services as u64)); // the last of them needs time to fall asleep
         let begin = Instant::now();
         host.stop(Duration::from_secs(60)).unwrap();
         begin.elapsed()

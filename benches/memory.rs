@@ -1,4 +1,5 @@
-//! What a token, a callback and a service take: by an allocator that counts, and by what Linux says is resident.
+//! The memory of a token, a callback and a service: by a counting allocator, and by the resident memory that Linux
+//! reports.
 
 mod harness;
 #[path = "../tests/support/heap.rs"]
@@ -11,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::{env, fs, thread, time::Duration};
 
-/// What `make` returns, and the bytes and the blocks that are allocated for it.
+/// Returns the result of `make`, and the bytes and blocks that it allocated.
 fn counted<T>(make: impl FnOnce() -> T) -> (T, [i64; 2]) {
     let before = [heap::bytes(), heap::blocks()];
     let made = make();
@@ -33,7 +34,7 @@ fn main() {
 }
 
 fn tokens(bench: &Bench) {
-    let table = bench.table("What tokens take", "what | bytes | allocations | target | verdict");
+    let table = bench.table("The memory of tokens", "what | bytes | allocations | target | verdict");
     let row = |what: &str, [bytes, blocks]: [i64; 2], target: &str, met: bool| {
         if bench.wants(what) {
             table.row(&[what.to_owned(), bytes.to_string(), blocks.to_string(), target.to_owned(), verdict(Some(met))]);
@@ -45,7 +46,7 @@ fn tokens(bench: &Bench) {
     let _room = StopSource::linked([&token]);
     let (_child, child) = counted(|| StopSource::linked([&token]));
     row(
-        "a linked source, where there is room at its parent",
+        "a linked source, if its parent has room",
         child,
         "≤ 112 bytes, 1 allocation",
         child[0] <= 112 && child[1] <= 1,
@@ -64,18 +65,18 @@ fn tokens(bench: &Bench) {
     let ((), left) = counted(|| (0..1_000_000).for_each(|_| drop(StopSource::linked([&token]))));
     row("left by a million linked sources, one after the other", left, "nothing", left == [0, 0]);
     let at_once = || drop((0..1_000_000).map(|_| StopSource::linked([&token])).collect::<Vec<_>>());
-    at_once(); // for the room at the parent, which has two others
+    at_once(); // makes the room at the parent
     let ((), left) = counted(at_once);
     row("left by a million linked sources at once", left, "nothing", left == [0, 0]);
 }
 
 fn services(bench: &Bench) {
-    let title = "What an idle service takes, of 1,000";
+    let title = "The memory of an idle service, of 1,000";
     let table = bench.table(title, "what | bytes on the heap | blocks on the heap | KiB resident");
     for (what, arg) in [("a service", "hosted"), ("a thread", "bare")] {
         if bench.wants(what) {
             let [bytes, blocks] = counted(|| idle(arg)).1.map(|count| format!("{:.1}", count as f64 / SERVICES as f64));
-            // In a process of its own: what another one has left behind does not count.
+            // Use a new process for each row: the memory of an earlier one would count too.
             let output = Command::new(env::current_exe().unwrap()).args([RESIDENT, arg]).output().unwrap();
             let kib: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
             table.row(&[format!("{what}, idle"), bytes, blocks, format!("{:.1}", kib / SERVICES as f64)]);
@@ -83,7 +84,7 @@ fn services(bench: &Bench) {
     }
 }
 
-/// So many that wait, for as long as the process lives.
+/// Creates waiting services, for as long as the process lives.
 fn idle(what: &str) {
     match what {
         "hosted" => std::mem::forget(fleet::idle(SERVICES)),
@@ -92,7 +93,7 @@ fn idle(what: &str) {
     thread::sleep(Duration::from_millis(500)); // until the last one has fallen asleep
 }
 
-/// How much more memory is resident with those that wait.
+/// Returns how much more memory is resident with the waiting services.
 fn resident_kib(what: &str) -> i64 {
     let now = || {
         let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();

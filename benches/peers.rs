@@ -1,4 +1,4 @@
-//! Other ways to say "stop", side by side in one run.
+//! Other ways to signal a stop, compared in one run.
 
 mod harness;
 
@@ -85,9 +85,9 @@ fn twice<T: Clone>(value: T) -> (T, T) {
     (value.clone(), value)
 }
 
-/// How many services stand beside each other in what follows.
+/// The number of services in the following comparison.
 const SERVICES: usize = 8;
-/// How often a flag is looked at by who sleeps in between.
+/// How long a service sleeps between two checks of a flag.
 const NAP: Duration = Duration::from_millis(100);
 const STOPS: u64 = 41;
 
@@ -100,7 +100,7 @@ fn today(bench: &Bench) {
     if bench.wants("today: time to stop") {
         let (mut hosts, mut flags) = (Vec::new(), Vec::new());
         for round in 0..STOPS {
-            // The request comes at any moment of a nap.
+            // The request comes at a random moment of the sleep.
             let moment = NAP * (round * 13 % STOPS) as u32 / STOPS as u32;
             hosts.push(timed(Hosted::start(), moment, |mut hosted| {
                 drop(hosted.0.stop(Duration::from_secs(60)).unwrap())
@@ -112,8 +112,7 @@ fn today(bench: &Bench) {
             latency.row(&[what.to_owned(), duration(quartiles(times)[1]), duration(longest)]);
         }
     }
-    let wakes = bench
-        .table("What people write today: 8 idle services, how often they are woken for nothing", "what | a second");
+    let wakes = bench.table("What people write today: 8 idle services, wake-ups without work", "what | a second");
     if bench.wants("today: idle wake-ups") {
         let (hosted, napping) = (Hosted::start(), Napping::start());
         thread::sleep(NAP * 2);
@@ -177,7 +176,8 @@ impl Napping {
     }
 }
 
-/// How often the threads whose names begin with `prefix` have gone to sleep, as Linux tells it; each time they were woken.
+/// Returns how often the threads whose names begin with `prefix` have gone to sleep, from `/proc`. Each of them was
+/// woken as often.
 fn woken(prefix: &str) -> u64 {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());

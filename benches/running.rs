@@ -1,4 +1,4 @@
-//! What a running host costs: queues, events, snapshots, ticks.
+//! The cost of a running host: queues, events, snapshots, ticks.
 
 mod harness;
 
@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const ROOM: usize = 1_000;
-/// The job after which whoever hands jobs out hears that all are done.
+/// The last job, after which the sender learns that all jobs are done.
 const LAST: u64 = u64::MAX;
 
 fn main() {
@@ -62,7 +62,7 @@ fn consumer_thread() -> Contender<'static> {
     handing_out("a thread and a channel", all, move |job| sender.send(job).unwrap())
 }
 
-/// Many at once: how the first of them wakes the consumer is another matter.
+/// Pushes many jobs at once: how the first job wakes the consumer is another matter.
 fn handing_out(what: &str, all: Receiver<()>, push: impl Fn(u64) + 'static) -> Contender<'static> {
     const JOBS: usize = 20_000;
     let hand_out = move || {
@@ -99,7 +99,7 @@ enum Listener {
     NeverReads,
 }
 
-/// A listener is half a subscription behind before it reads: the reading is not measured.
+/// A listener reads only after half of its capacity is used, so that reading is not measured.
 fn reporting(what: &str, listener: Option<Listener>) -> Contender<'static> {
     let (sender, receiver) = bounded(1);
     let mut host = Host::new();
@@ -159,7 +159,7 @@ fn snapshot_of_groups(groups: usize) -> Contender<'static> {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// All four at once, so that all see the same minute.
+/// Runs all four at once, so that they see the same minute.
 fn ticks(bench: &Bench) {
     let columns = "every | by | ticks | median | 99 % | latest | missed";
     let table =
@@ -190,8 +190,8 @@ fn spread(mut late: Vec<f64>) -> [String; 3] {
     [median, late[(late.len() - 1) * 99 / 100], late[late.len() - 1]].map(duration)
 }
 
-/// How late each tick came, and how many came as one with a later one. Lateness is that of the first that was due, and
-/// the grid is counted from the very first tick on: neither a long pause nor a drift can hide.
+/// How late each tick came, and how many ticks were merged with a later one. The lateness counts from the first due
+/// tick, and the grid starts at the first tick, so neither a long pause nor a drift can hide.
 fn hosted_ticks(period: Duration) -> (Vec<f64>, u64) {
     let stop = StopSource::new();
     let mut ticks = Context::new("ticks", stop.token()).ticks(period);

@@ -1,7 +1,7 @@
-//! How late the last stop request comes, and how late `stop` returns, when hardly anybody hears.
+//! How late the last stop request arrives, and how late `stop` returns, if most services are unresponsive.
 //!
-//! A `database` that all others depend on receives its request last. It hears it; what is printed is how long before the
-//! deadline that was, and how far beyond the timeout `stop` returned. The others are released afterwards.
+//! All services depend on a `database`, which receives its request last and reacts to it. The table shows how long
+//! before the deadline that was, and how far `stop` exceeded its timeout. The other services are released afterwards.
 
 mod harness;
 
@@ -13,7 +13,7 @@ use std::net::UdpSocket;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// The promise: `stop` returns within its timeout and this.
+/// The promise: `stop` returns within its timeout and this margin.
 const OVERRUN: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(600);
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
@@ -22,7 +22,7 @@ fn main() {
     let bench = Bench::from_args();
     raise_descriptors();
     let columns = "services | timeout | last request, before the deadline | returns after the timeout | hung | verdict";
-    let table = bench.table("A stop in which nobody hears", columns);
+    let table = bench.table("Stopping unresponsive services", columns);
     for (what, timeout, add) in SCENARIOS {
         for services in SIZES {
             let name = format!("{} that {what}", thousands(services));
@@ -33,26 +33,26 @@ fn main() {
     }
 }
 
-/// Adds so many services that end when the sender of the receiver is dropped.
+/// Adds services that exit when the sender of the receiver is dropped.
 type Add = fn(&mut Host, usize, &Receiver<()>);
 
 const SECOND: Duration = Duration::from_secs(1);
 const SCENARIOS: [(&str, Duration, Add); 6] = [
-    ("do not hear", SECOND, unresponsive),
-    ("do not hear, each after the one before", SECOND, chain),
-    ("do not hear, with an `on_stop` guard each", SECOND, guarded),
-    ("do not hear, with an `on_stop` callback each that blocks", SECOND, blocking),
+    ("are unresponsive", SECOND, unresponsive),
+    ("are unresponsive, each after the one before", SECOND, chain),
+    ("are unresponsive, with an `on_stop` guard each", SECOND, guarded),
+    ("are unresponsive, with an `on_stop` callback each that blocks", SECOND, blocking),
     ("are blocked on sockets, with `disconnect_when_hung`", Duration::from_secs(5), sockets),
     ("are blocked on sockets, in a short stop", Duration::from_millis(400), sockets),
 ];
 
 fn measured(name: String, services: usize, timeout: Duration, add: Add) -> [String; 6] {
     let (release, held) = bounded::<()>(0);
-    let (tell, heard) = mpsc::channel();
+    let (sender, received) = mpsc::channel();
     let mut host = Host::new();
     let database = move |ctx: &Context| {
         ctx.wait();
-        Ok(tell.send(Instant::now())?)
+        Ok(sender.send(Instant::now())?)
     };
     host.add("database", worker(database)).after::<&str>([]);
     add(&mut host, services, &held);
@@ -62,10 +62,10 @@ fn measured(name: String, services: usize, timeout: Duration, add: Add) -> [Stri
     let took = began.elapsed();
     let report = stopped.as_ref().unwrap_or_else(|error| error.report());
     let hung = report.services.iter().filter(|service| matches!(service.outcome, Outcome::Hung(_))).count();
-    let asked = heard.recv_timeout(LIMIT).unwrap() - began;
-    let (early, late) = (timeout.saturating_sub(asked), took.saturating_sub(timeout));
+    let requested = received.recv_timeout(LIMIT).unwrap() - began;
+    let (early, late) = (timeout.saturating_sub(requested), took.saturating_sub(timeout));
     drop((stopped, release));
-    // Who is blocked on a socket is disconnected near the end of a stop, and there may be many.
+    // Services that are blocked on sockets are disconnected near the end of a stop, and there may be many.
     while host.stop(10 * SECOND).is_err() {}
     let met = !early.is_zero() && late <= OVERRUN;
     let [early, late, timeout] = [early, late, timeout].map(|time| duration(time.as_nanos() as f64));
@@ -113,7 +113,7 @@ fn with_callback(host: &mut Host, services: usize, held: &Receiver<()>, callback
     }
 }
 
-/// UDP, as that takes one descriptor each and not two.
+/// Uses UDP, which needs one descriptor for each service instead of two.
 fn sockets(host: &mut Host, services: usize, _: &Receiver<()>) {
     for number in 0..services {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("as many descriptors as services");
@@ -126,7 +126,7 @@ fn sockets(host: &mut Host, services: usize, _: &Receiver<()>) {
     }
 }
 
-/// As many descriptors as the hard limit has.
+/// Raises the limit of descriptors to the hard limit.
 fn raise_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;

@@ -1,4 +1,4 @@
-//! What the stop token costs, beside the least that could do the same.
+//! The cost of the stop token, compared with the least that could do the same.
 
 mod harness;
 
@@ -27,7 +27,7 @@ fn main() {
 }
 
 fn look_and_make(bench: &Bench) {
-    let table = bench.comparison("Looking at a token, making one");
+    let table = bench.comparison("Checking and creating a token");
     let polls = |token: StopToken| {
         let flag = Arc::new(AtomicBool::new(false));
         let ours = each("", move || black_box(&token).stop_requested());
@@ -115,7 +115,7 @@ fn wait(bench: &Bench) {
     table.compare("wake 1 receiving from `done()`", Some(1.1), || {
         vec![waking::<OurDone>("", 1), waking::<Disconnect>("crossbeam's own disconnect", 1)]
     });
-    let table = bench.comparison("Sleeping for 1 ms: how much longer it takes");
+    let table = bench.comparison("Sleeping for 1 ms: the delay beyond that");
     table.compare("sleep that runs out", Some(1.05), || {
         let token = StopSource::new().token();
         let ours = oversleeping("", move |time| token.sleep(time).unwrap());
@@ -132,13 +132,13 @@ fn twice<T: Clone>(value: T) -> (T, T) {
     (value.clone(), value)
 }
 
-/// The last of so many sources, each linked to the one before.
+/// The last source of a chain in which each is linked to the one before.
 fn chain(length: usize) -> StopToken {
     let first = StopSource::new().token();
     (1..length).fold(first, |token, _| StopSource::linked([&token]).token())
 }
 
-/// It captures something: a closure that captures nothing is boxed without an allocation.
+/// The callback captures a value, because a closure without captures is boxed without an allocation.
 fn callback() -> Callback {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let calls = black_box(&CALLS);

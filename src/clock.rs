@@ -1,9 +1,9 @@
 //! `Clock`: the system clock, or a manual clock that a test moves.
 
-use crate::diagnose::Waits;
+use crate::diagnose::{Waits, waiting};
 use crate::stop::{RecvError, StopToken, Stopped};
 use crate::util::sync::{Arc, Condvar, Mutex, now, system_now, wait};
-use crate::util::time::deadline;
+use crate::util::time::{deadline, since};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The clock of the sleeps and ticks of a [`Context`](crate::Context), and of restart backoffs.
 ///
-/// A clock is either the system clock, or a [`ManualClock`] that a test moves. Stop tokens, queues, and the deadlines of a
-/// host's start, stop and drop always use the system clock. .NET: `TimeProvider`.
+/// A clock is either the system clock, or a [`ManualClock`] that a test moves. It also measures the time that a
+/// [batch](crate::Queue::batch_consumer) waits, and [`recv_timeout`](crate::Queue::recv_timeout). Stop tokens, pushes, and the
+/// deadlines of a host's start, stop and drop always use the system clock. .NET: `TimeProvider`.
 ///
 /// ```
 /// use hosted::Clock;
@@ -64,6 +65,25 @@ impl Clock {
         }
     }
 
+    /// Sleeps like [`sleep`](Self::sleep) for `part` of a wait that takes `whole`. Diagnostics show the end of the whole wait.
+    #[cfg(feature = "cron")]
+    pub(crate) fn sleep_part(
+        &self,
+        part: Duration,
+        whole: Duration,
+        token: &StopToken,
+        waits: Waits,
+    ) -> Result<(), Stopped> {
+        let _waiting = waiting(waits, deadline(whole).filter(|_| self.manual.is_none()));
+        self.sleep(part, token, waits)
+    }
+
+    /// Returns how much later than `due` a sleep has ended: the process was frozen, or had no processor. By a manual clock
+    /// this is zero, because such a clock jumps on purpose.
+    pub(crate) fn overslept(&self, due: Instant) -> Duration {
+        if self.manual.is_some() { Duration::ZERO } else { since(due) }
+    }
+
     /// Sleeps until `instant` by this clock, or until `token` is stopped. Diagnostics show the wait as `waits`.
     pub(crate) fn sleep_until(&self, instant: Instant, token: &StopToken, waits: Waits) -> Result<(), Stopped> {
         match &self.manual {
@@ -107,6 +127,8 @@ impl Shared {
     /// Sleeps until `until` by the manual clock. Diagnostics show no remaining time, because it depends on the test.
     fn sleep(&self, until: impl FnOnce(Instant) -> Due, token: &StopToken, waits: Waits) -> Result<(), Stopped> {
         token.check()?;
+        // Before this thread counts as a sleeper, so that a test that waits for it finds it at rest.
+        let _waiting = waiting(waits, None);
         let Some((key, due)) = self.register(until) else { return Ok(()) };
         match token.recv_as(&due, waits) {
             Err(RecvError::Stopped) => {

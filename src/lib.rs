@@ -73,8 +73,9 @@
 //!
 //! # 4. Ready-made services
 //!
-//! - [`every`] calls a function at a fixed rate.
+//! - [`every`] calls a function at a fixed rate. With the feature `cron`, `cron` calls it by a wall-clock schedule.
 //! - A [`Queue`] accepts jobs. When its [consumers](Queue::consumer) are stopped, they first handle the accepted jobs.
+//!   A [batch consumer](Queue::batch_consumer) handles many jobs at a time.
 //! - [`group`] is a host within a host: its services start, stop and restart together.
 //!
 //! ```
@@ -167,13 +168,19 @@
 //! # Features
 //!
 //! No feature is enabled by default. The features `io` and `disconnect` add the dependency `rustix`. The feature `cron` adds
-//! `croner` and `jiff`.
+//! `croner` and `jiff`. The feature `status` adds `httparse` and `rustix`, the feature `metrics` adds the facade `metrics`, and
+//! the feature `systemd` adds `sd-notify`.
 //!
 //! - `io` (Unix): blocking calls that return at a stop, as methods of [`StopToken`] and [`Context`]: `accept`, `incoming`,
 //!   `connect`, `interruptible`, `wait_readable`, `wait_child` (Linux), and the descriptor `fd`.
 //! - `disconnect` (Linux): `ServiceOptions::disconnect_when_hung`, which closes the connection of a service that is still
 //!   blocked at its stop deadline.
+//! - `systemd` (Linux; elsewhere without effect): `Host::systemd`, which reports readiness and a status line to systemd, and
+//!   feeds its watchdog.
 //! - `cron`: the function `cron` and the type `Schedule`, for services that run by a wall-clock schedule in a time zone.
+//! - `status` (Unix): `StatusServer`, a service that answers probes, and shows metrics and a page for people, over HTTP.
+//! - `metrics`: counters and gauges of services, queues and jobs, through the facade of the crate `metrics`. The program installs
+//!   the exporter.
 //!
 //! # Source layout
 //!
@@ -188,6 +195,7 @@
 //! - `service`: the trait `Service` and its `Context`
 //! - `services` and `io`: ready-made services, and blocking calls that return at a stop
 //! - `host`: starts, supervises and stops the services
+//! - `integrations`: connections to other systems, such as the status server and systemd
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs then shows which feature an item needs
@@ -213,17 +221,27 @@ mod services;
 
 mod host;
 
+#[cfg(feature = "io")]
+mod serve;
+
+#[cfg(any(feature = "status", feature = "systemd"))]
+mod integrations;
+
 pub use clock::Clock;
-pub use host::{Host, OnCompletion, OnFailure, ServiceOptions, group};
+pub use host::{AddError, DynamicGroup, Host, Member, MemberError, OnCompletion, OnFailure, ServiceOptions, group};
+#[cfg(feature = "status")]
+pub use integrations::{StatusAddress, StatusServer};
 #[cfg(feature = "io")]
 pub use io::{Interruptible, Listener};
 pub use registry::HostHandle;
 pub use report::{
-    BlockedThread, BoxError, Cause, Event, EventKind, HostError, HostState, Outcome, Phase, Report, Result,
-    ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
+    BlockedThread, BoxError, Cause, Event, EventKind, Health, HostError, HostState, MemberCounts, Outcome, Phase,
+    Report, Result, ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason, is_stop_error,
 };
-pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
-pub use services::{Consumer, Every, PushError, Queue, every};
+#[cfg(feature = "io")]
+pub use serve::{ListenerError, Serve, serve};
+pub use service::{Context, Restart, Service, Tick, Ticks, once, task, worker};
+pub use services::{BatchConsumer, Consumer, Every, PushError, Queue, every};
 #[cfg(feature = "cron")]
 pub use services::{Cron, Schedule, ScheduleError, cron};
 pub use signal::ctrl_c;
@@ -249,6 +267,8 @@ mod pages {
         GuideFirstService = "docs/guide/first-service.md";
         GuideState = "docs/guide/state.md";
         GuideStartupWork = "docs/guide/startup-work.md";
+        #[cfg(feature = "status")]
+        GuideHealth = "docs/guide/health.md";
         #[cfg(feature = "cron")]
         GuidePeriodicWork = "docs/guide/periodic-work.md";
         GuideQueues = "docs/guide/queues.md";

@@ -1,4 +1,4 @@
-//! Threads that wait for one signal after another, and how long it takes until the last of them is awake.
+//! Threads that wait for one signal after another, and the time until the last of them is awake.
 
 use super::signal::Signal;
 use parking_lot::{Condvar, Mutex};
@@ -18,7 +18,7 @@ struct Shared<S> {
     changed: Condvar,
     arrived: AtomicUsize,
     awake: AtomicUsize,
-    /// When the last one woke, in nanoseconds after `zero`.
+    /// The time at which the last thread woke, in nanoseconds after `zero`.
     last: AtomicU64,
     zero: Instant,
 }
@@ -47,7 +47,7 @@ impl<S: Signal> Crew<S> {
         Crew { shared, threads: (0..size).map(spawn).collect() }
     }
 
-    /// From the raising of a signal that all are asleep on, until the last one is awake.
+    /// Returns the time from raising a signal, while all threads are asleep, until the last one is awake.
     pub(crate) fn wake(&self) -> Duration {
         let shared = &*self.shared;
         let (size, signal) = (self.threads.len(), S::fresh());
@@ -59,7 +59,7 @@ impl<S: Signal> Crew<S> {
         }
         shared.changed.notify_all();
         park_until(&shared.arrived, size);
-        // The last to arrive has yet to fall asleep, and the processor too.
+        // The last thread to arrive, and the processor, need time to fall asleep.
         thread::sleep(Duration::from_micros(200 + size as u64));
         let begin = shared.zero.elapsed();
         signal.raise();

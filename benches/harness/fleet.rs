@@ -1,4 +1,4 @@
-//! Many services, and as many threads without a host.
+//! Many services, and the same number of threads without a host.
 
 use super::signal::{Bare, Signal};
 use hosted::{Context, Host, Result, worker};
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// What an idle service does.
+/// The `run` of an idle service.
 pub(crate) fn wait(ctx: &Context) -> Result {
     ctx.wait();
     Ok(())
 }
 
-/// Side by side, and started.
+/// Starts idle services side by side.
 pub(crate) fn idle(services: usize) -> Host {
     started(services, false, wait)
 }
@@ -46,22 +46,22 @@ impl Threads {
     }
 }
 
-/// Spawned, and left to themselves.
+/// Spawns the threads without waiting for them.
 pub(crate) fn bare(threads: usize) -> Threads {
     with(threads, || (), || ())
 }
 
-/// Spawned, and all running: as a host's services are when its start returns.
+/// Spawns the threads and waits until all run, as the services of a host do when `start` returns.
 pub(crate) fn ready(threads: usize, after: impl Fn() + Clone + Send + 'static) -> Threads {
-    let (running, all) = (Arc::new(AtomicUsize::new(0)), Bare::fresh());
-    let told = all.clone();
+    let (running, all_run) = (Arc::new(AtomicUsize::new(0)), Bare::fresh());
+    let signal = all_run.clone();
     let before = move || {
         if running.fetch_add(1, Ordering::Relaxed) + 1 == threads {
-            told.raise();
+            signal.raise();
         }
     };
     let spawned = with(threads, before, after);
-    all.wait();
+    all_run.wait();
     spawned
 }
 

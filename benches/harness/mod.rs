@@ -1,8 +1,8 @@
 //! Compares contenders sample by sample and prints Markdown tables.
 //!
-//! The speed of a machine that others use drifts by more than what is to be measured. So every round takes one sample of
-//! each contender, the order rotates from round to round, a ratio is made within its round, and what is printed is the
-//! median over all rounds.
+//! On a shared machine the speed drifts by more than the differences to measure. So every round takes one sample of
+//! each contender, the order rotates from round to round, each ratio is computed within its round, and the tables show
+//! the median over all rounds.
 
 #![allow(dead_code)] // each benchmark uses its own part of it
 
@@ -16,15 +16,15 @@ pub(crate) mod table;
 
 pub(crate) use table::Bench;
 
-/// How long one sample takes: long against a look at the clock, short against the drift of the machine.
+/// The time of one sample: long compared with reading the clock, short compared with the drift of the machine.
 const SAMPLE: Duration = Duration::from_micros(500);
-/// More rounds than these do not move a median.
+/// More rounds do not change a median.
 const ROUNDS: usize = 201;
-/// A row that takes longer makes do with fewer rounds, but not with fewer than these.
+/// A row that takes longer has fewer rounds, but at least this many.
 const BUDGET: Duration = Duration::from_secs(3);
 const FEWEST: usize = 5;
 
-/// One of those that are compared: does so many operations, and says how long these took.
+/// A contender: performs a number of operations and returns the time that they took.
 pub(crate) struct Contender<'a> {
     what: String,
     items: f64,
@@ -32,18 +32,18 @@ pub(crate) struct Contender<'a> {
 }
 
 impl Contender<'_> {
-    /// Each operation is for `n` items: what counts is the time for one.
+    /// Divides the time by `n`, for an operation on `n` items.
     pub(crate) fn per(self, n: usize) -> Self {
         Contender { items: n as f64, ..self }
     }
 }
 
-/// A contender that measures by itself.
+/// A contender that measures its own time.
 pub(crate) fn sampled<'a>(what: &str, sample: impl FnMut(u64) -> Duration + 'a) -> Contender<'a> {
     Contender { what: what.to_owned(), items: 1.0, sample: Box::new(sample) }
 }
 
-/// `op`, over and over.
+/// A contender that repeats `op`.
 pub(crate) fn each<'a, R>(what: &str, mut op: impl FnMut() -> R + 'a) -> Contender<'a> {
     sampled(what, move |n| {
         let begin = Instant::now();
@@ -52,8 +52,8 @@ pub(crate) fn each<'a, R>(what: &str, mut op: impl FnMut() -> R + 'a) -> Contend
     })
 }
 
-/// `op` on values that `make` has made, so many at once, before the clock runs, and that are dropped after it has stopped.
-/// Enough of them to hide the clock, few enough to stay in the cache.
+/// A contender that repeats `op` on values from `make`. The values are created before the clock starts and dropped
+/// after it stops. `at_once` is large enough to hide the cost of the clock, and small enough to stay in the cache.
 pub(crate) fn batch<'a, T, R>(
     what: &str,
     at_once: usize,
@@ -72,7 +72,7 @@ pub(crate) fn batch<'a, T, R>(
     })
 }
 
-/// Nanoseconds for an item: of every contender, in every round.
+/// The nanoseconds per item, for every contender and every round.
 pub(crate) fn race(contenders: &mut [Contender]) -> Vec<Vec<f64>> {
     let iterations: Vec<u64> = contenders.iter_mut().map(|contender| calibrate(&mut contender.sample)).collect();
     let mut times = vec![Vec::new(); contenders.len()];
@@ -90,7 +90,7 @@ pub(crate) fn race(contenders: &mut [Contender]) -> Vec<Vec<f64>> {
     times
 }
 
-/// How many operations fill a sample.
+/// Returns the number of operations that fill a sample.
 fn calibrate(sample: &mut dyn FnMut(u64) -> Duration) -> u64 {
     let mut n = 1;
     loop {

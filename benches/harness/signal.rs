@@ -1,4 +1,4 @@
-//! What a thread can wait for: ours, the floors, the peers.
+//! What a thread can wait for: this library, the primitives below it, and other crates.
 
 use hosted::{StopSource, StopToken};
 use parking_lot::{Condvar, Mutex};
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-/// Something that happens once, and that threads wait for.
+/// Something that happens once, and that threads can wait for.
 pub(crate) trait Signal: Clone + Send + Sync + 'static {
     fn fresh() -> Self;
     fn wait(&self);
     fn raise(&self);
 }
 
-/// What everything below is built on: the floor.
+/// The primitive that the library builds on: a lower bound.
 #[derive(Clone)]
 pub(crate) struct Bare(Arc<(Mutex<bool>, Condvar)>);
 
@@ -32,12 +32,12 @@ impl Signal for Bare {
     }
 
     fn raise(&self) {
-        *self.0.0.lock() = true; // and unlocked again before anyone is woken
+        *self.0.0.lock() = true; // unlocks before it wakes a thread
         self.0.1.notify_all();
     }
 }
 
-/// The same of the standard library: what is written by hand.
+/// The same with the standard library, as people write it by hand.
 #[derive(Clone)]
 pub(crate) struct Pair(pub(crate) Arc<(std::sync::Mutex<bool>, std::sync::Condvar)>);
 
@@ -76,7 +76,7 @@ impl Signal for Ours {
     }
 }
 
-/// Ours, by the receiver that disconnects at the stop.
+/// This library, by the receiver that disconnects at the stop.
 #[derive(Clone)]
 pub(crate) struct OurDone(Ours);
 
@@ -94,7 +94,7 @@ impl Signal for OurDone {
     }
 }
 
-/// A channel whose only sender goes.
+/// A channel whose only sender is dropped.
 #[derive(Clone)]
 pub(crate) struct Disconnect(Arc<Mutex<Option<crossbeam_channel::Sender<()>>>>, crossbeam_channel::Receiver<()>);
 

@@ -1,17 +1,17 @@
-//! What is printed: Markdown tables, with the rows that the command line asks for.
+//! Prints Markdown tables with the rows that the command line selects.
 
 use super::{Contender, race};
 use std::cell::Cell;
 use std::process::Command;
 use std::{env, fs, thread};
 
-/// The rows of a benchmark that the command line asks for.
+/// The rows of a benchmark that the command line selects.
 pub(crate) struct Bench {
     filters: Vec<String>,
 }
 
 impl Bench {
-    /// `cargo bench` says `--bench`, which says nothing; what is not an option is part of the names that are wanted.
+    /// Ignores options, such as the `--bench` of `cargo bench`. All other arguments are parts of the names of rows.
     pub(crate) fn from_args() -> Self {
         println!("\n{}", machine());
         Bench { filters: env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect() }
@@ -21,18 +21,18 @@ impl Bench {
         self.filters.is_empty() || self.filters.iter().any(|filter| row.contains(filter.as_str()))
     }
 
-    /// A table that appears with its first row.
+    /// A table whose head is printed before its first row.
     pub(crate) fn table(&self, title: &str, columns: &str) -> Table<'_> {
         let rule = "|---".repeat(columns.matches('|').count() + 1);
         Table { bench: self, head: Cell::new(Some(format!("\n### {title}\n\n| {columns} |\n{rule}|"))) }
     }
 
-    /// A table of operations beside what they are held against.
+    /// A table of operations, each compared with another.
     pub(crate) fn comparison(&self, title: &str) -> Table<'_> {
         self.table(title, "operation | `hosted` | against | that takes | ratio | quartiles | target | verdict")
     }
 
-    /// A table of how operations grow with the number of things that they are for.
+    /// A table of how the cost of operations grows with the number of things.
     pub(crate) fn growth(&self, title: &str) -> Table<'_> {
         self.table(title, "operation | per item | last : first | quartiles | target | verdict")
     }
@@ -49,7 +49,7 @@ impl Table<'_> {
         println!("| {} |", cells.join(" | "));
     }
 
-    /// Ours, which `make` gives first, against each of the others; the target is for the first of these.
+    /// Compares the first contender of `make` with each of the others. The target is for the first of these.
     pub(crate) fn compare<'c>(&self, name: &str, target: Option<f64>, make: impl FnOnce() -> Vec<Contender<'c>>) {
         if !self.bench.wants(name) {
             return;
@@ -64,7 +64,7 @@ impl Table<'_> {
         }
     }
 
-    /// The same at each of `sizes`, the time per item; the target is for the last against the first.
+    /// Prints the time per item at each of `sizes`. The target is for the ratio of the last to the first.
     pub(crate) fn grow<'c>(
         &self,
         name: &str,
@@ -109,7 +109,7 @@ pub(crate) fn duration(nanos: f64) -> String {
     }
 }
 
-/// 10,000 instead of 10000.
+/// Writes 10000 as 10,000.
 pub(crate) fn thousands(n: usize) -> String {
     match n {
         0..1_000 => n.to_string(),
@@ -117,7 +117,7 @@ pub(crate) fn thousands(n: usize) -> String {
     }
 }
 
-/// What all this was measured on.
+/// The machine that the numbers are measured on.
 fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(env::consts::ARCH);

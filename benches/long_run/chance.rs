@@ -1,4 +1,4 @@
-//! Faults, and times, at random.
+//! Random faults and random times.
 
 use hosted::Result;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What every error and panic says that is made here: what says something else was not expected.
+/// The text of every error and panic that the long run causes. An error without it is unexpected.
 pub const ON_PURPOSE: &str = "on purpose";
-/// What may go wrong in the first host: also what comes of a locked catalogue, and of a file that may not be read.
+/// The errors that the first host may have: the above, a locked catalogue, and an unreadable file.
 pub const KNOWN: [&str; 3] = [ON_PURPOSE, "database is locked", "Permission denied"];
 
-/// A row of numbers that the seed decides. Which thread draws which of them is the scheduler's choice.
+/// Random numbers from a seed. The order of the threads decides which thread gets which number.
 #[derive(Clone)]
 pub struct Chance(Arc<Row>);
 
@@ -37,14 +37,14 @@ impl Chance {
         Duration::from_millis(range.start + self.below(range.end - range.start))
     }
 
-    /// Whether something is to go wrong now, as it does once in `n` times. Counted.
+    /// Returns `true` once in `n` times, and counts it.
     pub fn fault(&self, n: u64) -> bool {
         let fault = self.below(n) == 0;
         self.0.faults.fetch_add(u64::from(fault), Ordering::Relaxed);
         fault
     }
 
-    /// Fails once in `n` times: every other time by a panic.
+    /// Fails once in `n` times, every other time by a panic.
     pub fn strike(&self, n: u64) -> Result {
         match self.fault(n) {
             false => Ok(()),

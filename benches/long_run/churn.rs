@@ -1,4 +1,4 @@
-//! The tree of files, which never rests, and the one who locks the catalogue.
+//! A tree of files that changes all the time, and a service that locks the catalogue.
 
 use crate::chance::Chance;
 use hosted::{Context, Result, Service, every, worker};
@@ -9,24 +9,24 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// No more files than these, so that neither the tree nor the catalogue grows.
+/// The maximum number of files, so that neither the tree nor the catalogue grows.
 const FILES: u64 = 300;
 
-/// Makes the tree, and a link that leads to itself: what is below it nobody can read.
+/// Creates the tree, with a link to itself that nobody can read.
 pub fn plant(dir: &Path, chance: &Chance) -> Result {
     symlink("loop", dir.join("loop"))?;
     (0..10).try_for_each(|folder| fs::create_dir(dir.join(folder.to_string())))?;
     (0..FILES).try_for_each(|file| write(&place(dir, file), chance))
 }
 
-/// Some fifty files a second are written, renamed, removed, or made unreadable (which root does not notice).
+/// Writes, renames and removes about fifty files a second, or makes them unreadable (which root does not notice).
 pub fn churn(dir: &Path, chance: &Chance) -> impl Service {
     let (dir, chance) = (dir.to_owned(), chance.clone());
     worker(move |ctx| {
         loop {
             ctx.sleep(chance.millis(10..30))?;
             match change(&dir, &chance) {
-                Err(error) if error.downcast_ref().is_some_and(is_not_found) => {} // removed before
+                Err(error) if error.downcast_ref().is_some_and(is_not_found) => {} // the file was removed before
                 changed => changed?,
             }
         }
@@ -44,7 +44,7 @@ fn change(dir: &Path, chance: &Chance) -> Result {
         1 => fs::rename(&this, &other)?,
         2 if chance.fault(4) => fs::set_permissions(&this, Permissions::from_mode(0o000))?,
         _ => {
-            _ = fs::remove_file(&this); // which may not be there, or not be for writing
+            _ = fs::remove_file(&this); // may be missing or read-only
             write(&this, chance)?;
         }
     }
@@ -60,7 +60,7 @@ fn write(path: &Path, chance: &Chance) -> Result {
     Ok(fs::write(path, line.repeat(chance.below(500) as usize))?)
 }
 
-/// Locks the catalogue for a moment; now and then for longer than the store waits, which then fails.
+/// Locks the catalogue for a moment. Sometimes longer than the store waits, and then the store fails.
 pub fn lock(db: &Path, chance: &Chance) -> impl Service {
     let (db, chance) = (db.to_owned(), chance.clone());
     every(Duration::from_secs(2), move |ctx: &Context| {

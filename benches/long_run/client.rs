@@ -1,4 +1,4 @@
-//! Who looks at the page, ten times a second, and does not always wait for the end.
+//! A client that loads the page ten times a second, and sometimes leaves before the end.
 
 use crate::chance::Chance;
 use crate::tally::Tally;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A port that is free at this moment.
+/// A port that is free now.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
@@ -21,12 +21,12 @@ pub fn client(port: u16, chance: &Chance, tally: &Arc<Tally>) -> impl Service {
         let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         connection.set_read_timeout(Some(PATIENCE))?;
         if chance.fault(10) {
-            return Ok(connection.write_all(b"GET / HT")?); // and is gone
+            return Ok(connection.write_all(b"GET / HT")?); // leaves in the middle of the request
         }
         let page = ["/", "/status.json"][chance.below(2) as usize];
         write!(connection, "GET {page} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         if chance.fault(10) {
-            return Ok(()); // without waiting for the answer
+            return Ok(()); // leaves without waiting for the answer
         }
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;

@@ -1,22 +1,22 @@
-//! The end: the first host is stopped, and nothing is left of it.
+//! The end of the long run: stops the first host and checks that nothing is left of it.
 
 use crate::chance::KNOWN;
 use crate::harness::Bench;
 use crate::harness::table::{thousands, verdict};
 use crate::load::Load;
-use crate::resources::{DESCRIPTORS, Look, THREADS};
+use crate::resources::{DESCRIPTORS, THREADS, Usage};
 use crate::tally::Tally;
 use hosted::StopReason;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// More than the stop takes.
+/// More time than the stop needs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More than the threads of the web server take to go: 5 s.
+/// More time than the threads of the web server need to exit: 5 s.
 const SETTLING: Duration = Duration::from_secs(20);
 
-/// True: all went well, from the beginning to the end.
-pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Look) -> bool {
+/// Returns `true` if everything went well, from the beginning to the end.
+pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Usage) -> bool {
     let result = load.host.stop(PATIENCE);
     let (error, report) = match &result {
         Ok(report) => (None, report),
@@ -26,16 +26,16 @@ pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Look) -> bool {
     let unknown = failures.filter(|failure| !KNOWN.iter().any(|known| failure.contains(known)));
     unknown.for_each(|failure| tally.unexpected(failure));
     if report.reason != StopReason::Requested {
-        tally.unexpected(format!("the first host ended by itself: {}", report.reason));
+        tally.unexpected(format!("the first host stopped on its own: {}", report.reason));
     }
     println!("\n```text\n{report}\n```");
 
-    load.books.drain();
-    let books = load.books.clone();
+    load.queue.drain();
+    let queue = load.queue.clone();
     drop((load, result));
     let left = left_behind(before);
 
-    let table = bench.table("What the second hosts went through", "what | how often");
+    let table = bench.table("The lives of the second hosts", "what | how often");
     tally.rounds.lock().iter().for_each(|(what, times)| table.row(&[what.to_string(), thousands(*times as usize)]));
     let table = bench.table("The end", "what | | verdict");
     let row = |what: &str, is: String, met: bool| {
@@ -44,19 +44,19 @@ pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Look) -> bool {
     };
     let events = tally.missed.get();
     table.row(&["pages that the client got".to_owned(), thousands(tally.pages.get() as usize), verdict(None)]);
-    table.row(&["events that the listener was too slow for".to_owned(), thousands(events as usize), verdict(None)]);
-    row("jobs of the first host: accepted = handled + drained", books.sums.to_string(), books.sums.are_balanced())
+    table.row(&["events that the listener missed".to_owned(), thousands(events as usize), verdict(None)]);
+    row("jobs of the first host: accepted = handled + drained", queue.sums.to_string(), queue.sums.are_balanced())
         & row("of the second hosts", tally.guests.to_string(), tally.guests.are_balanced())
         & row("threads left behind", left[0].to_string(), left[0] <= 0)
         & row("descriptors left behind", left[1].to_string(), left[1] <= 0)
-        & row("what was not on purpose", tally.surprises.get().to_string(), tally.surprises.get() == 0)
+        & row("unexpected errors", tally.surprises.get().to_string(), tally.surprises.get() == 0)
 }
 
-/// How many threads and descriptors there are more than before. Some are the web server's own.
-fn left_behind(before: Look) -> [i64; 2] {
+/// How many more threads and descriptors there are than before. Some belong to the web server.
+fn left_behind(before: Usage) -> [i64; 2] {
     let began = Instant::now();
     loop {
-        let now = Look::now();
+        let now = Usage::now();
         let left = [THREADS, DESCRIPTORS].map(|what| now.0[what] - before.0[what]);
         if left.iter().all(|more| *more <= 0) || began.elapsed() > SETTLING {
             return left;

@@ -1,4 +1,4 @@
-//! Services that fail, and are started again: alone, and as a group.
+//! Services that fail and are restarted: alone, and as a group.
 
 use crate::chance::Chance;
 use crossbeam_channel::bounded;
@@ -6,13 +6,13 @@ use hosted::{Context, Host, Restart, Result, Service, StopCallback, group, worke
 use std::fs::File;
 use std::time::Duration;
 
-/// Soon, and for ever.
+/// Restarts soon, without a limit.
 pub fn again() -> Restart {
     let backoff = Duration::from_millis(1)..=Duration::from_millis(20);
     Restart::always().backoff(backoff).give_up_after(u32::MAX).also_first_start()
 }
 
-/// A service whose start, run and stop may each go wrong. What it holds must not outlive a run.
+/// A service whose `start`, `run` and `stop` may fail. The values that it holds must not outlive a run.
 pub struct Flaky {
     chance: Chance,
     held: Option<(File, StopCallback)>,
@@ -41,7 +41,8 @@ impl Service for Flaky {
     }
 }
 
-/// A reader and a decoder that share a channel, and a group in the group. When one of them fails, all are made anew.
+/// A reader and a decoder that share a channel, and a group inside the group. If one of them fails, all are created
+/// again.
 pub fn session(chance: &Chance) -> impl Service {
     let chance = chance.clone();
     group(move |session| {
@@ -63,7 +64,7 @@ pub fn session(chance: &Chance) -> impl Service {
             worker(move |ctx| {
                 loop {
                     ctx.sleep(Duration::from_millis(5))?;
-                    _ = sender.try_send(()); // a decoder that is gone takes this one with it
+                    _ = sender.try_send(()); // if the decoder has exited, this service exits too
                 }
             }),
         );

@@ -1,17 +1,17 @@
-//! What has grown: the median of the last third of the minutes beside that of the first. The first minute is not
-//! counted: there caches fill, and the queues of those who do not read.
+//! What has grown: compares the median of the last third of the minutes with that of the first third. The first minute
+//! is not counted, because caches and unread queues fill in it.
 
 use crate::harness::Bench;
 use crate::harness::table::{duration, quartiles, verdict};
 use crate::minute::{Minute, Spread};
 use crate::resources::{BLOCKS, BYTES, DESCRIPTORS, RESIDENT, THREADS};
 
-/// Texts are of all lengths, and now and then a list is longer than ever before, and keeps its room. A callback that is
-/// left behind by each second host is 25 KB and 1,000 blocks a minute.
+/// The growth that still counts as none. Texts have all lengths, and sometimes a list is longer than ever and keeps its
+/// capacity. For comparison, a callback that each second host leaks is 25 KB and 1,000 blocks a minute.
 const NOISE_BYTES: f64 = 16.0 * 1024.0;
 const NOISE_BLOCKS: f64 = 100.0;
 
-/// What is measured: its name, how it is read, how it is written, and how much of it is no growth yet.
+/// A measured value: its name, how to read it, how to print it, and how much growth counts as none.
 struct Measure {
     what: &'static str,
     of: fn(&Minute) -> Option<f64>,
@@ -44,12 +44,12 @@ fn whole(number: f64) -> String {
     format!("{number:.0}")
 }
 
-/// Prints it. True: nothing that is held against a limit has grown.
-pub fn tell(bench: &Bench, minutes: &[Minute]) -> bool {
+/// Prints the table. Returns `true` if no value with a limit has grown.
+pub fn report(bench: &Bench, minutes: &[Minute]) -> bool {
     let counted = minutes.get(1..).unwrap_or_default();
     let third = counted.len() / 3;
     if third == 0 {
-        println!("\nGrowth is told from 4 minutes on: the first is to warm up, and then there must be thirds.");
+        println!("\nGrowth needs at least 4 minutes: one to warm up, and three thirds.");
         return true;
     }
     let (first, last) = (&counted[..third], &counted[counted.len() - third..]);

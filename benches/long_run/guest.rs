@@ -1,8 +1,8 @@
 //! The second host: a small application with every kind of service.
 
 use crate::chance::Chance;
+use crate::counted_queue::CountedQueue;
 use crate::flaky::{Flaky, again, session};
-use crate::ledger::Books;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use hosted::{Context, Host, Result, Service, StopSource, every, worker};
 use std::convert::Infallible;
@@ -13,32 +13,32 @@ pub struct Guest {
     alive: Sender<Infallible>,
 }
 
-/// What a guest leaves: the counts of its queue, and a channel that disconnects when the last service is dropped.
+/// What remains of a guest: its queue, and a channel that disconnects when the last service is dropped.
 pub struct Remains {
-    pub books: Books,
+    pub queue: CountedQueue,
     pub gone: Receiver<Infallible>,
 }
 
 impl Guest {
-    /// Its jobs take `work`. Those that its consumers have no time for are left to be drained.
+    /// Each job takes the time `work`. Jobs that the consumers have no time for are left in the queue.
     pub fn new(chance: &Chance, work: Duration) -> (Self, Remains) {
         let (alive, gone) = bounded(0);
         let mut guest = Guest { host: Host::new(), alive };
-        let books = Books::new(64);
+        let queue = CountedQueue::new(64);
         for name in ["consumer 1", "consumer 2"] {
             let chance = chance.clone();
             let job = move |ctx: &Context| {
                 ctx.sleep(work)?;
                 chance.strike(100)
             };
-            guest.add(name, books.consumer(job));
+            guest.add(name, queue.consumer(job));
         }
-        guest.add("producer", books.producer(chance, Duration::from_micros(200)));
+        guest.add("producer", queue.producer(chance, Duration::from_micros(200)));
         let ticking = chance.clone();
         guest.add("ticks", every(Duration::from_millis(1), move |_| ticking.strike(20))).after::<&str>([]);
         guest.add("flaky", Flaky::new(chance)).after(["ticks"]).restart(again());
         guest.add("session", session(chance)).after(["ticks"]).restart(again());
-        (guest, Remains { books, gone })
+        (guest, Remains { queue, gone })
     }
 
     pub fn add(&mut self, name: &str, service: impl Service) -> &mut hosted::ServiceOptions {
@@ -58,7 +58,7 @@ impl Guest {
     }
 }
 
-/// A service that can be seen to be gone.
+/// A service whose drop can be observed.
 struct Kept<S> {
     service: S,
     _alive: Sender<Infallible>,

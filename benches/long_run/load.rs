@@ -1,23 +1,23 @@
-//! The first host: ingest as its own `main` builds it, with faults, and what else a host may have to carry.
+//! The first host: ingest as its own `main` builds it, with faults and further services.
 
 use crate::catalogue::{Catalogue, Change};
 use crate::chance::{Chance, KNOWN};
 use crate::churn::{churn, lock, plant};
 use crate::client::{client, free_port};
+use crate::counted_queue::CountedQueue;
 use crate::digest::Digester;
 use crate::flaky::{Flaky, again, session};
 use crate::job::{Claims, Job};
-use crate::ledger::Books;
 use crate::retention::{Retention, Tidy};
 use crate::rounds::rounds;
 use crate::scan::Scanner;
 use crate::status::Sources;
-use crate::store::{Store, submit};
+use crate::store::store;
 use crate::tally::Tally;
 use crate::tokens::traffic;
 use crate::tree::Tree;
 use crate::web::Web;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 use hosted::{Context, Event, EventKind, Host, Queue, Result, Service, StopToken, every, task, worker};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The name of its file.
+/// The name of the catalogue's file.
 pub const CATALOGUE: &str = "catalogue.db";
 
 const SCAN: Duration = Duration::from_millis(200);
@@ -34,22 +34,22 @@ const TICK: Duration = Duration::from_millis(10);
 
 pub struct Load {
     pub host: Host,
-    /// Of a queue whose jobs fail and panic.
-    pub books: Books,
-    /// Nobody reads it: it fills, and then must not grow.
+    /// The queue whose jobs fail and panic.
+    pub queue: CountedQueue,
+    /// A subscription that nobody reads: it fills up, and must not grow after that.
     _unread: Receiver<Event>,
-    /// The last to go, when nobody works in it any more.
+    /// Dropped last, when no service works in the directory.
     _dir: TempDir,
 }
 
 impl Load {
-    /// `parent` outlives all of it.
+    /// `parent` outlives the host.
     pub fn new(chance: &Chance, tally: &Arc<Tally>, parent: &StopToken) -> Result<Self> {
         let dir = tree()?;
         plant(dir.path(), chance)?;
-        let (mut host, books) = (Host::new(), Books::new(256));
+        let (mut host, queue) = (Host::new(), CountedQueue::new(256));
         let (events, unread) = (host.events(), host.events());
-        host.add("listener", listener(events, tally)); // the first: so it hears all the others end
+        host.add("listener", listener(events, tally)); // the first service, so that it receives the end of all others
         ingest(&mut host, dir.path(), chance, tally)?;
         for name in ["consumer 1", "consumer 2", "consumer 3"] {
             let (chance, tally) = (chance.clone(), tally.clone());
@@ -57,10 +57,10 @@ impl Load {
                 tally.jobs.add(1);
                 chance.strike(500)
             };
-            host.add(name, books.consumer(job));
+            host.add(name, queue.consumer(job));
         }
         for name in ["producer 1", "producer 2"] {
-            host.add(name, books.producer(chance, Duration::from_millis(2)));
+            host.add(name, queue.producer(chance, Duration::from_millis(2)));
         }
         for name in ["flaky 1", "flaky 2", "flaky 3"] {
             host.add(name, Flaky::new(chance)).restart(again());
@@ -70,11 +70,11 @@ impl Load {
         host.add("traffic 2", traffic(parent, chance));
         host.add("ticker", ticker(tally));
         host.add("rounds", rounds(chance, tally));
-        Ok(Load { host, books, _unread: unread, _dir: dir })
+        Ok(Load { host, queue, _unread: unread, _dir: dir })
     }
 }
 
-/// In memory where that is to be had: what is written in half an hour is no matter for a disk.
+/// Uses a directory in memory if there is one, to spare the disk half an hour of writes.
 fn tree() -> Result<TempDir> {
     let memory = Path::new("/dev/shm");
     Ok(if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? })
@@ -83,15 +83,15 @@ fn tree() -> Result<TempDir> {
 fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> Result {
     let (db, port) = (dir.join(CATALOGUE), free_port()?);
     let (tree, claims, jobs) = (Tree::new(dir.to_owned(), &db), Claims::default(), Queue::bounded(256));
-    let (changes, accepted) = bounded(256);
+    let changes = Queue::bounded(256);
 
     let at = db.clone();
     host.add("schema", task(move |_| Ok(Catalogue::create(&at)?)));
-    host.add("store", Store::new(&db, accepted)).restart(again());
+    host.add("store", store(&db, &changes));
     for name in ["digest 1", "digest 2", "digest 3"] {
         host.add(name, jobs.consumer(digest(&tree, &changes, chance, tally))).after(["store"]);
     }
-    let (retention, sweeping) = (Retention::new(&tree, &db, changes, Tidy::default()), chance.clone());
+    let (retention, sweeping) = (Retention::new(&tree, &db, &changes, Tidy::default()), chance.clone());
     let sweep = move |ctx: &Context| {
         sweeping.strike(20)?;
         retention.sweep(ctx)
@@ -111,10 +111,10 @@ fn ingest(host: &mut Host, dir: &Path, chance: &Chance, tally: &Arc<Tally>) -> R
     Ok(())
 }
 
-/// What a digester does with a job, but for the faults: some fail or panic, and some files cannot be read.
+/// Handles a job as a digester does, with faults: some jobs fail or panic, and some files cannot be read.
 fn digest(
     tree: &Tree,
-    changes: &Sender<Change>,
+    changes: &Queue<Change>,
     chance: &Chance,
     tally: &Arc<Tally>,
 ) -> impl FnMut(Job, &Context) -> Result + Send + 'static {
@@ -124,8 +124,8 @@ fn digest(
         tally.jobs.add(1);
         chance.strike(50)?;
         if chance.fault(50) {
-            let error = fs::read(&unreadable).expect_err("it leads to itself");
-            return submit(Change::Unreadable(job, error.to_string()), &changes, ctx);
+            let error = fs::read(&unreadable).expect_err("the link leads to itself");
+            return Ok(changes.push_until(Change::Unreadable(job, error.to_string()), ctx.stop_token())?);
         }
         digester.digest(job, ctx)
     }
@@ -142,7 +142,7 @@ fn ticker(tally: &Arc<Tally>) -> impl Service {
     })
 }
 
-/// Counts what is started again, and calls unexpected what goes wrong by itself.
+/// Counts restarts, and records unexpected failures.
 fn listener(events: Receiver<Event>, tally: &Arc<Tally>) -> impl Service {
     let tally = tally.clone();
     worker(move |ctx| {

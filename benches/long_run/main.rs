@@ -1,8 +1,8 @@
-//! The long run: what `examples/ingest` is made of, over a tree that never rests, with faults, for so many minutes; and
-//! in the same process a second host that is made and ended several times a second. Then: what has grown, what is left
-//! behind, and whether every job that was accepted was handled or drained.
+//! The long run: the services of `examples/ingest` over a changing tree of files, with faults, for a number of minutes.
+//! In the same process a second host is created and ended several times a second. At the end the program reports what
+//! has grown, what is left behind, and whether each accepted job was handled or drained.
 //!
-//! Exit code 1: something has grown or is left behind, a job was lost, or something happened that was not on purpose.
+//! Exit code 1: something has grown or is left behind, a job was lost, or an unexpected error happened.
 
 #![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
 
@@ -22,7 +22,7 @@ mod store;
 #[path = "../../examples/ingest/src/digest.rs"]
 mod digest;
 #[path = "../../examples/ingest/src/retention.rs"]
-#[allow(dead_code)] // who asks whether it is done is ingest's `--once`
+#[allow(dead_code)] // only ingest's `--once` uses it
 mod retention;
 #[path = "../../examples/ingest/src/scan.rs"]
 mod scan;
@@ -36,7 +36,7 @@ mod web;
 mod resources;
 mod chance;
 mod tally;
-mod ledger;
+mod counted_queue;
 mod flaky;
 mod tokens;
 mod churn;
@@ -53,7 +53,7 @@ use harness::Bench;
 use hosted::{Result, StopSource, ctrl_c};
 use load::Load;
 use minute::Minute;
-use resources::Look;
+use resources::Usage;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -63,10 +63,10 @@ use tally::Tally;
 const USAGE: &str = "\
 usage: cargo bench --bench long_run -- MINUTES [SEED]
 
-Runs for so long, or until ctrl-c. Without a number of minutes it does nothing.";
+Runs for this number of minutes, or until ctrl-c. Without a number of minutes it does nothing.";
 
 fn main() -> Result<ExitCode> {
-    // `cargo bench` says `--bench`, which says nothing; a word is a row of another benchmark.
+    // Ignores `--bench` from `cargo bench`. A word selects rows of another benchmark.
     let numbers: Vec<u64> = env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
     let Some(&minutes) = numbers.first() else {
         println!("{USAGE}");
@@ -76,18 +76,18 @@ fn main() -> Result<ExitCode> {
     let seed = numbers.get(1).copied().unwrap_or(now);
     let tally = Arc::new(Tally::default());
     write_lines_to_nobody();
-    let told = tally.clone();
+    let counters = tally.clone();
     panic::set_hook(Box::new(move |panic| {
         let text = panic.to_string();
         if !text.contains(ON_PURPOSE) {
-            told.unexpected(text);
+            counters.unexpected(text);
         }
     }));
     let went_well = run(minutes, &Chance::new(seed), &tally, seed)?;
     Ok(if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every line is made, as it is for a user who reads them.
+/// Formats every line, as for a user who reads the log.
 fn write_lines_to_nobody() {
     let nobody = env_logger::Target::Pipe(Box::new(io::sink()));
     env_logger::Builder::new().filter_level(log::LevelFilter::Debug).target(nobody).init();
@@ -97,8 +97,8 @@ fn run(minutes: u64, chance: &Chance, tally: &Arc<Tally>, seed: u64) -> Result<b
     let bench = Bench::from_args();
     println!("\nseed {seed}");
     let (signal, parent) = (ctrl_c()?, StopSource::new());
-    parent.request_stop_after(Duration::from_secs(u64::MAX >> 32)); // from here on there is the timer's thread
-    let before = Look::now();
+    parent.request_stop_after(Duration::from_secs(u64::MAX >> 32)); // creates the thread of the timer
+    let before = Usage::now();
 
     let mut load = Load::new(chance, tally, &parent.token())?;
     load.host.start()?;
@@ -112,5 +112,5 @@ fn run(minutes: u64, chance: &Chance, tally: &Arc<Tally>, seed: u64) -> Result<b
     let watched: Vec<Minute> = (1..=minutes as usize).map_while(watch).collect();
 
     let went_well = ending::end(&bench, load, tally, before);
-    Ok(growth::tell(&bench, &watched) & went_well)
+    Ok(growth::report(&bench, &watched) & went_well)
 }

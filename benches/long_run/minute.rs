@@ -1,8 +1,8 @@
-//! One minute: what the process had at least, what was done, and how late things were.
+//! One minute: the least that the process held, what was done, and how late things were.
 
 use crate::chance::Chance;
 use crate::harness::table::{duration, thousands};
-use crate::resources::{Look, cpu};
+use crate::resources::{Usage, cpu};
 use crate::tally::Tally;
 use hosted::{Host, StopToken};
 use std::time::{Duration, Instant};
@@ -10,39 +10,39 @@ use std::time::{Duration, Instant};
 pub const COLUMNS: &str = "minute | heap, KiB | blocks | resident, MiB | threads | descriptors | jobs | faults | \
      restarts | hosts | ticks late | stops take | beyond the deadline | CPU";
 
-/// How often somebody looks at what the process has: so often that some look of each minute finds nobody who is only
-/// there for a moment.
-const LOOK: Duration = Duration::from_millis(50);
-const LOOKS: u32 = 1_200;
+/// The interval between two samples of what the process holds: so short that some sample of each minute sees no
+/// short-lived thread.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
+const SAMPLES: u32 = 1_200;
 
 /// Median, 99 % and longest, in nanoseconds.
 pub type Spread = Option<[f64; 3]>;
 
 pub struct Minute {
-    pub least: Look,
+    pub least: Usage,
     pub ticks: Spread,
     pub stops: Spread,
     pub overdue: Spread,
-    /// Jobs, faults, restarts, hosts.
+    /// Jobs, faults, restarts and hosts.
     done: [u64; 4],
-    /// The part of one processor's time.
+    /// The share of one processor's time.
     busy: f64,
 }
 
-/// What has been done since the beginning.
+/// The counts since the beginning.
 fn done(chance: &Chance, tally: &Tally) -> [u64; 4] {
     [tally.jobs.get(), chance.faults(), tally.restarts.get(), tally.hosts()]
 }
 
 impl Minute {
-    /// The minute that begins now. None: it was cut short by `stop`.
+    /// Measures the minute that begins now. Returns `None` if `stop` cut it short.
     pub fn watch(stop: &StopToken, host: &Host, chance: &Chance, tally: &Tally) -> Option<Self> {
         let (began, done_before, cpu_before) = (Instant::now(), done(chance, tally), cpu());
-        let mut least = Look::now();
-        for look in 1..=LOOKS {
-            drop(host.events()); // a listener that goes leaves nothing either, once the next event has told so
-            stop.sleep_until(began + LOOK * look).ok()?;
-            least = least.least(Look::now());
+        let mut least = Usage::now();
+        for sample in 1..=SAMPLES {
+            drop(host.events()); // a dropped listener must leave nothing after the next event
+            stop.sleep_until(began + SAMPLE_INTERVAL * sample).ok()?;
+            least = least.least(Usage::now());
         }
         let mut done = done(chance, tally);
         done.iter_mut().zip(done_before).for_each(|(done, before)| *done -= before);

@@ -1,4 +1,4 @@
-//! What the process has at this moment, and what it has used: from `/proc`.
+//! What the process holds and has used, from `/proc`.
 
 use crate::heap;
 use crate::load::CATALOGUE;
@@ -14,38 +14,38 @@ pub const DESCRIPTORS: usize = 4;
 
 /// Bytes and blocks on the heap, KiB resident, threads, descriptors.
 #[derive(Clone, Copy)]
-pub struct Look(pub [i64; 5]);
+pub struct Usage(pub [i64; 5]);
 
-impl Look {
+impl Usage {
     pub fn now() -> Self {
-        // The heap comes first: looking at the rest allocates.
+        // Read the heap first: reading the rest allocates.
         let heap = [heap::bytes(), heap::blocks()];
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let resident = resident.trim().trim_end_matches(" kB").parse().unwrap();
         let threads = fs::read_dir("/proc/self/task").unwrap().count() as i64;
-        Look([heap[0], heap[1], resident, threads, descriptors()])
+        Usage([heap[0], heap[1], resident, threads, descriptors()])
     }
 
-    /// The least of each. What comes and goes is not in it, and what is left behind is.
-    pub fn least(self, other: Look) -> Look {
+    /// Keeps the least of each value. It excludes what comes and goes, and includes what is left behind.
+    pub fn least(self, other: Usage) -> Usage {
         let mut least = self.0;
         least.iter_mut().zip(other.0).for_each(|(least, other)| *least = other.min(*least));
-        Look(least)
+        Usage(least)
     }
 }
 
-/// Without those of the catalogue's file: SQLite keeps what a connection had open until no other connection of the
-/// process has a lock, for the next ones to use. So there are as many as there once were connections at once.
+/// Excludes the descriptors of the catalogue's file: SQLite keeps those of closed connections until no connection of
+/// the process holds a lock. So there can be as many as there once were connections.
 fn descriptors() -> i64 {
     let is_ours = |target: &PathBuf| !target.ends_with(CATALOGUE);
     let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-    links.filter(is_ours).count() as i64 - 1 // one of them is for this look
+    links.filter(is_ours).count() as i64 - 1 // one of them belongs to this listing
 }
 
-/// The time on processors, of all threads.
+/// The processor time of all threads.
 pub fn cpu() -> Duration {
-    // Behind the name, which may have spaces in it, these are numbers 12 and 13; in hundredths of a second.
+    // These are fields 12 and 13 after the name, which may contain spaces, in hundredths of a second.
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
     let hundredths: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();

@@ -1,4 +1,4 @@
-//! What the second host goes through: several times a second it is made, started, and ended in some way.
+//! The lives of the second host: several times a second it is created, started, and ended in one of these ways.
 
 use crate::chance::{Chance, ON_PURPOSE};
 use crate::guest::Guest;
@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So that a hang becomes a finding.
+/// Turns a hang into a finding.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The deadline of a stop that cannot keep it.
+/// A stop deadline that is too short.
 const SHORT: Duration = Duration::from_millis(50);
 
 const AT_ONCE: Duration = Duration::ZERO;
 const LONG: Duration = Duration::from_millis(10);
 
-/// One way to end: what it is called, how long a job takes meanwhile, and what is done.
+/// One way to end: its name, the duration of a job, and the function that does it.
 type End = (&'static str, Duration, fn(&Round, Guest));
 
 const ENDS: [End; 11] = [
@@ -56,10 +56,10 @@ impl Round {
         let (guest, remains) = Guest::new(&self.chance, work);
         end(self, guest);
         let gone = remains.gone.recv_timeout(PATIENCE);
-        self.expect(gone == Err(Disconnected), "a service of it is still there");
-        remains.books.drain();
-        let sums = &remains.books.sums;
-        self.expect(sums.are_balanced(), &format!("accepted = handled + drained is not so: {sums}"));
+        self.expect(gone == Err(Disconnected), "a service of the host still exists");
+        remains.queue.drain();
+        let sums = &remains.queue.sums;
+        self.expect(sums.are_balanced(), &format!("accepted = handled + drained does not hold: {sums}"));
         self.tally.guests.add(sums);
         *self.tally.rounds.lock().entry(self.what).or_default() += 1;
     }
@@ -127,7 +127,7 @@ impl Round {
         );
         let result = guest.host.start();
         let is_requested = |error: &HostError| error.report().reason == StopReason::Requested;
-        self.expect(result.as_ref().is_err_and(is_requested), "a stop was requested, and it is not the reason");
+        self.expect(result.as_ref().is_err_and(is_requested), "the stop request is not the reason");
         result.err().iter().for_each(|error| self.expect_on_purpose(error));
     }
 
@@ -139,7 +139,7 @@ impl Round {
         });
         guest.add("doomed", doomed);
         self.start(&mut guest.host);
-        self.expect(guest.host.wait() == StopReason::Failed("doomed".into()), "it waited for something else");
+        self.expect(guest.host.wait() == StopReason::Failed("doomed".into()), "`wait` returned another reason");
         let result = guest.host.stop(PATIENCE).map(drop);
         self.expect_failed(result, "doomed", |cause| !matches!(cause, Cause::TimedOut(_)));
     }
@@ -150,7 +150,7 @@ impl Round {
         self.expect_well(guest.host.run_until(&stop.token()));
     }
 
-    /// Starts it, and lets it run for a while.
+    /// Starts the host, and lets it run for a while.
     fn start(&self, host: &mut Host) {
         self.expect_well(host.start());
         thread::sleep(self.chance.millis(0..30));
@@ -162,7 +162,7 @@ impl Round {
         }
     }
 
-    /// Well, but for what goes wrong on purpose.
+    /// Expects a stop without other failures than the planned ones.
     fn expect_well<T>(&self, result: Result<T, HostError>) {
         result.err().iter().for_each(|error| self.expect_on_purpose(error));
     }
@@ -173,9 +173,9 @@ impl Round {
         self.expect(!is_set_up && others.count() == 0, &error.to_string());
     }
 
-    /// It failed, and first of all because of this service.
+    /// Expects a failure whose root cause is this service.
     fn expect_failed(&self, result: Result<(), HostError>, service: &str, cause: fn(&Cause) -> bool) {
-        let Err(error) = result else { return self.expect(false, "it did not fail") };
+        let Err(error) = result else { return self.expect(false, "the host did not fail") };
         let is_first = error.failures().first().is_some_and(|first| first.service() == service && cause(first.cause()));
         self.expect(is_first, &error.to_string());
     }

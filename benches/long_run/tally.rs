@@ -1,4 +1,4 @@
-//! What everybody counts.
+//! The counters of the long run.
 
 use crate::harness::table::thousands;
 use parking_lot::Mutex;
@@ -9,30 +9,30 @@ use std::time::Duration;
 
 #[derive(Default)]
 pub struct Tally {
-    /// Of the first host: files digested, and jobs of the other queue.
+    /// The counters of the first host: digested files, and jobs of the other queue.
     pub jobs: Count,
     /// Pages that the client got.
     pub pages: Count,
-    /// Services and groups that were started again.
+    /// The restarts of services and groups.
     pub restarts: Count,
-    /// Events that the listener was too slow for.
+    /// The events that the listener missed.
     pub missed: Count,
-    /// How late ticks are: from when the first one that was due was due.
+    /// How late ticks are, counted from the first tick that was due.
     pub ticks: Late,
     /// How long a stop takes if every service reacts: from the request until all threads are joined.
     pub stops: Late,
-    /// How long a stop takes beyond its deadline where somebody is.
+    /// How far a stop exceeds its deadline if a service is unresponsive.
     pub overdue: Late,
-    /// What the second hosts went through, and how often.
+    /// How often each kind of life of a second host happened.
     pub rounds: Mutex<BTreeMap<&'static str, u64>>,
-    /// Of the queues of all second hosts.
+    /// The queues of all second hosts together.
     pub guests: Sums,
-    /// What must not happen, and did.
+    /// The number of unexpected errors.
     pub surprises: Count,
 }
 
 impl Tally {
-    /// Says what must not happen.
+    /// Records an unexpected error.
     pub fn unexpected(&self, what: impl fmt::Display) {
         eprintln!("unexpected: {what}");
         self.surprises.add(1);
@@ -56,7 +56,7 @@ impl Count {
     }
 }
 
-/// The sums of a queue's books: what it accepted must have been handled, or drained.
+/// The counts of a queue: each accepted job must be handled or drained.
 #[derive(Default)]
 pub struct Sums {
     pub accepted: Count,
@@ -69,7 +69,7 @@ impl Sums {
         self.accepted.get() == self.handled.get() + self.drained.get()
     }
 
-    /// Adds those of another queue.
+    /// Adds the counts of another queue.
     pub fn add(&self, other: &Sums) {
         self.accepted.add(other.accepted.get());
         self.handled.add(other.handled.get());
@@ -85,7 +85,7 @@ impl fmt::Display for Sums {
     }
 }
 
-/// Times of one minute. The room for them is kept, so that they do not look like a growing heap.
+/// The times of one minute. Their capacity is kept, so that they do not look like a growing heap.
 pub struct Late(Mutex<Vec<Duration>>);
 
 impl Default for Late {
@@ -99,7 +99,7 @@ impl Late {
         self.0.lock().push(time);
     }
 
-    /// Median, 99 % and longest since the last call, in nanoseconds; none where there was nothing.
+    /// Returns median, 99 % and maximum since the last call, in nanoseconds. Returns `None` without times.
     pub fn take(&self) -> Option<[f64; 3]> {
         let mut times = self.0.lock();
         times.sort_unstable();

@@ -1,4 +1,4 @@
-//! Tokens, callbacks and timers that come and go, beside one parent that stays.
+//! Tokens, callbacks and timers that come and go below one parent that stays.
 
 use crate::chance::Chance;
 use hosted::{Context, Service, StopSource, StopToken, worker};
@@ -7,7 +7,7 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_millis(1);
 const LATER: Duration = Duration::from_secs(3600);
 
-/// A few thousand a second.
+/// A few thousand rounds a second.
 pub fn traffic(parent: &StopToken, chance: &Chance) -> impl Service {
     let (parent, chance) = (parent.clone(), chance.clone());
     worker(move |ctx| {
@@ -32,7 +32,7 @@ fn come_and_go(parent: &StopToken, ctx: &Context, chance: &Chance) {
             child.request_stop_after(SOON);
             _ = grandchild.token().done().recv(); // disconnects
         }
-        2..20 => child.request_stop_after(SOON), // or it is dropped before, or just now
+        2..20 => child.request_stop_after(SOON), // or it is dropped before the timer fires
         20..40 => source.request_stop_after(LATER),
         40..60 => _ = source.request_stop(),
         60..70 => _ = on_child.unregister(),

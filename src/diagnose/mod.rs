@@ -34,6 +34,7 @@ mod procfs;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 mod wait_kind;
+mod pulse;
 mod thread;
 #[cfg(target_os = "linux")]
 mod sample;
@@ -42,11 +43,14 @@ mod socket_shutdown;
 
 #[cfg(target_os = "linux")]
 pub(crate) use procfs::ProcSnapshot;
+pub(crate) use pulse::{Pulse, Signs};
 #[cfg(target_os = "linux")]
 pub(crate) use sample::tidy_thread_name;
 #[cfg(feature = "disconnect")]
 pub(crate) use socket_shutdown::{Connection, check};
-pub(crate) use thread::{ThreadProbe, at_thread_end, waiting};
+#[cfg(feature = "io")]
+pub(crate) use thread::waiting_in_call;
+pub(crate) use thread::{ThreadProbe, at_thread_end, set_pulse, show_life, waiting};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unsupported::{ProcSnapshot, tidy_thread_name};
 pub(crate) use wait_kind::Waits;

@@ -1,5 +1,6 @@
 //! `ThreadProbe`: a thread of this process as other threads observe it, and the thread-local state behind it.
 
+use super::pulse::Pulse;
 #[cfg(target_os = "linux")]
 use super::stat::{Observation, Sleep};
 use super::wait_kind::{WaitSlot, Waits};
@@ -44,6 +45,8 @@ pub(super) struct LastObservation {
 #[derive(Default)]
 struct CurrentThread {
     probe: OnceCell<ThreadProbe>,
+    /// If the thread runs a service that is watched for stalls.
+    pulse: OnceCell<Arc<Pulse>>,
     at_end: Cell<Option<Box<dyn FnOnce()>>>,
 }
 
@@ -73,28 +76,68 @@ pub(crate) fn at_thread_end(f: impl FnOnce() + 'static) -> bool {
     CURRENT.try_with(|current| current.at_end.set(Some(Box::new(f)))).is_ok()
 }
 
-/// Records what the calling thread waits for, until the returned guard is dropped. Does nothing on a thread that has no
-/// [`ThreadProbe`].
+/// Gives the calling thread the pulse of the service that it runs. Its waits then are signs of life.
+pub(crate) fn set_pulse(pulse: Arc<Pulse>) {
+    // A thread runs one service, so there is no pulse yet. A thread that is ending has nothing left to show.
+    _ = CURRENT.try_with(|current| current.pulse.set(pulse));
+}
+
+/// Shows a sign of life, if the calling thread runs a service that is watched for stalls.
+#[inline]
+pub(crate) fn show_life() {
+    _ = CURRENT.try_with(|current| current.pulse.get().map(|pulse| pulse.beat_on_own_thread()));
+}
+
+/// Records what the calling thread waits for, until the returned guard is dropped. Inside another recorded wait, only the
+/// outer wait counts. On a thread that runs no service it does nothing.
+///
+/// The caller must not hold a lock, neither now nor when it drops the guard: after a stall, both wake the monitor.
 #[inline]
 pub(crate) fn waiting(kind: Waits, until: Option<Instant>) -> Waiting {
-    with_wait_slot(|slot| slot.begin(kind, until));
-    Waiting(())
+    Waiting::begin(|current| current.probe.get().is_some_and(|probe| probe.0.wait.begin(kind, until)))
+}
+
+/// Records a wait in a system call, which describes itself better than a [`Waits`] does: it has descriptors.
+#[cfg(feature = "io")]
+pub(crate) fn waiting_in_call() -> Waiting {
+    Waiting::begin(|_| false)
 }
 
 /// The guard of a recorded wait. Created by [`waiting`].
 #[must_use = "the wait is over when this is dropped"]
-pub(crate) struct Waiting(());
+pub(crate) struct Waiting {
+    /// This wait is the one in the slot of the thread.
+    is_described: bool,
+    /// The thread has begun to rest with this wait.
+    rests: bool,
+}
+
+impl Waiting {
+    #[inline]
+    fn begin(describe: impl FnOnce(&CurrentThread) -> bool) -> Self {
+        let begin = |current: &CurrentThread| Waiting {
+            is_described: describe(current),
+            rests: current.pulse.get().is_some_and(|pulse| !pulse.begin_rest()),
+        };
+        CURRENT.try_with(begin).unwrap_or(Waiting { is_described: false, rests: false })
+    }
+}
 
 impl Drop for Waiting {
     #[inline]
     fn drop(&mut self) {
-        with_wait_slot(WaitSlot::end);
+        if !self.is_described && !self.rests {
+            return;
+        }
+        _ = CURRENT.try_with(|current| {
+            if let Some(probe) = current.probe.get().filter(|_| self.is_described) {
+                probe.0.wait.end();
+            }
+            if let Some(pulse) = current.pulse.get().filter(|_| self.rests) {
+                pulse.end_rest();
+            }
+        });
     }
-}
-
-#[inline]
-fn with_wait_slot(f: impl FnOnce(&WaitSlot)) {
-    _ = CURRENT.try_with(|current| current.probe.get().map(|probe| f(&probe.0.wait)));
 }
 
 impl ThreadProbe {

@@ -11,26 +11,42 @@ pub(crate) enum Waits {
     Sleep,
     Message,
     Tick,
+    Schedule,
     Job,
+    MoreJobs,
+    Retry,
     Room,
+    Turn,
+    Child,
+    Pause,
     Started,
     Restart,
     Services,
     Callback,
+    Member,
+    MemberRoom,
 }
 
 /// All kinds of waits. A `WaitSlot` stores the position in this list, plus one.
-const ALL: [Waits; 10] = [
+const ALL: [Waits; 18] = [
     Waits::Stop,
     Waits::Sleep,
     Waits::Message,
     Waits::Tick,
+    Waits::Schedule,
     Waits::Job,
+    Waits::MoreJobs,
+    Waits::Retry,
     Waits::Room,
+    Waits::Turn,
+    Waits::Child,
+    Waits::Pause,
     Waits::Started,
     Waits::Restart,
     Waits::Services,
     Waits::Callback,
+    Waits::Member,
+    Waits::MemberRoom,
 ];
 
 impl Waits {
@@ -40,12 +56,20 @@ impl Waits {
             Waits::Sleep => "sleeping",
             Waits::Message => "waiting for a message",
             Waits::Tick => "waiting for the next tick",
+            Waits::Schedule => "waiting for its schedule",
             Waits::Job => "waiting for a job",
+            Waits::MoreJobs => "waiting for more jobs",
+            Waits::Retry => "waiting to retry a batch",
             Waits::Room => "waiting for room in a queue",
+            Waits::Turn => "waiting for its turn to read",
+            Waits::Child => "waiting for a child process",
+            Waits::Pause => "waiting for the end of a pause after an error",
             Waits::Started => "waiting for the host to start",
             Waits::Restart => "waiting for its restart",
             Waits::Services => "waiting for its services",
             Waits::Callback => "waiting for its stop callback",
+            Waits::Member => "waiting for a member of a dynamic group",
+            Waits::MemberRoom => "waiting for room in a dynamic group",
         }
     }
 }
@@ -72,8 +96,12 @@ impl WaitSlot {
         WaitSlot { created: now(), kind_and_high: Gauge::new(0), low: Gauge::new(0) }
     }
 
+    /// Returns `false` if the thread is inside another wait. The outer wait knows better what it is for, so it stays.
     #[inline]
-    pub(super) fn begin(&self, kind: Waits, until: Option<Instant>) {
+    pub(super) fn begin(&self, kind: Waits, until: Option<Instant>) -> bool {
+        if self.kind_and_high.load(Ordering::Relaxed) != 0 {
+            return false;
+        }
         let millis = until.map_or(NEVER, |at| {
             let at = at.saturating_duration_since(self.created);
             at.as_secs().saturating_mul(1_000).saturating_add(at.subsec_millis().into()).min(NEVER)
@@ -81,6 +109,7 @@ impl WaitSlot {
         self.low.store(millis as u32, Ordering::Relaxed);
         let (high, kind) = ((millis >> 32) as u32, kind as u32 + 1);
         self.kind_and_high.store(high << 8 | kind, Ordering::Release);
+        true
     }
 
     #[inline]
@@ -114,11 +143,18 @@ mod tests {
         assert_eq!(slot.read(), None);
         for (place, waits) in ALL.into_iter().enumerate() {
             assert_eq!(place, waits as usize, "`ALL` must have the order of the enum");
-            slot.begin(waits, None);
+            assert!(slot.begin(waits, None));
             assert_eq!(slot.read(), Some((waits, None)));
+            slot.end();
+            assert_eq!(slot.read(), None);
         }
-        slot.end();
-        assert_eq!(slot.read(), None);
+    }
+
+    #[test]
+    fn an_outer_wait_is_not_replaced_by_a_wait_inside_it() {
+        let slot = WaitSlot::new();
+        assert!(slot.begin(Waits::Schedule, None) && !slot.begin(Waits::Sleep, None));
+        assert_eq!(slot.read(), Some((Waits::Schedule, None)));
     }
 
     #[test]
@@ -127,13 +163,14 @@ mod tests {
         for millis in [0, 1, 255, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, (1 << 48) + 7] {
             let left = Duration::from_millis(millis);
             let Some(until) = slot.created.checked_add(left) else { continue };
-            slot.begin(Waits::Sleep, Some(until));
+            assert!(slot.begin(Waits::Sleep, Some(until)));
             let Some((Waits::Sleep, Some(read))) = slot.read() else { panic!("{millis}") };
             // Some time has passed since `begin`. Nothing else may be missing from the remaining time.
             assert!(
                 read <= left && read + slot.created.elapsed() + Duration::from_millis(1) >= left,
                 "{millis}: {read:?}"
             );
+            slot.end();
         }
     }
 }

@@ -1,7 +1,8 @@
-//! When a shutdown closes the connections of hung services: of those that have opted in.
+//! When a shutdown closes the connections of hung services that have opted in.
 
 use super::validate::HostedService;
-use crate::registry::ServiceId;
+use crate::registry::{MemberSlot, ServiceId};
+use crate::util::sync::now;
 use crate::util::time::remaining;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ const TIME_PER_SERVICE: Duration = Duration::from_micros(400);
 #[cfg(feature = "disconnect")]
 const MAX_SLICE: Duration = Duration::from_millis(3);
 
+/// The shortest time between two inspections of a service. With less time left, a disconnect is useless.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
 pub(super) struct DisconnectSchedule {
     /// When every service is disconnected, even if its own stop timeout is longer.
     of_all: Option<Instant>,
@@ -25,26 +29,28 @@ pub(super) struct DisconnectSchedule {
     due: BTreeSet<(Instant, ServiceId)>,
 }
 
+/// How long before the end of a stop services are disconnected, if `left` is left. Inspecting them takes the time `inspection`.
+fn lead(left: Duration, inspection: Duration) -> Duration {
+    DISCONNECT_LEAD.saturating_add(inspection).max(left / 10).min(left / 2)
+}
+
 impl DisconnectSchedule {
-    /// The schedule of a shutdown of these services by `deadline`.
+    /// Creates the schedule of a shutdown of these services by `deadline`.
     pub(super) fn new(deadline: Option<Instant>, services: &[HostedService]) -> Self {
         let services = services.iter().filter(|entry| entry.options.disconnects).count();
         let each = TIME_PER_SERVICE.saturating_mul(u32::try_from(services).unwrap_or(u32::MAX));
-        let of_all = deadline.and_then(|deadline| {
-            let left = remaining(Some(deadline));
-            deadline.checked_sub(DISCONNECT_LEAD.saturating_add(each).max(left / 10).min(left / 2))
-        });
+        let of_all = deadline.and_then(|deadline| deadline.checked_sub(lead(remaining(Some(deadline)), each)));
         DisconnectSchedule { of_all, due: BTreeSet::new() }
     }
 
-    /// How long a service may go on that receives its stop request at `now`. If every service is due already, it has half
-    /// of the time left.
+    /// Returns how long a service that receives its stop request at `now` may continue. If every service is due
+    /// already, it has half of the time left.
     pub(super) fn grace(&self, now: Instant, deadline: Option<Instant>) -> Duration {
         let time = self.of_all.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
         if time.is_zero() { remaining(deadline) / 2 } else { time }
     }
 
-    /// The service is inspected at `limit`, or never.
+    /// Schedules the inspection of the service at `limit`. `None` means never.
     pub(super) fn schedule(&mut self, id: ServiceId, limit: Option<Instant>) {
         self.due.extend(limit.map(|at| (at, id)));
     }
@@ -53,8 +59,9 @@ impl DisconnectSchedule {
         self.due.first().map(|due| due.0)
     }
 
-    /// Disconnects the services that are due. A service that is still there is due again after its own stop timeout, or when
-    /// half of the time left has passed: it may not have been seen in its call, or have connected again.
+    /// Disconnects the services that are due. A service that is still alive is due again after its own stop timeout, or
+    /// when half of the time left has passed: the check may have missed its call, or the service may have connected
+    /// again.
     #[cfg(feature = "disconnect")]
     pub(super) fn run_due(
         &mut self,
@@ -62,9 +69,7 @@ impl DisconnectSchedule {
         services: &[HostedService],
         deadline: Option<Instant>,
     ) {
-        /// The shortest time between two inspections of a service. With less time left, a disconnect is useless.
-        const MIN_INTERVAL: Duration = Duration::from_millis(10);
-        let now = crate::util::sync::now();
+        let now = now();
         if self.next().is_none_or(|at| now < at) {
             return;
         }
@@ -78,7 +83,7 @@ impl DisconnectSchedule {
             can = registry.disconnect(std::iter::once(id));
             inspected.push(id);
         }
-        self.due.append(&mut due); // the others stay due: they come in the next slices
+        self.due.append(&mut due); // the next slices handle the others, which stay due
         if !can || remaining(deadline) <= MIN_INTERVAL {
             return self.due.clear();
         }
@@ -99,5 +104,35 @@ pub(super) fn check(services: &[HostedService]) {
     if let Err(error) = crate::diagnose::check() {
         let text = format_args!("`disconnect_when_hung` is unavailable: pidfd_getfd failed: {error}");
         crate::util::log::log_line(log::Level::Warn, "hosted::host", text);
+    }
+}
+
+/// When the stop of one member of a dynamic group closes its connection. Without the feature `disconnect`: never.
+pub(super) struct MemberDisconnect(Option<Instant>);
+
+impl MemberDisconnect {
+    /// The schedule of a stop of `member` that waits until `end`.
+    pub(super) fn new(member: &MemberSlot, end: Option<Instant>) -> Self {
+        if !member.disconnects {
+            return MemberDisconnect(None);
+        }
+        let own = now().checked_add(member.stop_timeout.unwrap_or(Duration::MAX));
+        let before_end = end.and_then(|end| end.checked_sub(lead(remaining(Some(end)), TIME_PER_SERVICE)));
+        MemberDisconnect(own.into_iter().chain(before_end).min())
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0
+    }
+
+    /// Disconnects the member. If the member is still there, it is due again when half of the time left has passed.
+    pub(super) fn run(&mut self, member: &MemberSlot, end: Option<Instant>) {
+        #[cfg(feature = "disconnect")]
+        let can = member.registry().disconnect(std::iter::once(member.id()));
+        #[cfg(not(feature = "disconnect"))]
+        let can = false;
+        let own = member.stop_timeout.unwrap_or(Duration::MAX).max(MIN_INTERVAL);
+        let left = remaining(end);
+        self.0 = if can && left > MIN_INTERVAL { now().checked_add(own.min(left / 2)) } else { None };
     }
 }

@@ -1,4 +1,5 @@
-//! Which services have exceeded their stop timeout: those that are alive when a dependency receives its stop request.
+//! Which services have exceeded their stop timeout: the services that are alive when a dependency receives its stop
+//! request.
 
 use super::graph::dependents;
 use crate::registry::{Registry, ServiceId};
@@ -6,7 +7,7 @@ use std::collections::HashSet;
 
 pub(super) struct EarlyStops {
     dependents: Vec<Vec<ServiceId>>,
-    /// The services that this shutdown has recorded: a service may have several dependencies.
+    /// The services that this shutdown has recorded. It avoids a second record for a service with several dependencies.
     recorded: HashSet<ServiceId>,
 }
 
@@ -15,8 +16,8 @@ impl EarlyStops {
         EarlyStops { dependents: dependents(dependencies), recorded: HashSet::new() }
     }
 
-    /// The service is about to receive its stop request. Records every service that is alive and depends on it, directly
-    /// or through services that have exited, such as start-up tasks.
+    /// Records every live service that depends on this one, directly or through services that have exited, such as
+    /// start-up tasks. This service is about to receive its stop request.
     pub(super) fn record(&mut self, registry: &Registry, id: ServiceId) {
         let (mut above, mut seen) = (vec![id], HashSet::new());
         while let Some(id) = above.pop() {

@@ -95,14 +95,18 @@ where
 
 impl<F> Group<F> {
     fn close(&mut self, ctx: &Context) -> Result {
-        let Some(mut host) = self.host.take() else { return Ok(()) };
-        // The registry gives this stop the deadline of the group, even if the stop of the group is requested meanwhile.
-        let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |_| Duration::MAX);
-        match host.stop(timeout) {
-            Ok(_) => Ok(()),
-            Err(error) if is_hung(error.report()) => wait_for_hung(&mut host, &error, ctx),
-            Err(error) => Err(cause(error)),
-        }
+        self.host.take().map_or(Ok(()), |host| close(host, ctx))
+    }
+}
+
+/// Stops the inner host of the group whose context is `ctx`. Returns when nothing of its services is left.
+pub(super) fn close(mut host: Host, ctx: &Context) -> Result {
+    // The registry gives this stop the deadline of the group, even if the stop of the group is requested meanwhile.
+    let timeout = ctx.stop_deadline().map_or(host.stop_timeout, |_| Duration::MAX);
+    match host.stop(timeout) {
+        Ok(_) => Ok(()),
+        Err(error) if is_hung(error.report()) => wait_for_hung(&mut host, &error, ctx),
+        Err(error) => Err(cause(error)),
     }
 }
 
@@ -118,7 +122,7 @@ fn interrupted(report: Report, ctx: &Context) -> Result {
 }
 
 /// A child that requests a stop means the whole application. So the outer host is stopped, which stops the group in its turn.
-fn stop_application(ctx: &Context) {
+pub(super) fn stop_application(ctx: &Context) {
     ctx.host().request_stop();
     if ctx.id().is_some() {
         ctx.wait();

@@ -1,5 +1,5 @@
-//! What the threads that a shutdown leaves behind are blocked in. Inspecting a thread takes a part of a millisecond. So many
-//! threads are inspected before the end, and only as many as there is time for.
+//! Inspects what the threads that a shutdown leaves behind are blocked in. The inspection of a thread takes a fraction
+//! of a millisecond. So many threads are inspected before the end, and only as many as the time allows.
 
 use crate::diagnose::ProcSnapshot;
 use crate::registry::{Registry, ServiceId};
@@ -31,9 +31,9 @@ const TABLES_LEAD: Duration = Duration::from_secs(1);
 const MAX_SLICE: Duration = Duration::from_millis(3);
 
 pub(super) struct Inspection {
-    /// When to count the threads, or to inspect the next ones.
+    /// When to count the threads, or to inspect the next threads.
     next: Option<Instant>,
-    /// The threads have been counted.
+    /// Whether the threads have been counted.
     counted: bool,
     /// The services whose threads have not been inspected.
     queue: Vec<(Arc<Registry>, ServiceId)>,
@@ -58,7 +58,7 @@ impl Inspection {
         Inspection { next, counted: false, queue: Vec::new(), found: HashMap::new(), snapshot: ProcSnapshot::new() }
     }
 
-    /// No inspection before the end: the outermost host inspects the threads.
+    /// Creates an inspection that inspects nothing before the end: the outermost host inspects the threads.
     pub(super) fn none() -> Self {
         Inspection::new(None)
     }
@@ -77,7 +77,7 @@ impl Inspection {
             self.queue = registry.all_unfinished().into_iter().map(|(registry, id, _)| (registry, id)).collect();
             let takes = TIME_PER_THREAD.saturating_mul(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
             if many_descriptors() {
-                // Half of that time may have passed when the shutdown comes here.
+                // Half of that time may have passed before the shutdown calls this.
                 if remaining(end) > TABLES_LEAD / 2 {
                     self.snapshot.read_tables()
                 } else {

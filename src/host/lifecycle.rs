@@ -50,7 +50,7 @@ impl Host {
                 Some(setup)
             }
         };
-        shut_down(self, self.stop_timeout, false);
+        self.shut_down(self.stop_timeout, false);
         Err(self.error(setup.map(BoxError::from)))
     }
 
@@ -140,9 +140,15 @@ impl Host {
         match self.registry.host_state() {
             HostState::New => self.never_started(StopReason::Requested),
             HostState::Stopped if !self.registry.has_unfinished_stop() => {}
-            _ => shut_down(self, timeout, quiet),
+            _ => self.shut_down(timeout, quiet),
         }
         self.result()
+    }
+
+    fn shut_down(&mut self, timeout: Duration, quiet: bool) {
+        shut_down(self, timeout, quiet);
+        #[cfg(all(feature = "systemd", target_os = "linux"))]
+        self.flush_companions();
     }
 
     fn check(&mut self) -> Result<(), SetupError> {
@@ -158,7 +164,8 @@ impl Host {
 
     /// Returns `false` if a stop was requested before. Then no service may start.
     fn begin(&mut self) -> bool {
-        match self.registry.begin_start(self.services.len()) {
+        let policies: Vec<_> = self.services.iter().map(|hosted| hosted.options.policy()).collect();
+        match self.registry.begin_start(&policies) {
             Ok(callbacks) => {
                 callbacks.run_on_thread();
                 true

@@ -16,10 +16,21 @@ mod inspection;
 mod early_stops;
 mod shutdown;
 mod outcome;
+#[cfg(all(feature = "systemd", target_os = "linux"))]
+mod companion;
 mod lifecycle;
 mod group;
+mod member_error;
+mod member;
+mod add_member;
+mod dynamic;
 
+#[cfg(all(feature = "systemd", target_os = "linux"))]
+pub(crate) use companion::{Companion, Flush};
+pub use dynamic::DynamicGroup;
 pub use group::group;
+pub use member::Member;
+pub use member_error::{AddError, MemberError};
 pub use options::{OnCompletion, OnFailure, ServiceOptions};
 
 use crate::clock::Clock;
@@ -87,6 +98,8 @@ pub struct Host {
     added_late: Option<Arc<str>>,
     /// While the host is registered here, a second ctrl-c logs which services are left. `start` registers it.
     watched: Option<HostRegistration>,
+    #[cfg(all(feature = "systemd", target_os = "linux"))]
+    companions: Vec<Companion>,
 }
 
 impl Host {
@@ -139,6 +152,8 @@ impl Host {
             reapers,
             added_late,
             watched,
+            #[cfg(all(feature = "systemd", target_os = "linux"))]
+            companions: Vec::new(),
         }
     }
 
@@ -169,7 +184,7 @@ impl Host {
         }
         self.names.add(name.clone());
         let (options, source) = (ServiceOptions::among(self.names.clone()), StopSource::new());
-        self.services.push(HostedService { name, options, service: Some(service), thread: None, source });
+        self.services.push(HostedService { name, options, service: Some(service), thread: None, source, member: None });
         &mut self.services[id.index()].options
     }
 

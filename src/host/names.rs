@@ -49,21 +49,25 @@ impl Names {
 pub(super) struct After {
     /// The names that the ids belong to. `None` if the options were created alone, without a host.
     names: Option<Names>,
-    /// The dependencies were given, perhaps none. Otherwise the service depends on all services before it.
+    /// Whether dependencies were given, perhaps none. Otherwise the service depends on all services before it.
     given: bool,
     ids: Vec<ServiceId>,
-    /// Names that are not known there: an error of the start, unless the options go to a host that knows them.
+    /// Names that `names` does not have. They are an error of the start, unless the options go to a host that has them.
     unknown: Vec<Box<str>>,
 }
 
 impl After {
-    /// The dependencies of a service in a host with these `names`.
+    /// Returns the dependencies of a service in a host with these `names`.
     pub(super) fn of(names: Names) -> Self {
         After { names: Some(names), ..After::default() }
     }
 
     pub(super) fn is_given(&self) -> bool {
         self.given
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.unknown.is_empty()
     }
 
     /// Adds names. The iterator is user code, and runs while nothing is locked.

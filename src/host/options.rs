@@ -2,10 +2,12 @@
 
 use super::names::{After, Names};
 use crate::registry::Policy;
-use crate::service::Restart;
+use crate::report::Result;
+use crate::service::{Restart, Service};
 use std::time::Duration;
 
-/// The options of one service. [`Host::add`](crate::Host::add) returns them.
+/// The options of one service. [`Host::add`](crate::Host::add) returns them, and
+/// [`DynamicGroup::add_with`](crate::DynamicGroup::add_with) takes them.
 ///
 /// ```
 /// use hosted::{Host, OnFailure, Restart, every, worker};
@@ -26,8 +28,9 @@ pub struct ServiceOptions {
     pub(super) start_timeout: Option<Duration>,
     pub(super) stop_timeout: Option<Duration>,
     pub(super) restart: Restart,
-    on_failure: OnFailure,
-    on_completion: OnCompletion,
+    pub(super) stalls_after: Option<Duration>,
+    on_failure: Option<OnFailure>,
+    on_completion: Option<OnCompletion>,
     pub(super) stack_size: Option<usize>,
     pub(super) disconnects: bool,
 }
@@ -56,6 +59,24 @@ pub enum OnCompletion {
 }
 
 impl ServiceOptions {
+    /// Creates the default options, for [`DynamicGroup::add_with`](crate::DynamicGroup::add_with).
+    ///
+    /// The methods that set an option return a reference. So set them one after another, or clone the result:
+    ///
+    /// ```
+    /// use hosted::{Restart, ServiceOptions};
+    ///
+    /// let mut options = ServiceOptions::new();
+    /// options.restart(Restart::on_failure());
+    /// options.stack_size(256 << 10);
+    ///
+    /// let same = ServiceOptions::new().restart(Restart::on_failure()).stack_size(256 << 10).clone();
+    /// # let _ = (options, same);
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Returns the options of a service that is added to a host with these `names`.
     pub(super) fn among(names: Names) -> Self {
         ServiceOptions { after: After::of(names), ..Self::default() }
@@ -112,15 +133,58 @@ impl ServiceOptions {
         self
     }
 
-    /// Sets how the host reacts to the final failure of the service. Default: the host stops.
+    /// Sets after how long without a sign of life the service is *stalled*: it hangs, or computes for too long. Default: never.
+    ///
+    /// Signs of life are:
+    ///
+    /// - a wait in this library: `sleep`, `wait`, `recv`, `accept`, a read of an `interruptible` stream, the wait of a consumer,
+    ///   of `every` or of a group, and so on. During such a wait, a service is never stalled.
+    /// - the beginning and the end of each tick and each job,
+    /// - a call of [`Context::heartbeat`](crate::Context::heartbeat), from any thread.
+    ///
+    /// Only the method `run` is watched, until its stop is requested: the start has its own
+    /// [timeout](Self::start_timeout), and so has the stop. A stalled service continues. The host logs a warning that says what
+    /// the thread is blocked in, emits [`EventKind::Stalled`](crate::EventKind::Stalled), and is no longer
+    /// [live](crate::HostHandle::is_live). Later the service recovers, or its `run` ends.
+    ///
+    /// ```
+    /// use hosted::{Host, every};
+    /// use std::time::Duration;
+    ///
+    /// let mut host = Host::new();
+    /// host.add("poller", every(Duration::from_secs(10), |_| {
+    ///     // a request that may hang
+    ///     Ok(())
+    /// }))
+    /// .stalls_after(Duration::from_secs(60));
+    /// # host.start().unwrap();
+    /// # host.stop(Duration::from_secs(10)).unwrap();
+    /// ```
+    ///
+    /// The host reports a stall after `limit`, and at most a quarter of `limit` later. For that, one thread of the host, the
+    /// monitor, wakes up four times in each limit. Time is that of the host's [`Clock`](crate::Clock). On a
+    /// [`ManualClock`](crate::testing::ManualClock), the monitor counts as one sleeper. Time in which the whole process was
+    /// frozen does not count.
+    ///
+    /// A wait in `select!` is not a wait of this library. Call `heartbeat` around it, and give it a timeout below `limit`. A
+    /// `limit` of zero is an error of [`Host::start`](crate::Host::start). On a [`group`](crate::group), this option has no
+    /// effect, because a group only waits: set it on the services in the group.
+    #[doc(alias("watchdog", "WatchdogSec", "livenessProbe"))]
+    pub fn stalls_after(&mut self, limit: Duration) -> &mut Self {
+        self.stalls_after = Some(limit);
+        self
+    }
+
+    /// Sets how the host reacts to the final failure of the service. Default: the host stops. The default for a member of a
+    /// [`DynamicGroup`](crate::DynamicGroup) is [`OnFailure::Ignore`].
     pub fn on_failure(&mut self, then: OnFailure) -> &mut Self {
-        self.on_failure = then;
+        self.on_failure = Some(then);
         self
     }
 
     /// Sets how the host reacts to the completion of the service. Default: the host continues.
     pub fn on_completion(&mut self, then: OnCompletion) -> &mut Self {
-        self.on_completion = then;
+        self.on_completion = Some(then);
         self
     }
 
@@ -186,8 +250,41 @@ impl ServiceOptions {
 
     pub(super) fn policy(&self) -> Policy {
         Policy {
-            ignores_failure: self.on_failure == OnFailure::Ignore,
-            completion_stops_host: self.on_completion == OnCompletion::StopHost,
+            ignores_failure: self.on_failure.unwrap_or_default() == OnFailure::Ignore,
+            completion_stops_host: self.on_completion.unwrap_or_default() == OnCompletion::StopHost,
+        }
+    }
+
+    /// Returns the options that a shutdown needs of a member of a dynamic group.
+    pub(super) fn of_member(stop_timeout: Option<Duration>, disconnects: bool) -> Self {
+        ServiceOptions { stop_timeout, disconnects, ..Self::default() }
+    }
+
+    /// Returns the policy of a member of a dynamic group, whose failures are ignored by default.
+    pub(super) fn member_policy(&self) -> Policy {
+        let on_failure = self.on_failure.unwrap_or(OnFailure::Ignore);
+        Policy { ignores_failure: on_failure == OnFailure::Ignore, completion_stops_host: false }
+    }
+
+    /// Returns an error if an option has a value that makes no sense, alone or for `service`.
+    pub(super) fn validate(&self, service: &dyn Service) -> Result {
+        if self.stalls_after.is_some_and(|limit| limit.is_zero()) {
+            return Err("the limit of `stalls_after` must not be zero".into());
+        }
+        self.restart.validate()?;
+        if self.restart.is_never() || service.can_restart() {
+            return Ok(());
+        }
+        Err("the service runs only once, so it cannot have a `restart` policy; use `worker` instead of `once`".into())
+    }
+
+    /// Returns the name of an option that makes no sense for a member of a dynamic group.
+    pub(super) fn unfit_for_member(&self) -> Option<&'static str> {
+        match (&self.after, self.on_completion) {
+            (after, _) if after.is_given() && after.is_empty() => Some("independent"),
+            (after, _) if after.is_given() => Some("after"),
+            (_, Some(_)) => Some("on_completion"),
+            _ => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::diagnose::ProcSnapshot;
 use crate::registry::StuckService;
 use std::time::{Duration, Instant};
 
-/// A log line names at most so many services, and counts the others.
+/// A log line names at most this many services, and counts the others.
 const MAX_LISTED: usize = 10;
 
 /// The seconds from each line to the next. The last wait repeats.
@@ -17,7 +17,7 @@ pub(super) struct Reminder {
 }
 
 impl Reminder {
-    /// The lines of a start or a shutdown that begins at `began`.
+    /// Creates the lines of a start or a shutdown that begins at `began`.
     pub(super) fn new(began: Instant) -> Self {
         Reminder { next: began.checked_add(wait(0)), lines: 0 }
     }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 /// Logs what the shutdown waits for, unless `quiet`: a group that waits for a hung service is quiet.
 pub(super) fn shut_down(host: &mut Host, timeout: Duration, quiet: bool) {
     let Host { registry, services, dependencies, reapers, .. } = host;
-    let (callbacks, by) = registry.begin_shutdown();
+    let (callbacks, by) = registry.begin_shutdown(timeout);
     callbacks.run_on_thread();
     // A service that was added after the start never starts, and has no dependencies.
     dependencies.resize_with(services.len(), Vec::new);
@@ -60,7 +60,7 @@ struct Shutdown<'h> {
     released: Vec<bool>,
     /// Until when the services that received their request hold up their dependencies.
     holds: BTreeSet<(Instant, ServiceId)>,
-    /// From the moment on at which a service that is alive no longer holds up its dependencies.
+    /// Set once a live service may no longer hold up its dependencies.
     early_stops: Option<EarlyStops>,
     /// The callbacks of services that received their request. They run once every service whose turn it is has its request.
     callbacks: Vec<ServiceCallbacks>,
@@ -133,7 +133,7 @@ impl<'h> Shutdown<'h> {
         self.finish();
     }
 
-    /// There is less time than before: every service that has its request is given the new deadline.
+    /// Gives the new deadline to every service that has its request, if there is less time than before.
     fn shorten_deadline(&mut self, by: StopBy) {
         self.budget.shorten(by);
         self.inspection = Inspection::none();
@@ -155,14 +155,14 @@ impl<'h> Shutdown<'h> {
         }
     }
 
-    /// If the process was frozen beyond the end of the shutdown, the services get a moment for what they could not do.
+    /// Grants the services a little more time if the process was frozen beyond the end of the shutdown.
     fn grant_last_moment(&mut self) {
         if self.budget.grant_last_moment(now()) {
             self.announce_deadline();
         }
     }
 
-    /// By when a service should have stopped that receives its request at `now`.
+    /// Returns the deadline of a service that receives its request at `now`.
     fn stop_deadline_for(&mut self, id: ServiceId, now: Instant) -> Option<Instant> {
         let options = &self.services[id.index()].options;
         let own = options.stop_timeout.unwrap_or(Duration::MAX);
@@ -222,7 +222,7 @@ impl<'h> Shutdown<'h> {
         }
     }
 
-    /// The service no longer holds up its dependencies. Adds those that become free to `free`.
+    /// Releases the service: it no longer holds up its dependencies. Adds the services that become free to `free`.
     fn release_into(&mut self, id: ServiceId, free: &mut Vec<ServiceId>) {
         if !std::mem::replace(&mut self.released[id.index()], true) {
             free.extend(self.walk.release(id));
@@ -239,7 +239,7 @@ impl<'h> Shutdown<'h> {
         self.reap(id);
         if self.requested[id.index()] {
             self.release(id);
-        } // else it is released when its turn comes: its dependents are still there
+        } // otherwise its dependents still need it, and it is released when its turn comes
     }
 
     fn expire_holds(&mut self) {
@@ -251,7 +251,7 @@ impl<'h> Shutdown<'h> {
         }
     }
 
-    /// From now on a service may be alive when its dependency receives its stop request.
+    /// Begins to record early stops: from now on a service may be alive when a dependency receives its stop request.
     fn record_early_stops(&mut self) {
         self.early_stops.get_or_insert_with(|| EarlyStops::new(self.dependencies));
     }
@@ -289,14 +289,16 @@ impl<'h> Shutdown<'h> {
     }
 
     fn finish(mut self) {
-        self.join_exited();
+        let end = now() + JOIN_GRACE;
+        self.registry.end_monitor();
+        self.join_exited(end);
+        self.registry.join_monitor(end);
         self.inspection.mark_remaining_hung(self.registry);
         self.registry.end_shutdown();
     }
 
-    /// Waits until the threads that have exited are joined, a little beyond the deadline if need be.
-    fn join_exited(&mut self) {
-        let end = now() + JOIN_GRACE;
+    /// Waits until the threads that have exited are joined, until `end`: a little beyond the deadline if need be.
+    fn join_exited(&mut self, end: Instant) {
         loop {
             let until = self.reapers.next_check().map_or(end, |check| check.min(end));
             match self.registry.wait_for_joins(until) {

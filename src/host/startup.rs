@@ -104,9 +104,15 @@ impl Startup<'_> {
 /// Creates the thread of a service.
 fn spawn(host: &mut Host, id: ServiceId, limit: Option<StartLimit>) -> Result<(), SetupError> {
     let (registry, hosted) = (&host.registry, &mut host.services[id.index()]);
-    let Some(name) = registry.begin_service(id, hosted.options.policy(), limit) else { return Ok(()) };
-    // The value is there until the host starts, and a host starts once.
+    let Some(name) = registry.begin_service(id, limit) else { return Ok(()) };
+    // The value exists until the host starts, and a host starts once.
     let Some(service) = hosted.service.take() else { return Ok(()) };
+    if let Some(limit) = hosted.options.stalls_after {
+        if let Err(error) = registry.watch_for_stalls(id, limit, &host.clock) {
+            registry.undo_begin_service(id);
+            return Err(SetupError::NoMonitor { service: name, error });
+        }
+    }
     let token = hosted.source.token();
     let ctx = Context::for_service(name.clone(), token, host.clock.clone(), HostHandle::new(registry.clone()), id);
     let restart = hosted.options.restart.clone();
@@ -114,7 +120,7 @@ fn spawn(host: &mut Host, id: ServiceId, limit: Option<StartLimit>) -> Result<()
     if let Some(bytes) = hosted.options.stack_size {
         builder = builder.stack_size(bytes);
     }
-    // If there is no thread, the service is dropped here, and its `Drop` is user code.
+    // Without a thread, the service is dropped here, and its `Drop` is user code.
     let spawned = catch_panic(|| builder.spawn(move || supervise(service, ctx, id, restart)));
     match spawned.unwrap_or_else(|text| Err(io::Error::other(text))) {
         Ok(thread) => {

@@ -36,9 +36,9 @@ pub(super) struct StopBudget {
     end: Option<Instant>,
     /// How long the shutdown has from its beginning to the deadline.
     total: Duration,
-    /// The shutdown is that of a group, and its time is set by the host that the group is in.
+    /// The shutdown belongs to a group, and the outer host has set its time.
     is_group: bool,
-    /// The shutdown was frozen, and has had its last moment.
+    /// The shutdown was frozen, and has used its additional time.
     was_frozen: bool,
 }
 
@@ -56,7 +56,7 @@ impl StopBudget {
         self.end
     }
 
-    /// Until when the outermost host waits.
+    /// Returns until when the outermost host waits.
     pub(super) fn end_of_all(&self) -> Option<Instant> {
         if self.is_group { self.end.and_then(|end| end.checked_sub(GROUP_DELAY)) } else { self.end }
     }
@@ -68,7 +68,7 @@ impl StopBudget {
         is_later(self.deadline, by.deadline) || end.is_some_and(|end| is_later(self.end, end))
     }
 
-    /// The host that the group is in leaves no more time than `by`.
+    /// Records that the outer host leaves no more time than until `by`.
     pub(super) fn shorten(&mut self, by: StopBy) {
         self.deadline = self.deadline.into_iter().chain([by.deadline]).min();
         self.end = self.end.into_iter().chain(by.end.and_then(|end| end.checked_add(GROUP_DELAY))).min();
@@ -96,16 +96,16 @@ impl StopBudget {
         true
     }
 
-    /// By when a service should have stopped that receives its request at `now`.
+    /// Returns the deadline of a service that receives its request at `now`.
     pub(super) fn service_deadline(&self, now: Instant) -> Option<Instant> {
         if self.is_group {
-            return self.deadline; // the host that the group is in has taken the margin
+            return self.deadline; // the outer host has already taken the margin
         }
         let left = remaining(self.deadline);
         now.checked_add(left - margin(left))
     }
 
-    /// For how long a service that receives its request now may hold up its dependencies.
+    /// Returns how long a service that receives its request now may hold up its dependencies.
     pub(super) fn longest_hold(&self) -> Duration {
         remaining(self.deadline) / 2
     }
@@ -115,20 +115,21 @@ impl StopBudget {
         remaining(self.deadline) <= urgent_lead(unrequested, self.total)
     }
 
-    /// From when on there is no time left for an order.
+    /// Returns the time from which on no time is left for an order.
     pub(super) fn urgent_from(&self, unrequested: usize) -> Option<Instant> {
         self.deadline?.checked_sub(urgent_lead(unrequested, self.total))
     }
 }
 
-/// How long before the deadline of a shutdown of `total` all `unrequested` services receive their request: at most a quarter
-/// of it.
+/// Returns how long before the deadline of a shutdown of `total` all `unrequested` services receive their request: at
+/// most a quarter of `total`.
 fn urgent_lead(unrequested: usize, total: Duration) -> Duration {
     let each = URGENT_EACH.saturating_mul(u32::try_from(unrequested).unwrap_or(u32::MAX));
     URGENT_BELOW.saturating_add(each).min(total / 4)
 }
 
-/// How long before the end of a shutdown a service should have stopped that receives its request with `left` to go.
+/// Returns how long before the end of a shutdown a service should have stopped that receives its request with `left` to
+/// go.
 fn margin(left: Duration) -> Duration {
     DEADLINE_MARGIN.max(left / 20).min(left / 4)
 }

@@ -1,6 +1,6 @@
 //! Runs one service on its thread: `start`, `run`, `stop` and restarts. The exit is always recorded.
 
-use crate::diagnose::{ThreadProbe, Waits, tidy_thread_name};
+use crate::diagnose::{ThreadProbe, Waits, set_pulse, tidy_thread_name};
 use crate::registry::{HostHandle, ServiceId};
 use crate::report::{BoxError, Cause, Phase, Result, ServiceError, drop_error, is_stop_error};
 use crate::service::{Backoff, Context, Restart, Service};
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 /// Calls `start`, `run` and `stop` of a service, again after each restart, and records each step.
 pub(crate) fn supervise(service: Box<dyn Service>, ctx: Context, id: ServiceId, restart: Restart) {
-    ctx.host().record_thread_end(id);
+    ctx.record_thread_end();
     let guard = ExitGuard { host: ctx.host().clone(), id, completed: false };
     record_exit_after(guard, |guard| {
         tidy_thread_name(&Escaped(ctx.name()).to_string());
+        ctx.stall_watch().into_iter().for_each(|watch| set_pulse(watch.pulse.clone()));
         let backoff = restart.backoff_of_runs();
         let mut runner = ServiceRunner { service, ctx, id, thread: ThreadProbe::this(), restart: &restart, backoff };
         guard.completed = runner.run_until_exit_catching_panics();
@@ -66,7 +67,7 @@ enum AfterRun {
 /// If less time than this is left, a service that failed to finish its accepted work does not try again.
 const SHORTEST_TRY: Duration = Duration::from_millis(10);
 
-/// How a call of user code ended, if not by an error.
+/// How a call of user code ended, other than by an error.
 enum CallOutcome {
     Returned,
     /// The call returned `Stopped` after a stop request.
@@ -103,10 +104,10 @@ impl ServiceRunner<'_> {
         }
     }
 
-    /// Sleeps although a stop was requested. Returns `false` if the stop deadline has come.
+    /// Sleeps even if a stop was requested. Returns `false` if the stop deadline has come.
     fn sleep_before_deadline(&self, time: Duration) -> bool {
         self.ctx.registry().mark_backing_off(self.id);
-        // A token, because the deadline may move closer meanwhile.
+        // Wait for a token, because the deadline may move closer meanwhile.
         let deadline = self.ctx.for_job().stop_token().clone();
         self.ctx.clock().sleep(time, &deadline, Waits::Restart).is_ok()
     }
@@ -141,7 +142,10 @@ impl ServiceRunner<'_> {
 
     fn run(&mut self) -> AfterRun {
         let began = self.ctx.clock().now();
+        let watch = self.ctx.stall_watch().cloned();
+        watch.iter().for_each(|watch| watch.begin_run(began));
         let ran = self.call(Phase::Run, |service, ctx| service.run(ctx));
+        watch.iter().for_each(|watch| watch.end_run());
         let ran_for = self.ctx.clock().now().saturating_duration_since(began);
         match ran {
             Err(error) => self.again_or_fail(self.restart.retries_failure(), ran_for, error),
@@ -180,8 +184,8 @@ impl ServiceRunner<'_> {
         self.restart.finishes_on_stop() && self.was_ready()
     }
 
-    /// The service failed to finish what it holds: it tries again, if there is time for it. A long backoff is cut to
-    /// half of the time left, so that there is always time for one more try.
+    /// Schedules another try of a service that failed to finish what it holds, if there is time for it. A long backoff
+    /// is cut to half of the time left, so that there is always time for one more try.
     fn finish(&self, error: ServiceError, after: Duration) -> AfterRun {
         let left = remaining(self.ctx.stop_deadline());
         if left < SHORTEST_TRY {

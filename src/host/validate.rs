@@ -1,8 +1,8 @@
-//! What is checked before any thread exists, and the dependencies of each service.
+//! Checks a host before any thread exists, and determines the dependencies of each service.
 
 use super::names::Names;
 use super::options::ServiceOptions;
-use crate::registry::ServiceId;
+use crate::registry::{MemberSlot, ServiceId};
 use crate::report::{BoxError, Result, error_chain_text};
 use crate::service::Service;
 use crate::stop::StopSource;
@@ -15,14 +15,24 @@ use std::{fmt, io};
 
 /// A service as the host owns it.
 pub(super) struct HostedService {
-    /// As it was added: without the group's name before it.
+    /// The name as it was added, without the name of the group before it.
     pub(super) name: Arc<str>,
     pub(super) options: ServiceOptions,
-    /// Until its thread has it.
+    /// The value of the service, until its thread takes it.
     pub(super) service: Option<Box<dyn Service>>,
-    /// Until a reaper has it.
+    /// The thread of the service, until a reaper takes it.
     pub(super) thread: Option<JoinHandle<()>>,
     pub(super) source: StopSource,
+    /// If the service is a member of a dynamic group.
+    pub(super) member: Option<Arc<MemberSlot>>,
+}
+
+impl HostedService {
+    /// A place without a service.
+    pub(super) fn vacant() -> Self {
+        let (options, source) = (ServiceOptions::default(), StopSource::new());
+        HostedService { name: Arc::from(""), options, service: None, thread: None, source, member: None }
+    }
 }
 
 /// Why a host cannot start.
@@ -36,11 +46,12 @@ pub(super) enum SetupError {
     RanBefore,
     AddedLate(Arc<str>),
     NoThread { service: Arc<str>, error: io::Error },
+    NoMonitor { service: Arc<str>, error: io::Error },
     NoSignals(io::Error),
 }
 
 impl SetupError {
-    /// The service it is about.
+    /// The name of the service that causes the error.
     pub(super) fn culprit(&self) -> Option<&Arc<str>> {
         match self {
             SetupError::NulInName(service)
@@ -48,7 +59,8 @@ impl SetupError {
             | SetupError::UnknownName { service, .. }
             | SetupError::Invalid { service, .. }
             | SetupError::AddedLate(service)
-            | SetupError::NoThread { service, .. } => Some(service),
+            | SetupError::NoThread { service, .. }
+            | SetupError::NoMonitor { service, .. } => Some(service),
             SetupError::EmptyName(_) | SetupError::RanBefore | SetupError::NoSignals(_) => None,
         }
     }
@@ -79,6 +91,9 @@ impl fmt::Display for SetupError {
                 )
             }
             SetupError::NoThread { error, .. } => write!(f, "cannot start a thread for service `{name}`: {error}"),
+            SetupError::NoMonitor { error, .. } => {
+                write!(f, "cannot start the thread that watches service `{name}` for stalls: {error}")
+            }
             SetupError::NoSignals(error) => {
                 write!(
                     f,
@@ -92,7 +107,9 @@ impl fmt::Display for SetupError {
 impl Error for SetupError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            SetupError::NoThread { error, .. } | SetupError::NoSignals(error) => Some(error),
+            SetupError::NoThread { error, .. } | SetupError::NoMonitor { error, .. } | SetupError::NoSignals(error) => {
+                Some(error)
+            }
             SetupError::Invalid { why, .. } => Some(&**why),
             _ => None,
         }
@@ -102,7 +119,7 @@ impl Error for SetupError {
 /// Checks every service. Returns the dependencies of each. `names` are the names of all services.
 pub(super) fn validate(services: &mut [HostedService], names: &Names) -> Result<Vec<Vec<ServiceId>>, SetupError> {
     let mut dependencies = Vec::with_capacity(services.len());
-    // The last service that depends on all before it: a service after it depends on them through it.
+    // The last service that depends on all earlier services. A service after it depends on them through it.
     let mut barrier = 0;
     for (index, service) in services.iter().enumerate() {
         check(index, service)?;
@@ -133,8 +150,14 @@ fn check(index: usize, hosted: &HostedService) -> Result<(), SetupError> {
     if service.contains('\0') {
         return Err(SetupError::NulInName(service));
     }
-    // `validate` is user code.
-    let validate = || hosted.service.as_ref().map_or(Ok(()), |service| service.validate());
-    let own = catch_panic(validate).unwrap_or_else(|text| Err(format!("`validate` panicked: {text}").into()));
-    own.and_then(|()| hosted.options.restart.validate()).map_err(|why| SetupError::Invalid { service, why })
+    match &hosted.service {
+        Some(value) => check_service(&**value, &hosted.options).map_err(|why| SetupError::Invalid { service, why }),
+        None => Ok(()),
+    }
+}
+
+/// Checks a service and its options. The methods of the service are user code.
+pub(super) fn check_service(service: &dyn Service, options: &ServiceOptions) -> Result {
+    let checked = catch_panic(|| service.validate().and_then(|()| options.validate(service)));
+    checked.unwrap_or_else(|text| Err(format!("`validate` panicked: {text}").into()))
 }

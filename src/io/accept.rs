@@ -2,28 +2,34 @@
 
 use super::ready::ready;
 use crate::stop::StopToken;
+use crate::util::sync::Arc;
 use rustix::event::PollFlags;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::{self as unix, UnixListener, UnixStream};
 
-/// A listener for [`StopToken::accept`]: a [`TcpListener`] or a [`UnixListener`].
+/// A listener for [`StopToken::accept`] and [`serve`](crate::serve): a [`TcpListener`], a [`UnixListener`], or an `Arc` of one.
 ///
 /// This trait is sealed, so other crates cannot implement it.
 pub trait Listener: AsFd + sealed::Accept {}
 
 impl Listener for TcpListener {}
 impl Listener for UnixListener {}
+impl<L: Listener> Listener for Arc<L> {}
 
 mod sealed {
     use std::io;
 
     pub trait Accept {
-        type Stream;
+        type Stream: Send + 'static;
         type Address;
         fn accept_now(&self) -> io::Result<(Self::Stream, Self::Address)>;
         fn never_block(&self) -> io::Result<()>;
+        /// The address that the listener listens at, for messages.
+        fn own_address(&self) -> Option<String>;
+        /// The address of a client as text. `None` if clients have no addresses.
+        fn client_name(address: &Self::Address) -> Option<String>;
     }
 }
 
@@ -40,6 +46,35 @@ impl sealed::Accept for TcpListener {
     fn never_block(&self) -> io::Result<()> {
         self.set_nonblocking(true)
     }
+
+    fn own_address(&self) -> Option<String> {
+        self.local_addr().ok().map(|address| address.to_string())
+    }
+
+    fn client_name(address: &SocketAddr) -> Option<String> {
+        Some(address.to_string())
+    }
+}
+
+impl<L: Listener> sealed::Accept for Arc<L> {
+    type Stream = L::Stream;
+    type Address = L::Address;
+
+    fn accept_now(&self) -> io::Result<(L::Stream, L::Address)> {
+        (**self).accept_now()
+    }
+
+    fn never_block(&self) -> io::Result<()> {
+        (**self).never_block()
+    }
+
+    fn own_address(&self) -> Option<String> {
+        (**self).own_address()
+    }
+
+    fn client_name(address: &L::Address) -> Option<String> {
+        L::client_name(address)
+    }
 }
 
 impl sealed::Accept for UnixListener {
@@ -54,6 +89,14 @@ impl sealed::Accept for UnixListener {
 
     fn never_block(&self) -> io::Result<()> {
         self.set_nonblocking(true)
+    }
+
+    fn own_address(&self) -> Option<String> {
+        Some(self.local_addr().ok()?.as_pathname()?.display().to_string())
+    }
+
+    fn client_name(_: &unix::SocketAddr) -> Option<String> {
+        None
     }
 }
 

@@ -1,6 +1,7 @@
 //! `wait_child`: waits for a child process, and ends the child at the stop.
 
 use super::ready::{is_stopped, ready};
+use crate::diagnose::{Waits, waiting};
 use crate::stop::{StopToken, Stopped};
 use crate::util::time::{deadline, remaining};
 use rustix::event::PollFlags;
@@ -113,6 +114,7 @@ impl ChildProcess {
             if self.liveness() != Liveness::Alive {
                 return true;
             }
+            let _waiting = waiting(Waits::Child, None);
             if wake.wait_timeout(remaining(until).min(CHECK_INTERVAL)) || remaining(until).is_zero() {
                 return false;
             }

@@ -33,6 +33,14 @@ impl Context {
     /// If the process has no descriptor or memory left to accept a connection, this is an error of the service, as with
     /// [`report_error`](Self::report_error). It is reported once per outage.
     pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
+        self.incoming_clients(listener).map(|client| client.map(|(stream, _)| stream))
+    }
+
+    /// Iterates as [`incoming`](Self::incoming) does, over streams and the addresses of clients.
+    pub(crate) fn incoming_clients<L: Listener>(
+        &self,
+        listener: &L,
+    ) -> impl Iterator<Item = io::Result<(L::Stream, L::Address)>> {
         let outage_ended = |outage| {
             let text = accepts_again(outage);
             log_line(Level::Info, "hosted::service", format_args!("service `{}` {text}", self.name()));

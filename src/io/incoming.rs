@@ -2,6 +2,7 @@
 
 use super::accept::Listener;
 use super::ready::is_stopped;
+use crate::diagnose::Waits;
 use crate::stop::StopToken;
 use crate::util::log::log_line;
 use crate::util::sync::now;
@@ -52,30 +53,32 @@ impl StopToken {
     /// ```
     pub fn incoming<L: Listener>(&self, listener: &L) -> impl Iterator<Item = io::Result<L::Stream>> {
         let warn = |error: &io::Error| log(Level::Warn, format_args!("{}", cannot_accept(error)));
-        self.incoming_as(listener, warn, |outage| log(Level::Info, format_args!("{}", accepts_again(outage))))
+        let clients =
+            self.incoming_as(listener, warn, |outage| log(Level::Info, format_args!("{}", accepts_again(outage))));
+        clients.map(|client| client.map(|(stream, _)| stream))
     }
 
-    /// Iterates as [`incoming`](Self::incoming) does. Calls `outage_began` with the error when no connection can be accepted,
+    /// Iterates as [`incoming`](Self::incoming) does, over streams and addresses. Calls `outage_began` with the error when no connection can be accepted,
     /// and `outage_ended` with the duration of the outage when one was accepted again.
     pub(super) fn incoming_as<L: Listener>(
         &self,
         listener: &L,
         outage_began: impl Fn(&io::Error),
         outage_ended: impl Fn(Duration),
-    ) -> impl Iterator<Item = io::Result<L::Stream>> {
+    ) -> impl Iterator<Item = io::Result<(L::Stream, L::Address)>> {
         let mut backoff = AcceptBackoff { pause: None, outage: None, outage_began, outage_ended };
         std::iter::from_fn(move || {
             loop {
                 let error = match self.accept(listener) {
-                    Ok((stream, _)) => {
+                    Ok(client) => {
                         backoff.reset();
-                        return Some(Ok(stream));
+                        return Some(Ok(client));
                     }
                     Err(error) if is_stopped(&error) => return None,
                     Err(error) => error,
                 };
                 let is_shortage = is_shortage(&error);
-                if self.wait_timeout(backoff.pause_after(&error, is_shortage)) {
+                if self.sleep_as(backoff.pause_after(&error, is_shortage), Waits::Pause).is_err() {
                     return None;
                 }
                 if !is_shortage {
@@ -83,6 +86,22 @@ impl StopToken {
                 }
             }
         })
+    }
+}
+
+/// Pauses that double, while something is not available.
+#[derive(Default)]
+pub(crate) struct Pauses(Option<Duration>);
+
+impl Pauses {
+    /// Returns the next pause. The first one is 10 ms, the longest one is 1 s.
+    pub(crate) fn next(&mut self) -> Duration {
+        *self.0.insert(self.0.map_or(FIRST_PAUSE, |pause| (pause * 2).min(MAX_PAUSE)))
+    }
+
+    /// Returns `true` if there has been no pause yet.
+    pub(crate) fn is_first(&self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -114,6 +133,11 @@ impl<B: Fn(&io::Error), E: Fn(Duration)> AcceptBackoff<B, E> {
             (self.outage_ended)(since(began));
         }
     }
+}
+
+/// Returns `true` if a later call of `accept` cannot succeed: the listener was closed, or was shut down.
+pub(crate) fn is_broken(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP))
 }
 
 /// Returns `true` if the process or the system lacks descriptors or memory. Such an error is temporary, and not a fault of the

@@ -29,4 +29,5 @@ mod child;
 mod forward;
 
 pub use accept::Listener;
+pub(crate) use incoming::{Pauses, is_broken};
 pub use interruptible::Interruptible;

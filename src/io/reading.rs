@@ -9,6 +9,7 @@
 //!   `Interruptible`, only the holder of the read lock waits and reads. The others wait for the read lock or the stop.
 
 use super::ready::{check, ready, stopped};
+use crate::diagnose::{Waits, waiting};
 use crate::stop::StopToken;
 use crate::util::sync::{Arc, OnceLock};
 use crate::util::time::deadline;
@@ -169,6 +170,7 @@ impl Reading {
         if lock.free.try_recv().is_ok() {
             return Ok(ReadGuard(lock)); // no other thread holds the lock
         }
+        let _waiting = waiting(Waits::Turn, until);
         let timeout = until.map_or_else(never, at);
         select_biased! {
             recv(self.token.done()) -> _ => Err(stopped()),

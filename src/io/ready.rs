@@ -1,5 +1,6 @@
 //! `wait_readable`, and the wait behind every call of this folder: until a descriptor is ready, or the stop.
 
+use crate::diagnose::waiting_in_call;
 use crate::stop::{StopToken, Stopped};
 use crate::util::time::{deadline, remaining};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -94,6 +95,7 @@ pub(super) fn check(token: &StopToken) -> io::Result<()> {
 
 /// Waits until one of `fds` is ready. Returns `false` if `until` comes first.
 pub(super) fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<bool> {
+    let _waiting = waiting_in_call();
     loop {
         let time = until.and_then(|_| Timespec::try_from(remaining(until).min(MAX_POLL_TIMEOUT)).ok());
         match poll(fds, time.as_ref()) {

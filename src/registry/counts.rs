@@ -1,4 +1,4 @@
-//! Counters that follow from the records. They exist so that a wait does not have to look at every record.
+//! Counters that follow from the records. They exist so that a wait does not have to visit every record.
 
 use super::record::ServiceRecord;
 
@@ -10,7 +10,7 @@ pub(super) struct Counts {
     pub(super) living: usize,
     /// The threads that are not joined, and the callback threads that are not done.
     pub(super) outstanding: usize,
-    /// The threads that have nothing left to do but to be joined.
+    /// The threads that only wait to be joined.
     pub(super) unjoined: usize,
     /// The threads that the reapers have joined. Threads that end after a shutdown are not among them.
     pub(super) joined_by_reapers: usize,

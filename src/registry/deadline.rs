@@ -37,8 +37,8 @@ pub(super) struct DeadlineSource {
 }
 
 impl DeadlineSource {
-    /// The deadline is set or moves. If it comes closer, returns what the caller must schedule without the lock, because the
-    /// timer has its own lock.
+    /// Sets or moves the deadline. If it comes closer, returns what the caller must schedule without the lock, because
+    /// the timer has its own lock.
     fn move_to(&mut self, deadline: Option<Instant>) -> Option<ScheduledStop> {
         if !is_closer(deadline, self.deadline) {
             return None;
@@ -175,7 +175,8 @@ mod tests {
         let mut sources = DeadlineSources::default();
         _ = sources.get(DeadlineKind::Job, None);
         let mut watched = DeadlineWatchers { watches: 1, ..DeadlineWatchers::default() };
-        // Set; moved closer; not revoked by a stop without a limit, nor by a stop with more time.
+        // The steps: set the deadline, move it closer, then try to revoke it by a stop without a limit and by a stop
+        // with more time.
         for (deadline, moves) in [(later, true), (earlier, true), (None, false), (later, false), (earlier, false)] {
             watched.moved = Some(StopSource::new());
             assert_eq!((!sources.move_to(deadline).is_empty(), watched.move_to(deadline).is_some()), (moves, moves));

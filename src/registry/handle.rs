@@ -1,6 +1,6 @@
 //! `HostHandle`: the view of a host for everyone but its owner.
 
-use super::{Registry, ServiceId};
+use super::{MemberSlot, Registry, ServiceId};
 use crate::diagnose::{ProcSnapshot, at_thread_end};
 use crate::report::{Event, HostState, ServiceState, ServiceStatus, StopReason};
 use crate::stop::StopToken;
@@ -8,6 +8,7 @@ use crate::util::panic::catch_panic;
 use crate::util::sync::Arc;
 use crossbeam_channel::Receiver;
 use std::fmt;
+use std::time::Instant;
 
 /// A handle that shows the state of a host, and can request its stop, from any thread. .NET: `IHostApplicationLifetime`.
 ///
@@ -48,13 +49,30 @@ impl HostHandle {
     /// Records in the registry when the calling thread, which is that of the service `id`, exits.
     ///
     /// Call this before the thread has thread-local values: then the record is made after their destructors have run.
-    pub(crate) fn record_thread_end(&self, id: ServiceId) {
+    ///
+    /// `member` keeps the id of a member of a dynamic group valid until then.
+    pub(crate) fn record_thread_end(&self, id: ServiceId, member: Option<Arc<MemberSlot>>) {
+        member.iter().for_each(|member| member.mark_thread());
         let registry = Arc::downgrade(&self.registry);
         // Dropping the last reference to a registry drops errors of its services, which is user code. A panic is not logged:
         // a logger may need the thread-local values that are gone.
-        let left = move || _ = catch_panic(|| registry.upgrade().inspect(|registry| registry.mark_thread_ended(id)));
+        let left = move || {
+            _ = catch_panic(|| registry.upgrade().inspect(|registry| registry.mark_thread_ended(id)));
+            _ = catch_panic(|| drop(member));
+        };
         // `false` means that the thread is exiting already. That cannot be: this thread has just begun.
         _ = at_thread_end(left);
+    }
+
+    /// Returns these rows, with what the threads of services are blocked in that are starting, stopping or hung.
+    pub(crate) fn with_blocked_in(mut rows: Vec<ServiceStatus>) -> Vec<ServiceStatus> {
+        let view = ProcSnapshot::new();
+        for row in &mut rows {
+            if matches!(row.state, ServiceState::Starting | ServiceState::Stopping | ServiceState::Hung) {
+                row.blocked_in = row.blocked_in(&view);
+            }
+        }
+        rows
     }
 
     /// Requests a stop of the host, and returns without waiting for the stop.
@@ -95,14 +113,7 @@ impl HostHandle {
     /// The call never waits for a service, even if its start or stop is slow.
     #[doc(alias = "which_children")]
     pub fn services(&self) -> Vec<ServiceStatus> {
-        let mut rows = self.registry.statuses();
-        let view = ProcSnapshot::new();
-        for row in &mut rows {
-            if matches!(row.state, ServiceState::Starting | ServiceState::Stopping | ServiceState::Hung) {
-                row.blocked_in = row.blocked_in(&view);
-            }
-        }
-        rows
+        Self::with_blocked_in(self.registry.statuses())
     }
 
     /// Subscribes to the events from now on, including those of groups. Each call creates a separate subscription.
@@ -127,6 +138,76 @@ impl HostHandle {
     /// Returns the state of the host.
     pub fn state(&self) -> HostState {
         self.registry.host_state()
+    }
+
+    /// Returns `true` once every service of the host has started. It stays `true` during the shutdown and after it.
+    ///
+    /// Kubernetes: the answer of a start-up probe. A host whose start failed or was interrupted has never started. Inside a
+    /// [group](crate::group), the answer is about the whole host.
+    pub fn has_started(&self) -> bool {
+        self.started().stop_requested()
+    }
+
+    /// Returns `true` if the host can take work. Kubernetes: the answer of a readiness probe.
+    ///
+    /// The host is ready from the moment at which every service has started until a stop is requested, while every service
+    /// is [healthy](crate::Health::Healthy). A service that is degraded or stalled makes the host unready, unless its failure
+    /// is [ignored](crate::ServiceStatus::ignores_failure). Services in groups count like all others.
+    ///
+    /// ```
+    /// use hosted::{Host, worker};
+    /// use std::time::Duration;
+    ///
+    /// let mut host = Host::new();
+    /// host.add("api", worker(|ctx| { ctx.wait(); Ok(()) }));
+    /// let handle = host.handle();
+    /// assert!(!handle.is_ready());
+    /// host.start().unwrap();
+    /// assert!(handle.is_ready() && handle.has_started() && handle.is_live());
+    /// handle.request_stop();
+    /// assert!(!handle.is_ready());
+    /// # host.stop(Duration::from_secs(10)).unwrap();
+    /// ```
+    #[doc(alias("readiness", "readyz"))]
+    pub fn is_ready(&self) -> bool {
+        self.registry.is_ready()
+    }
+
+    /// Returns `true` if no service is stalled or hung. Kubernetes: the answer of a liveness probe.
+    ///
+    /// Services whose failure is ignored count too: their threads still hold what they hold. Before the start and after a
+    /// clean stop, the answer is `true`.
+    #[doc(alias("liveness", "livez", "healthz"))]
+    pub fn is_live(&self) -> bool {
+        self.registry.is_live()
+    }
+
+    /// Returns by when the start or the stop that is in progress will be over, by the system clock.
+    ///
+    /// Returns `None` if the host is neither starting nor stopping, or if there is no such limit:
+    ///
+    /// - During a start, the limit is the latest start timeout of the services that are starting. It moves when other services
+    ///   start. A service without a start timeout has no limit.
+    /// - During a stop, the limit is that of the call of [`Host::stop`](crate::Host::stop), or the `stop_timeout` of the host.
+    ///   There is none before the owner of the host stops it, even if a stop was requested.
+    ///
+    /// ```
+    /// use hosted::{Host, worker};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let mut host = Host::new();
+    /// host.add("poller", worker(|ctx| {
+    ///     ctx.wait();
+    ///     let left = ctx.host().deadline().map(|deadline| deadline - Instant::now());
+    ///     assert!(left.is_some_and(|left| left <= Duration::from_secs(10)));
+    ///     Ok(())
+    /// }));
+    /// host.start().unwrap();
+    /// assert_eq!(host.handle().deadline(), None);
+    /// host.stop(Duration::from_secs(10)).unwrap();
+    /// ```
+    pub fn deadline(&self) -> Option<Instant> {
+        self.registry.host_deadline()
     }
 
     /// Returns a token that stops when a stop of this host is requested, by a caller or by a failure. Use it in the

@@ -1,9 +1,10 @@
 //! The parts of a [record](super::record): how far the start, the run and the stop of a service have come.
 
 use super::deadline::{DeadlineSources, DeadlineWatchers};
+use super::stalls::Watch;
 use crate::diagnose::ThreadProbe;
 use crate::report::BlockedThread;
-use crate::util::sync::Caller;
+use crate::util::sync::{Arc, Caller};
 use std::time::{Duration, Instant};
 
 /// The progress of a service. See the diagram at the top of `record.rs`.
@@ -75,6 +76,7 @@ pub(super) struct StopProgress {
 pub(super) struct Counters {
     pub(super) restarts: u32,
     pub(super) errors: u64,
+    pub(super) ticks_missed: u64,
     pub(super) last_error: Option<String>,
 }
 
@@ -88,6 +90,8 @@ pub(super) struct Threads {
     pub(super) callbacks: Option<CallbackThread>,
     /// The calls of repeating stop callbacks that are in progress.
     pub(super) repeating: Vec<(Caller, CallbackThread)>,
+    /// If the service is watched for stalls, until it has exited.
+    pub(super) watch: Option<Arc<Watch>>,
     /// The threads whose connection was closed.
     pub(super) disconnected: Vec<BlockedThread>,
 }
@@ -104,4 +108,37 @@ pub(crate) struct StartLimit {
     pub(crate) limit: Duration,
     /// The limit is that of the whole host. Then the failure counts, even if failures of the service are ignored.
     pub(crate) of_host: bool,
+}
+
+/// The part of a member's record that other services do not have.
+#[derive(Clone, Debug)]
+pub(super) struct MemberRecord {
+    /// The name that the member was added with.
+    pub(super) name: Arc<str>,
+    /// The members of a group are shown in the order of this number.
+    pub(super) number: u64,
+    pub(super) life: Life,
+    /// Somebody has a `MemberSlot` of this member.
+    pub(super) has_slot: bool,
+}
+
+/// Whether lists show a member of a dynamic group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Something of the member is left: its thread, or a callback.
+    Alive,
+    /// The member has ended after there was a reason to stop: it stays in the report.
+    Ended,
+    /// The member has ended before. No list shows it.
+    Forgotten,
+}
+
+impl MemberRecord {
+    pub(super) fn is_alive(&self) -> bool {
+        self.life == Life::Alive
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.life == Life::Forgotten
+    }
 }

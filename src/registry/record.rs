@@ -19,7 +19,12 @@
 //! 5. A service is hung from the moment at which the shutdown gives up on it until nothing of it is left.
 
 use super::StopBy;
-use super::progress::{CallbackThread, Counters, Exit, ExitKind, Progress, StartProgress, StopProgress, Threads};
+use super::health::HealthRecord;
+#[cfg(feature = "metrics")]
+use super::metered::Metered;
+use super::progress::{
+    CallbackThread, Counters, Exit, ExitKind, MemberRecord, Progress, StartProgress, StopProgress, Threads,
+};
 use super::stuck::StuckService;
 use crate::registry::Registry;
 use crate::report::{BlockedThread, Outcome, Phase, ServiceError, ServiceReport, ServiceState, ServiceStatus};
@@ -47,7 +52,11 @@ pub(super) struct ServiceRecord {
     /// What the service failed with, until a restart of it is ready.
     pub(super) failed_before: Option<ServiceError>,
     pub(super) counters: Counters,
+    pub(super) health: HealthRecord,
     pub(super) threads: Threads,
+    /// What the metrics of the service say.
+    #[cfg(feature = "metrics")]
+    pub(super) metered: Metered,
     /// Stopped once the service will not be started again.
     pub(super) retired: Retired,
     /// The service has marked itself as complete in this run: another run would find nothing to do.
@@ -58,6 +67,8 @@ pub(super) struct ServiceRecord {
     hung: Option<BlockedThread>,
     /// The services of a group.
     pub(super) children: Option<Arc<Registry>>,
+    /// If the service is a member of a dynamic group.
+    pub(super) member: Option<MemberRecord>,
 }
 
 /// Whether a service will be started again, as a token that others can wait for.
@@ -76,7 +87,7 @@ impl Retired {
         }
     }
 
-    /// The service will not be started again. For a child, only its group can decide that.
+    /// Records that the service will not be started again. For a child, only its group can decide that.
     #[must_use = "the caller must run the callbacks"]
     pub(super) fn retire(&self) -> PendingCallbacks {
         match self {
@@ -98,12 +109,16 @@ impl ServiceRecord {
             failure: None,
             failed_before: None,
             counters: Counters::default(),
+            health: HealthRecord::default(),
             threads: Threads::default(),
+            #[cfg(feature = "metrics")]
+            metered: Metered::default(),
             retired,
             complete: false,
             finishing: false,
             hung: None,
             children: None,
+            member: None,
         }
     }
 
@@ -128,7 +143,7 @@ impl ServiceRecord {
         }
     }
 
-    /// What the service's own thread is doing.
+    /// Returns what the service's own thread is doing.
     pub(super) fn phase(&self) -> Phase {
         match self.progress {
             Progress::NotStarted | Progress::Starting => Phase::Start,
@@ -154,6 +169,9 @@ impl ServiceRecord {
 
     /// Moves along an arrow of the diagram.
     pub(super) fn advance(&mut self, to: Progress) {
+        if to != Progress::Running {
+            self.health.end_stall(); // only a `run` can stall
+        }
         self.change(|record| record.progress = to);
     }
 
@@ -176,17 +194,22 @@ impl ServiceRecord {
         matches!(self.progress, Progress::Joined(_))
     }
 
-    /// The service will be started again, unless a stop request comes first.
+    /// Returns `true` if the service will be started again, unless a stop request comes first.
     pub(super) fn will_restart(&self) -> bool {
         matches!(self.progress, Progress::BackingOff | Progress::CleaningUp { restarts: true })
     }
 
-    /// The service was never started, or has exited.
+    /// Returns `true` if the start of the host waits for the service.
+    pub(super) fn is_starting_first(&self) -> bool {
+        self.was_started() && !self.start.resolved
+    }
+
+    /// Returns `true` if the service was never started, or has exited.
     pub(super) fn is_over(&self) -> bool {
         !self.was_started() || self.has_exited()
     }
 
-    /// Nothing of the service is left: no thread, no callback.
+    /// Returns `true` if nothing of the service is left: no thread, no callback.
     pub(super) fn is_finished(&self) -> bool {
         !self.was_started() || self.is_joined() && self.threads.callbacks.is_none()
     }
@@ -195,7 +218,7 @@ impl ServiceRecord {
         self.hung.as_ref()
     }
 
-    /// The shutdown has given up on the service. Returns `true` if that is news.
+    /// Records that the shutdown has given up on the service. Returns `true` if that is news.
     pub(super) fn mark_hung(&mut self, blocked: BlockedThread) -> bool {
         self.change(|record| record.hung.replace(blocked).is_none())
     }
@@ -212,12 +235,13 @@ impl ServiceRecord {
         self.counters.last_error = Some(text);
     }
 
-    /// The time that a group in this record has for its stop. `None` before the stop request.
+    /// Returns the time that a group in this record has for its stop. Returns `None` before the stop request.
     pub(super) fn stop_by(&self) -> Option<StopBy> {
         Some(StopBy { deadline: self.stop.deadline?, end: self.stop.end })
     }
 
-    /// What is left of the service. A callback comes first, because the service may wait for it in the drop of the guard.
+    /// Returns what is left of the service. A callback comes first, because the service may wait for it in the drop of
+    /// the guard.
     pub(super) fn stuck(&self) -> StuckService {
         let own = self.threads.own.clone().filter(|_| !self.has_exited());
         match self.stuck_callback() {
@@ -226,28 +250,33 @@ impl ServiceRecord {
         }
     }
 
-    /// The service's own thread.
+    /// Returns the service's own thread.
     pub(super) fn stuck_thread(&self) -> StuckService {
         let since = self.stop.requested.unwrap_or(self.since);
         StuckService::new(self.name.clone(), self.phase(), self.threads.own.clone(), since)
     }
 
-    /// The thread that runs the stop callbacks of the service.
+    /// Returns the thread that runs the stop callbacks of the service.
     pub(super) fn stuck_callback(&self) -> Option<StuckService> {
         let repeating = self.threads.repeating.first().map(|(_, callback)| callback);
         let CallbackThread { thread, since } = self.threads.callbacks.as_ref().or(repeating)?;
         Some(StuckService::new(self.name.clone(), Phase::Callback, thread.clone(), *since))
     }
 
-    pub(super) fn status(&self) -> ServiceStatus {
+    /// Returns what a user sees of the service. `ignores_failure` also counts the groups around it.
+    pub(super) fn status(&self, ignores_failure: bool) -> ServiceStatus {
         ServiceStatus {
             name: self.name.clone(),
             state: self.state(),
             since: self.since,
             restarts: self.counters.restarts,
             errors: self.counters.errors,
+            ticks_missed: self.counters.ticks_missed,
             last_error: self.counters.last_error.clone(),
+            health: self.health.get(),
+            ignores_failure,
             blocked_in: None,
+            members: None,
             thread: self.stuck().into_thread().filter(|_| !self.is_finished()),
         }
     }
@@ -265,11 +294,13 @@ impl ServiceRecord {
             stop_took: requested.map_or(Duration::ZERO, |requested| since(requested, until)),
             stop_timed_out: self.stop.timed_out,
             disconnected: self.threads.disconnected.clone(),
+            members: None,
+            group_prefix: self.member.as_ref().map(|member| self.name.len() - member.name.len() - 1),
             requested_after: requested.zip(stop_began).map(|(requested, began)| since(began, requested)),
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> Outcome {
         match (&self.hung, &self.failure, self.exit().map(|exit| exit.kind)) {
             (Some(blocked), _, _) => Outcome::Hung(blocked.clone()),
             (None, Some(error), _) => Outcome::Failed(error.clone()),
@@ -279,7 +310,7 @@ impl ServiceRecord {
             (None, None, Some(ExitKind::Stopped)) => Outcome::Stopped,
             (None, None, Some(ExitKind::NotRestarted)) => match &self.failed_before {
                 Some(error) => Outcome::NotRestarted(error.clone()),
-                None => Outcome::Stopped, // it never is: a service that was to be restarted keeps its error
+                None => Outcome::Stopped, // cannot happen: a service that waits for a restart keeps its error
             },
         }
     }

@@ -13,7 +13,7 @@ pub(crate) struct StuckService {
     name: Arc<str>,
     phase: Phase,
     thread: Option<ThreadProbe>,
-    /// If a callback is stuck: the service's own thread, if that is alive too.
+    /// The service's own thread, if a callback is stuck and the thread is alive too.
     service_thread: Option<ThreadProbe>,
     since: Instant,
 }
@@ -45,14 +45,15 @@ impl StuckService {
         self.blocked(blocked_in)
     }
 
-    /// The sockets that the thread waits on, and what it is blocked in. Reads files, so never call it under a lock.
+    /// Returns the sockets that the thread waits on, and what it is blocked in. Reads files, so never call it under a
+    /// lock.
     #[cfg(feature = "disconnect")]
     pub(super) fn connection(&self) -> std::io::Result<Option<(Connection, BlockedThread)>> {
         let connection = self.thread.as_ref().map_or(Ok(None), |thread| thread.connection(ProcSnapshot::new()))?;
         Ok(connection.map(|(connection, blocked_in)| (connection, self.blocked(Some(blocked_in)))))
     }
 
-    /// The same thread with the result of an earlier inspection.
+    /// Returns the same thread with the result of an earlier inspection.
     pub(crate) fn blocked(&self, blocked_in: Option<String>) -> BlockedThread {
         let is_callback = self.phase == Phase::Callback;
         let name = if is_callback { callback_thread_name(&self.name) } else { Escaped(&self.name).to_string() };
@@ -63,7 +64,7 @@ impl StuckService {
         BlockedThread { phase: self.phase, waited: since(self.since), thread, blocked_in }
     }
 
-    /// A short text for a log line that names several services.
+    /// Returns a short text for a log line that names several services.
     pub(crate) fn describe(&self, snapshot: &ProcSnapshot) -> String {
         let BlockedThread { phase, blocked_in, .. } = self.inspect(snapshot);
         let blocked = blocked_in.map(|call| format!(", {}", clause(&call))).unwrap_or_default();

@@ -2,7 +2,6 @@
 //! in `record` stands once.
 
 use super::progress::{Progress, StartLimit};
-use super::record::Policy;
 use super::{Registry, RegistryState, ServiceId};
 use crate::diagnose::ThreadProbe;
 use crate::report::{Cause, EventKind, Phase, ServiceError, StopReason, drop_error, error_chain_text};
@@ -12,33 +11,38 @@ use crate::util::time::since;
 use std::time::Duration;
 
 impl Registry {
-    /// The thread of the service is about to be created. Returns its name, or `None` if there is a reason to stop.
-    pub(crate) fn begin_service(&self, id: ServiceId, policy: Policy, limit: Option<StartLimit>) -> Option<Arc<str>> {
+    /// Records that the thread of the service is about to be created. Returns its name, or `None` if there is a reason
+    /// to stop.
+    pub(crate) fn begin_service(&self, id: ServiceId, limit: Option<StartLimit>) -> Option<Arc<str>> {
         self.update(|state| {
             if state.reason.is_some() {
                 return None;
             }
             state.counts.outstanding += 1;
             let record = state.record(id);
-            (record.policy, record.start.limit) = (policy, limit);
+            record.start.limit = limit;
             record.start.began = Some(now());
             record.advance(Progress::Starting);
             Some(record.name.clone())
         })
     }
 
-    /// The thread of the service could not be created.
+    /// Records that the thread of the service could not be created.
     pub(crate) fn undo_begin_service(&self, id: ServiceId) {
-        self.update(|state| {
+        let watch = self.update(|state| {
             let record = state.record(id);
             record.start.began = None;
             record.advance(Progress::NotStarted);
+            let watch = record.threads.watch.take();
             state.thread_finished();
+            watch
         });
+        watch.iter().for_each(|watch| self.monitor.forget(watch));
     }
 
-    /// `start` is about to be called. Returns `false` if the service must not start again: a stop was requested, or the
-    /// service missed its start timeout. A service that `finishes` and was ready once may start after a stop request.
+    /// Records that `start` is about to be called. Returns `false` if the service must not start again: a stop was
+    /// requested, or the service missed its start timeout. A service that `finishes` and was ready once may start after
+    /// a stop request.
     pub(crate) fn mark_starting(&self, id: ServiceId, thread: Option<ThreadProbe>, finishes: bool) -> bool {
         self.update(|state| {
             let record = state.record(id);
@@ -52,13 +56,14 @@ impl Registry {
             record.complete = false;
             record.threads.own = thread;
             record.counters.restarts += u32::from(is_restart);
+            record.health.clear();
             record.advance(Progress::Starting);
             state.emit_for(id, EventKind::Starting);
             true
         })
     }
 
-    /// `start` has returned `Ok`. Returns `false` if that was too late, and `run` must not be called.
+    /// Records that `start` has returned `Ok`. Returns `false` if that was too late, so that `run` must not be called.
     pub(crate) fn mark_ready(&self, id: ServiceId) -> bool {
         let ready = |state: &mut RegistryState| {
             let timed_out = state.fail_if_start_timed_out(id);
@@ -82,7 +87,7 @@ impl Registry {
         in_time
     }
 
-    /// `stop` is about to be called.
+    /// Records that `stop` is about to be called.
     pub(crate) fn mark_cleaning_up(&self, id: ServiceId) {
         self.update(|state| {
             let record = state.record(id);
@@ -96,7 +101,7 @@ impl Registry {
         });
     }
 
-    /// `start` or `run` has returned, and the next run begins after `after`.
+    /// Records that `start` or `run` has returned, and that the next run begins after `after`.
     pub(crate) fn schedule_restart(&self, id: ServiceId, error: Option<&ServiceError>, after: Duration) {
         let failed_before = self.update(|state| {
             let record = state.record(id);
@@ -114,13 +119,13 @@ impl Registry {
         drop_error(failed_before);
     }
 
-    /// The service is about to wait for its next run.
+    /// Records that the service is about to wait for its next run.
     pub(crate) fn mark_backing_off(&self, id: ServiceId) {
         self.update(|state| state.record(id).advance(Progress::BackingOff));
     }
 
-    /// The stop deadline has passed before the service could try again to finish what it holds. Its last failure, which
-    /// was counted when the restart was announced, is final.
+    /// Records that the stop deadline has passed before the service could try again to finish what it holds. Its last
+    /// failure, which was counted when the restart was announced, is final.
     pub(crate) fn give_up_finishing(&self, id: ServiceId) {
         let (callbacks, error) = self.update(|state| {
             let record = state.record(id);
@@ -133,12 +138,12 @@ impl Registry {
         drop_error(error);
     }
 
-    /// The service has failed for good.
+    /// Records that the service has failed for good.
     pub(crate) fn record_failure(&self, id: ServiceId, error: &ServiceError) {
         self.update(|state| state.record_failure(id, error)).run_on_thread();
     }
 
-    /// The service reports an error that does not end it.
+    /// Records an error that the service reports and that does not end it.
     pub(crate) fn record_error(&self, id: ServiceId, error: &(dyn std::error::Error + 'static)) {
         let error = error_chain_text(error);
         self.update(|state| {
@@ -147,12 +152,20 @@ impl Registry {
         });
     }
 
-    /// The service marks itself as complete: another run would find nothing to do.
+    /// Records that ticks of the service passed while it was busy.
+    pub(crate) fn record_missed_ticks(&self, id: ServiceId, missed: u32) {
+        self.update(|state| {
+            state.record(id).counters.ticks_missed += u64::from(missed);
+            state.emit_for(id, EventKind::MissedTicks { missed });
+        });
+    }
+
+    /// Records that the service is complete: another run would find nothing to do.
     pub(crate) fn mark_complete(&self, id: ServiceId) {
         self.update(|state| state.record(id).complete = true);
     }
 
-    /// The value of the service is about to be dropped.
+    /// Records that the value of the service is about to be dropped.
     pub(crate) fn mark_dropping(&self, id: ServiceId) {
         self.update(|state| state.record(id).advance(Progress::Dropping));
     }
@@ -169,7 +182,7 @@ impl Registry {
 }
 
 impl RegistryState {
-    /// A first start that has not returned in time is a failure, whatever it returns later.
+    /// Fails a service whose first start has not returned in time, whatever it returns later.
     fn fail_if_start_timed_out(&mut self, id: ServiceId) -> PendingCallbacks {
         let record = self.record(id);
         let is_over = record.start.timed_out || record.start.took.is_some() || record.has_exited();
@@ -195,7 +208,7 @@ impl RegistryState {
         record.change(|record| _ = record.failure.get_or_insert_with(|| error.clone()));
         let (is_ignored, name) = (record.policy.ignores_failure, record.name.clone());
         self.emit_for(id, EventKind::Failed(error.clone()));
-        if is_ignored {
+        if self.pass_on_member_failure(error, !is_ignored) || is_ignored {
             return PendingCallbacks::default();
         }
         self.failures.push(error.clone());

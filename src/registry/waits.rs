@@ -1,9 +1,9 @@
-//! What the owner of a host waits for, and what it asks about.
+//! What the owner of a host waits for, and what it reads.
 
 use super::record::ServiceRecord;
 use super::{Registry, RegistryState, ServiceId, StopBy, StuckService};
 use crate::diagnose::{Waits, waiting};
-use crate::report::{ServiceState, StopReason};
+use crate::report::{HostState, ServiceState, StopReason};
 use crate::util::sync::{Arc, wait};
 use std::time::Instant;
 
@@ -69,9 +69,19 @@ impl Registry {
         })
     }
 
-    fn wait_for<R>(&self, until: Option<Instant>, mut found: impl FnMut(&mut RegistryState) -> Option<R>) -> Option<R> {
+    fn wait_for<R>(&self, until: Option<Instant>, found: impl FnMut(&mut RegistryState) -> Option<R>) -> Option<R> {
         // The thread of a service comes here only if the service is a group.
-        let _waiting = waiting(Waits::Services, None);
+        self.wait_as(Waits::Services, until, found)
+    }
+
+    /// Blocks until `found` returns a value, or until `until`. Diagnostics show the wait as `waits`.
+    pub(super) fn wait_as<R>(
+        &self,
+        waits: Waits,
+        until: Option<Instant>,
+        mut found: impl FnMut(&mut RegistryState) -> Option<R>,
+    ) -> Option<R> {
+        let _waiting = waiting(waits, None);
         let mut state = self.state.lock();
         loop {
             let result = found(&mut state);
@@ -130,6 +140,19 @@ impl Registry {
         self.read(|state| state.records[id.index()].stop.deadline)
     }
 
+    /// By when the start or the shutdown in progress will be over. `None` if there is none, or if it has no limit.
+    pub(super) fn host_deadline(&self) -> Option<Instant> {
+        self.read(|state| match state.host {
+            HostState::Starting => {
+                let mut starting = state.records.iter().filter(|record| record.is_starting_first());
+                let first = starting.next()?.start.limit?.at;
+                starting.try_fold(first, |latest, record| Some(latest.max(record.start.limit?.at)))
+            }
+            HostState::Stopping => state.stop_began.and(state.stop_end),
+            HostState::New | HostState::Started | HostState::Stopped => None,
+        })
+    }
+
     /// Returns `true` if another run of these services would find nothing to do.
     pub(crate) fn are_services_complete(&self) -> bool {
         self.read(|state| match &state.reason {
@@ -142,20 +165,20 @@ impl Registry {
         })
     }
 
-    /// The services that a start waits for: at most `most` of them, and how many more there are.
+    /// Returns the services that a start waits for: at most `most` of them, and how many more there are.
     pub(crate) fn waiting_for_start(&self, most: usize) -> (Vec<StuckService>, usize) {
         let is_starting = |state| matches!(state, ServiceState::Starting | ServiceState::Restarting);
         self.stuck_services(most, |record| is_starting(record.state()))
     }
 
-    /// The services that a shutdown waits for: at most `most` of them, and how many more there are.
+    /// Returns the services that a shutdown waits for: at most `most` of them, and how many more there are.
     pub(crate) fn waiting_for_stop(&self, most: usize) -> (Vec<StuckService>, usize) {
         self.stuck_services(most, |record| {
             !record.is_finished() && (record.stop.requested.is_some() || record.has_exited())
         })
     }
 
-    /// The services of which something is left: at most `most` of them, and how many more there are.
+    /// Returns the services of which something is left: at most `most` of them, and how many more there are.
     pub(crate) fn unfinished(&self, most: usize) -> (Vec<StuckService>, usize) {
         self.stuck_services(most, |record| !record.is_finished())
     }
@@ -167,12 +190,12 @@ impl Registry {
         })
     }
 
-    /// What is left of the service.
+    /// Returns what is left of the service.
     pub(crate) fn stuck(&self, id: ServiceId) -> StuckService {
         self.read(|state| state.records[id.index()].stuck())
     }
 
-    /// What is left of the service. Returns `None` if nothing is left.
+    /// Returns what is left of the service. Returns `None` if nothing is left.
     pub(crate) fn stuck_if_unfinished(&self, id: ServiceId) -> Option<StuckService> {
         self.read(|state| {
             let record = &state.records[id.index()];
@@ -180,7 +203,7 @@ impl Registry {
         })
     }
 
-    /// Everything that is left, in groups too: the services of a group before the group. Without recursion.
+    /// Returns everything that is left, in groups too: the services of a group before the group. Does not recurse.
     pub(crate) fn all_unfinished(self: &Arc<Self>) -> Vec<(Arc<Registry>, ServiceId, StuckService)> {
         let mut registries = vec![self.clone()];
         let mut rows = Vec::new();

@@ -44,10 +44,29 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Returns `true` if an error in the source chain of `error` means "stop requested".
+/// Returns `true` if the error means "stop requested": a [`Stopped`](crate::Stopped) is among the first 99 errors of its
+/// [source](Error::source) chain.
 ///
-/// A `ServiceError` ends the search: it is the failure of another service, and its cause was evaluated already.
-pub(crate) fn is_stop_error(error: &(dyn Error + 'static)) -> bool {
+/// Use it in a service that calls other code and handles the errors of that code. If the stop of the service was requested,
+/// return such an error with `?`, so that the service stops cleanly. Handle every other error. [`every`](crate::every) treats
+/// the errors of its ticks like this.
+///
+/// A [`ServiceError`] ends the search, because it is the failure of another service, which the host of that service has already
+/// judged. An error whose `source` panics does not mean "stop requested".
+///
+/// ```
+/// use hosted::{BoxError, StopSource, is_stop_error};
+/// use std::io;
+///
+/// let stop = StopSource::new();
+/// stop.request_stop();
+/// let stopped: BoxError = io::Error::other(stop.token().check().unwrap_err()).into();
+/// let broken: BoxError = "connection refused".into();
+/// assert!(is_stop_error(&*stopped));
+/// assert!(!is_stop_error(&*broken));
+/// ```
+#[doc(alias = "OperationCanceledException")]
+pub fn is_stop_error(error: &(dyn Error + 'static)) -> bool {
     let search = || {
         let mut errors = chain(error).take(MAX_SOURCE_DEPTH).take_while(|error| !error.is::<ServiceError>());
         errors.any(|error| error.is::<StopMarker>())
@@ -90,6 +109,10 @@ impl ServiceError {
     /// Returns the name of the service.
     pub fn service(&self) -> &str {
         &self.0.service
+    }
+
+    pub(crate) fn shared_service(&self) -> Arc<str> {
+        self.0.service.clone()
     }
 
     /// Returns the phase in which the service failed.

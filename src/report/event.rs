@@ -106,6 +106,20 @@ pub enum EventKind {
         /// The error and its sources, as one line.
         error: String,
     },
+    /// The service runs, but cannot do its work: it has called [`Context::degraded`](crate::Context::degraded) with a new
+    /// reason.
+    Degraded {
+        /// The reason, with control characters escaped.
+        reason: String,
+    },
+    /// The service was degraded, and has called [`Context::healthy`](crate::Context::healthy).
+    Healthy,
+    /// The service has shown no sign of life for its limit: see
+    /// [`ServiceOptions::stalls_after`](crate::ServiceOptions::stalls_after). The field `waited` is the time since its latest
+    /// sign of life.
+    Stalled(BlockedThread),
+    /// The service was stalled, and has shown a sign of life.
+    Recovered,
     /// Ticks passed while the service was busy.
     MissedTicks {
         /// The number of skipped ticks.
@@ -134,11 +148,21 @@ pub enum EventKind {
     },
 }
 
+/// Where an event happened. The level of its log line depends on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventScope {
+    Host,
+    Group,
+    DynamicGroup,
+}
+
 impl EventKind {
     /// Returns the level of the log line. In a group, failures are warnings and the events of the host are for debugging:
     /// the group may be restarted, and reports its own failure.
-    pub(crate) fn level(&self, in_group: bool) -> Level {
+    pub(crate) fn level(&self, scope: EventScope) -> Level {
+        let in_group = scope != EventScope::Host;
         match self {
+            EventKind::Completed if scope == EventScope::DynamicGroup => Level::Debug, // members come and go
             EventKind::Failed(_) if in_group => Level::Warn,
             EventKind::Failed(_) | EventKind::Hung(_) => Level::Error,
             EventKind::StillStarting { .. }
@@ -146,6 +170,8 @@ impl EventKind {
             | EventKind::Restarting { .. }
             | EventKind::NotRestarted(_)
             | EventKind::Reported { .. }
+            | EventKind::Degraded { .. }
+            | EventKind::Stalled(_)
             | EventKind::MissedTicks { .. }
             | EventKind::QueueNotDrained { .. }
             | EventKind::StopTimedOut { .. }
@@ -163,6 +189,8 @@ impl EventKind {
             | EventKind::HostStarted { .. }
             | EventKind::HostStopping { .. }
             | EventKind::HostStopped { .. }
+            | EventKind::Healthy
+            | EventKind::Recovered
             | EventKind::Completed => Level::Info,
             EventKind::Starting | EventKind::Started | EventKind::Stopping | EventKind::Stopped => Level::Debug,
         }
@@ -192,6 +220,12 @@ impl Event {
             kind: EventKind::Lagged { events },
             level: Level::Warn,
         }
+    }
+
+    /// Returns the level of the log line.
+    #[cfg(feature = "status")]
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     /// Writes the log line. The logger is user code, so the caller must not hold a lock.
@@ -254,6 +288,10 @@ impl EventKind {
                 write!(f, "; restarting in {} (restart {restart})", HumanDuration(*after))
             }
             EventKind::Reported { error } => write!(f, "service `{name}` reported an error: {error}"),
+            EventKind::Degraded { reason } => write!(f, "service `{name}` is degraded: {reason}"),
+            EventKind::Healthy => write!(f, "service `{name}` is healthy again"),
+            EventKind::Stalled(blocked) => write!(f, "service `{name}` is stalled: {}", blocked.without_life()),
+            EventKind::Recovered => write!(f, "service `{name}` is no longer stalled"),
             EventKind::MissedTicks { missed: 1 } => write!(f, "service `{name}` missed a tick"),
             EventKind::MissedTicks { missed } => write!(f, "service `{name}` missed {missed} ticks"),
             EventKind::QueueNotDrained { items } => {

@@ -31,7 +31,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Returns the text for the table of a report.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Outcome::NeverStarted => "never started",
             Outcome::Running => "running",
@@ -44,7 +44,8 @@ impl Outcome {
     }
 }
 
-/// The thread of a service that did not end in time. The library never kills a thread, so the thread may still be alive.
+/// The thread of a service that did not end in time, or that is [stalled](crate::EventKind::Stalled). The library never kills a
+/// thread, so the thread may still be alive.
 ///
 /// `Display` prints all fields on one line.
 #[derive(Clone, Debug)]
@@ -52,13 +53,22 @@ impl Outcome {
 pub struct BlockedThread {
     /// The phase that the thread is in.
     pub phase: Phase,
-    /// The time since the stop request.
+    /// The time since the stop request, or since the latest sign of life of a stalled service.
     pub waited: Duration,
     /// The name of the thread, and on Linux the thread ID as shown by `gdb`, `top -H` and `/proc`.
     pub thread: String,
     /// What the thread is blocked in, on Linux: the system call, its descriptors, and for how long at least. A thread that is
     /// not blocked is `running`. `None` if this is not known.
     pub blocked_in: Option<String>,
+}
+
+impl BlockedThread {
+    /// Returns the text for a thread of a stalled service.
+    pub(crate) fn without_life(&self) -> String {
+        let blocked =
+            self.blocked_in.as_deref().map(|call| format!(" is {}", Escaped(&clause(call)))).unwrap_or_default();
+        format!("no sign of life for {}; thread {}{blocked}", HumanDuration(self.waited), Escaped(&self.thread))
+    }
 }
 
 impl fmt::Display for BlockedThread {

@@ -1,7 +1,7 @@
 //! `Report`: how each service of a host ended.
 
 use super::outcome::{BlockedThread, Outcome};
-use super::status::StopReason;
+use super::status::{MemberCounts, StopReason};
 use crate::util::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +55,11 @@ pub struct ServiceReport {
     /// The threads of the service whose connections the host shut down, and what each was blocked in. Feature `disconnect`,
     /// for a service with [`disconnect_when_hung`](crate::ServiceOptions#method.disconnect_when_hung).
     pub disconnected: Vec<BlockedThread>,
+    /// The members of a [`DynamicGroup`](crate::DynamicGroup), if this is the service of one: how many ended and failed over its
+    /// life. The rows of the members that were alive when the stop began follow.
+    pub members: Option<MemberCounts>,
+    /// If the service is a member of a dynamic group: the length of the group's name, with which `name` begins.
+    pub(crate) group_prefix: Option<usize>,
     /// The time from the beginning of the shutdown until the stop request of this service.
     pub(crate) requested_after: Option<Duration>,
 }

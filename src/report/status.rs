@@ -59,9 +59,10 @@ pub enum ServiceState {
     Hung,
 }
 
-impl fmt::Display for ServiceState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl ServiceState {
+    /// The word for the state in every text for people and machines.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
             ServiceState::Waiting => "waiting",
             ServiceState::Starting => "starting",
             ServiceState::Running => "running",
@@ -72,7 +73,67 @@ impl fmt::Display for ServiceState {
             ServiceState::NotRestarted => "not restarted",
             ServiceState::Failed => "failed",
             ServiceState::Hung => "hung",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ServiceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// Whether a service can do its work, as [`ServiceStatus::health`] shows it.
+///
+/// ```
+/// use hosted::{Health, Host, worker};
+/// use std::time::Duration;
+///
+/// let mut host = Host::new();
+/// host.add("mailer", worker(|ctx| {
+///     ctx.degraded("no connection to the mail server");
+///     ctx.host().request_stop();
+///     ctx.wait();
+///     Ok(())
+/// }));
+/// host.start().unwrap();
+/// host.wait();
+/// let status = &host.handle().services()[0];
+/// assert!(matches!(&status.health, Health::Degraded { reason, .. } if reason.contains("mail server")));
+/// # host.stop(Duration::from_secs(10)).unwrap();
+/// ```
+#[doc(alias("HealthStatus", "HealthCheck"))]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Nothing is known to be wrong.
+    #[default]
+    Healthy,
+    /// The service runs, but cannot do its work. It reports this with [`Context::degraded`](crate::Context::degraded).
+    Degraded {
+        /// The reason that the service reported last, with control characters escaped.
+        reason: String,
+        /// When the service first reported that it is degraded, by the system clock. A new reason does not change the time.
+        since: Instant,
+    },
+    /// The service has shown no sign of life for longer than its limit: see
+    /// [`ServiceOptions::stalls_after`](crate::ServiceOptions::stalls_after). A service that is also degraded is shown as
+    /// stalled.
+    Stalled {
+        /// The latest sign of life, by the system clock.
+        since: Instant,
+    },
+}
+
+impl Health {
+    /// The word for the health in texts for people and machines.
+    #[cfg(any(feature = "status", feature = "metrics"))]
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Health::Healthy => "healthy",
+            Health::Degraded { .. } => "degraded",
+            Health::Stalled { .. } => "stalled",
+        }
     }
 }
 
@@ -104,12 +165,48 @@ pub struct ServiceStatus {
     pub restarts: u32,
     /// The number of errors: failed runs, and errors that the service, its ticks or its jobs reported.
     pub errors: u64,
+    /// The number of ticks of an [`every`](crate::every) or `cron` service that passed while it was busy.
+    pub ticks_missed: u64,
     /// The latest error and its sources, as one line with control characters escaped.
     pub last_error: Option<String>,
+    /// Whether the service can do its work.
+    pub health: Health,
+    /// Whether the host ignores a final failure of the service: the service, or a group around it, has the option
+    /// [`OnFailure::Ignore`](crate::OnFailure::Ignore).
+    pub ignores_failure: bool,
     /// What the thread of the service is blocked in, on Linux, if the service is starting, stopping or hung. In other states
     /// use [`blocked_now`](Self::blocked_now).
     pub blocked_in: Option<String>,
+    /// The members of a [`DynamicGroup`](crate::DynamicGroup), if this is the service of one.
+    pub members: Option<MemberCounts>,
     pub(crate) thread: Option<ThreadProbe>,
+}
+
+/// How many members a [`DynamicGroup`](crate::DynamicGroup) has, and has had since its service started.
+///
+/// ```
+/// use hosted::{DynamicGroup, Host, once};
+/// use std::time::Duration;
+///
+/// let devices = DynamicGroup::new();
+/// let mut host = Host::new();
+/// host.add("devices", devices.service());
+/// host.start().unwrap();
+/// let probe = devices.add("probe", once(|_| Ok(()))).unwrap();
+/// probe.wait(Duration::from_secs(10)).unwrap();
+/// let counts = host.handle().services()[0].members.unwrap();
+/// assert_eq!((counts.alive, counts.ended, counts.failed), (0, 1, 0));
+/// # host.stop(Duration::from_secs(10)).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberCounts {
+    /// The members that are alive: of which a thread or a stop callback is left.
+    pub alive: usize,
+    /// The members that have ended, for whatever reason.
+    pub ended: u64,
+    /// The members that have ended with a failure. They are among `ended`.
+    pub failed: u64,
 }
 
 impl ServiceStatus {

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::diagnose::Waits;
 #[cfg(all(feature = "io", target_os = "linux"))]
 use crate::registry::DeadlineWatch;
-use crate::registry::{DeadlineKind, HostHandle, Registry, ServiceId};
+use crate::registry::{DeadlineKind, HostHandle, MemberSlot, Registry, ServiceId, Watch};
 use crate::report::{BoxError, EventKind, Result, drop_error, error_chain_text};
 use crate::stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 use crate::util::sync::Arc;
@@ -50,6 +50,10 @@ struct ContextInner {
     host: HostHandle,
     /// The id of the service in its host. `None` without a host.
     id: Option<ServiceId>,
+    /// If the service is watched for stalls.
+    watch: Option<Arc<Watch>>,
+    /// If the service is a member of a dynamic group: keeps the id valid after the member has ended.
+    member: Option<Arc<MemberSlot>>,
 }
 
 impl Context {
@@ -59,12 +63,29 @@ impl Context {
     /// observe the request. [`report_error`](Self::report_error) logs. [`wait_until_started`](Self::wait_until_started) returns
     /// at once.
     pub fn new(name: impl Into<Arc<str>>, token: StopToken) -> Self {
-        let shared = ContextInner { name: name.into(), clock: Clock::system(), host: HostHandle::detached(), id: None };
+        let (clock, host) = (Clock::system(), HostHandle::detached());
+        let shared = ContextInner { name: name.into(), clock, host, id: None, watch: None, member: None };
         Context { token, shared: Arc::new(shared) }
     }
 
     pub(crate) fn for_service(name: Arc<str>, token: StopToken, clock: Clock, host: HostHandle, id: ServiceId) -> Self {
-        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id) }) }
+        let watch = host.registry().stall_watch(id);
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id: Some(id), watch, member: None }) }
+    }
+
+    /// Creates the context of a member of a dynamic group, which is shown as `name`.
+    pub(crate) fn for_member(name: Arc<str>, clock: Clock, member: Arc<MemberSlot>) -> Self {
+        let (host, id) = (HostHandle::new(member.registry().clone()), Some(member.id()));
+        let (token, watch) = (member.source.token(), host.registry().stall_watch(member.id()));
+        Context { token, shared: Arc::new(ContextInner { name, clock, host, id, watch, member: Some(member) }) }
+    }
+
+    /// Records in the registry when the calling thread, which is that of this service, exits. See
+    /// [`HostHandle::record_thread_end`].
+    pub(crate) fn record_thread_end(&self) {
+        if let Some(id) = self.shared.id {
+            self.shared.host.record_thread_end(id, self.shared.member.clone());
+        }
     }
 
     /// Returns the same context with another clock.
@@ -73,8 +94,27 @@ impl Context {
         Context { shared: Arc::new(shared), ..self }
     }
 
-    /// Returns the same context with another stop token, such as that of a job in a queue.
-    pub(crate) fn with_token(&self, token: StopToken) -> Self {
+    /// Returns the same context with another stop token. Use it to give a job of this service its own reason to stop, such as a
+    /// time limit.
+    ///
+    /// Everything that waits for the stop, or checks for it, uses `token`: [`check`](Self::check), [`sleep`](Self::sleep),
+    /// [`ticks`](Self::ticks), [`on_stop`](Self::on_stop) and so on. Everything else stays that of the service: the name, the
+    /// clock, the [host](Self::host), the [stop deadline](Self::stop_deadline), and the reported errors. The host does not know
+    /// `token`, so link it to the token of the service if a stop request must end the job.
+    ///
+    /// ```
+    /// use hosted::{Context, StopSource, Stopped};
+    /// use std::time::Duration;
+    ///
+    /// let ctx = Context::new("poller", StopSource::new().token());
+    /// let limit = StopSource::linked([ctx.stop_token()]); // stops at the stop of the service, or after 20 ms
+    /// limit.request_stop_after(Duration::from_millis(20));
+    /// let job = ctx.with_token(limit.token());
+    /// assert_eq!(job.sleep(Duration::MAX), Err(Stopped));
+    /// assert!(!ctx.stop_requested());
+    /// ```
+    #[doc(alias = "WithCancel")]
+    pub fn with_token(&self, token: StopToken) -> Self {
         Context { token, shared: self.shared.clone() }
     }
 
@@ -127,6 +167,12 @@ impl Context {
     /// Sleeps like [`sleep`](Self::sleep). Diagnostics show the sleep as `waits`.
     pub(crate) fn sleep_as(&self, time: Duration, waits: Waits) -> Result<(), Stopped> {
         self.shared.clock.sleep(time, &self.token, waits)
+    }
+
+    /// Sleeps for `part` of a wait that takes `whole`. Diagnostics show the whole wait as `waits`.
+    #[cfg(feature = "cron")]
+    pub(crate) fn sleep_part(&self, part: Duration, whole: Duration, waits: Waits) -> Result<(), Stopped> {
+        self.shared.clock.sleep_part(part, whole, &self.token, waits)
     }
 
     /// Sleeps until `instant`, by the clock of this context. Returns at once if `instant` has passed.
@@ -192,10 +238,13 @@ impl Context {
         drop_error(error);
     }
 
-    /// Reports that a schedule of this service has skipped ticks. The host logs a warning and emits
+    /// Reports that a schedule of this service has skipped ticks. The host logs a warning, counts the ticks and emits
     /// [`EventKind::MissedTicks`](crate::EventKind::MissedTicks).
     pub fn report_missed_ticks(&self, missed: u32) {
-        self.emit(EventKind::MissedTicks { missed });
+        match self.shared.id {
+            Some(id) => self.registry().record_missed_ticks(id, missed),
+            None => self.emit(EventKind::MissedTicks { missed }),
+        }
     }
 
     /// Reports that items are left in a queue which this service had to empty by its stop deadline. The host logs a warning and
@@ -350,6 +399,11 @@ impl Context {
 
     pub(crate) fn id(&self) -> Option<ServiceId> {
         self.shared.id
+    }
+
+    /// Returns the watch of a service that is watched for stalls.
+    pub(crate) fn stall_watch(&self) -> Option<&Arc<Watch>> {
+        self.shared.watch.as_ref()
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {

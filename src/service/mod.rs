@@ -1,8 +1,9 @@
-//! What a host runs: the `Service` trait, and two services that are made from one function, `worker` and `task`.
+//! What a host runs: the `Service` trait, and services that are made from one function: `worker`, `once` and `task`.
 
 mod restart;
 mod ticks;
 mod context;
+mod health;
 
 pub use context::Context;
 pub(crate) use restart::Backoff;
@@ -150,6 +151,15 @@ pub trait Service: Send + 'static {
     fn validate(&self) -> Result {
         Ok(())
     }
+
+    /// Returns `true` if `run` can be called more than once. If it returns `false`, a [`Restart`](crate::Restart) policy for this
+    /// service is an error of [`Host::start`](crate::Host::start), and of [`DynamicGroup::add_with`](crate::DynamicGroup::add_with).
+    ///
+    /// The default returns `true`. The service that [`once`] creates returns `false`. A service that wraps another service passes
+    /// the call on.
+    fn can_restart(&self) -> bool {
+        true
+    }
 }
 
 impl<S: Service + ?Sized> Service for Box<S> {
@@ -171,6 +181,10 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn validate(&self) -> Result {
         (**self).validate()
+    }
+
+    fn can_restart(&self) -> bool {
+        (**self).can_restart()
     }
 }
 
@@ -204,6 +218,47 @@ struct Worker<F>(F);
 impl<F: FnMut(&Context) -> Result + Send + 'static> Service for Worker<F> {
     fn run(&mut self, ctx: &Context) -> Result {
         (self.0)(ctx)
+    }
+}
+
+/// Creates a service whose `run` is `f`, which is called once. So `f` may move what it has captured, such as a connection.
+///
+/// It is meant for the members of a [`DynamicGroup`](crate::DynamicGroup). The service completes when `f` returns `Ok`. Everything
+/// that `f` has captured is dropped when `f` returns, on the thread of the service.
+///
+/// With a [`Restart`](crate::Restart) policy, the service is an error of [`Host::start`](crate::Host::start).
+///
+/// ```
+/// use hosted::{Host, once};
+///
+/// let report = String::from("everything is fine");
+/// let (sender, reports) = std::sync::mpsc::channel();
+/// let mut host = Host::new();
+/// host.add("reporter", once(move |_| Ok(sender.send(report)?))); // moves `report` out of the closure
+/// host.run().unwrap();
+/// assert_eq!(reports.recv().unwrap(), "everything is fine");
+/// ```
+#[doc(alias("FnOnce", "spawn", "spawn_blocking"))]
+pub fn once<F>(f: F) -> impl Service
+where
+    F: FnOnce(&Context) -> Result + Send + 'static,
+{
+    Once(Some(f))
+}
+
+/// `None` after `run`.
+struct Once<F>(Option<F>);
+
+impl<F: FnOnce(&Context) -> Result + Send + 'static> Service for Once<F> {
+    fn run(&mut self, ctx: &Context) -> Result {
+        match self.0.take() {
+            Some(f) => f(ctx),
+            None => Err("the function of a `once` service was called before".into()),
+        }
+    }
+
+    fn can_restart(&self) -> bool {
+        false
     }
 }
 

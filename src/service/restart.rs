@@ -52,6 +52,10 @@ impl Restart {
         Self::with_mode(RestartMode::Never)
     }
 
+    pub(crate) fn is_never(&self) -> bool {
+        self.mode == RestartMode::Never
+    }
+
     /// Restarts the service after an error or a panic, but not if it completed. Erlang: `transient`.
     pub fn on_failure() -> Self {
         Self::with_mode(RestartMode::OnFailure)

@@ -1,9 +1,10 @@
 //! `Consumer`: the service that handles the jobs of a queue.
 
-use super::queue::{ConsumerId, Queue};
+use super::queue::Queue;
+use super::registration::Registration;
 use crate::report::Result;
 use crate::service::{Context, Service};
-use crate::stop::{RecvError, StopCallback, StopToken};
+use crate::stop::{RecvError, StopToken};
 use crate::util::log::log_line;
 use crate::util::panic::catch_panic;
 use log::Level;
@@ -40,16 +41,14 @@ impl<T: Send + 'static> Queue<T> {
     where
         F: FnMut(T, &Context) -> Result + Send + 'static,
     {
-        Consumer { queue: self.clone(), id: self.new_consumer_id(), f }
+        Consumer { registration: Registration::new(self), f }
     }
 }
 
 /// The service that handles the jobs of a queue. Created by [`Queue::consumer`].
 #[must_use = "a service does nothing until a host runs it"]
 pub struct Consumer<T, F> {
-    queue: Queue<T>,
-    /// Identifies this consumer in the queue.
-    id: ConsumerId,
+    registration: Registration<T>,
     f: F,
 }
 
@@ -62,7 +61,7 @@ where
     /// request.
     fn run_until_stop(&mut self, ctx: &Context, job: &Context) -> bool {
         loop {
-            match self.queue.take(ctx.stop_token()) {
+            match self.registration.queue().recv(ctx) {
                 Ok(item) => self.handle(item, ctx, job),
                 Err(error) => return error == RecvError::Stopped,
             }
@@ -74,39 +73,19 @@ where
     /// It is enough to stop at an empty queue. If this consumer has just closed the queue, no further items come. If the queue
     /// is still open, another consumer, or the next run of this one, takes the items that come later.
     fn drain(&mut self, ctx: &Context, job: &Context) {
-        // The callback of `close_on_stop` may not have run yet.
-        self.queue.mark_stop_requested(self.id);
+        self.registration.mark_stop_requested();
         while !job.stop_requested() {
-            let Some(item) = self.queue.try_take() else { break };
+            let Some(item) = self.registration.queue().try_take() else { break };
             self.handle(item, ctx, job);
         }
     }
 
     fn handle(&mut self, item: T, ctx: &Context, job: &Context) {
         log_line(Level::Trace, "hosted::queue", format_args!("service `{}`: job started", ctx.name()));
-        match catch_panic(|| (self.f)(item, job)) {
+        match self.registration.time(|| (1, catch_panic(|| (self.f)(item, job)))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => ctx.report_error(error),
             Err(text) => ctx.report_error(format!("a job panicked: {text}")),
-        }
-    }
-
-    /// Closes the queue at the stop request, even while a job is in progress, unless another consumer keeps it open.
-    fn close_on_stop(&self, ctx: &Context) -> StopCallback {
-        let (queue, id) = (self.queue.clone(), self.id);
-        ctx.on_stop(move || queue.mark_stop_requested(id))
-    }
-
-    fn register(&self, ctx: &Context) {
-        let (retired, hosted) = ctx.retired();
-        self.queue.register(self.id, &retired, hosted);
-        self.queue.mark_running(self.id);
-    }
-
-    fn unregister(&self, ctx: &Context) {
-        let items = self.queue.unregister(self.id);
-        if items > 0 {
-            ctx.report_queue_not_drained(items);
         }
     }
 }
@@ -117,42 +96,35 @@ where
     F: FnMut(T, &Context) -> Result + Send + 'static,
 {
     fn attach(&mut self, retired: &StopToken) {
-        self.queue.register(self.id, retired, true);
+        self.registration.attach(retired);
     }
 
     fn start(&mut self, ctx: &Context) -> Result {
         // The consumer counts as running from here on, and not only from `run` on. If a stop comes before `run`, producers
         // still stop before this consumer.
-        self.register(ctx);
+        self.registration.enter(ctx);
         Ok(())
     }
 
     fn run(&mut self, ctx: &Context) -> Result {
-        self.register(ctx); // a test may call `run` without `start`
+        self.registration.enter(ctx); // a test may call `run` without `start`
         let job = ctx.for_job();
-        let _close_on_stop = self.close_on_stop(ctx);
+        let _close_on_stop = self.registration.close_on_stop(ctx);
         if self.run_until_stop(ctx, &job) {
             self.drain(ctx, &job);
         } else {
             ctx.mark_complete();
         }
-        self.unregister(ctx);
+        self.registration.leave(ctx, Vec::new());
         Ok(())
     }
 
     fn stop(&mut self, ctx: &Context) -> Result {
-        self.unregister(ctx); // has no effect unless `run` panicked or was not called
+        self.registration.leave(ctx, Vec::new()); // has no effect unless `run` panicked or was not called
         Ok(())
     }
 
     fn validate(&self) -> Result {
-        if self.queue.capacity() == 0 { Err("queue capacity must not be zero".into()) } else { Ok(()) }
-    }
-}
-
-impl<T, F> Drop for Consumer<T, F> {
-    fn drop(&mut self) {
-        // Unregisters a consumer that was added to a host and never ran.
-        self.queue.unregister_and_warn(self.id);
+        self.registration.validate()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::every::call_tick;
 use super::schedule::{Schedule, ScheduleError};
+use crate::diagnose::Waits;
 use crate::report::Result;
 use crate::service::{Context, Service};
 use crate::util::sync::system_now;
@@ -88,7 +89,7 @@ where
             let after = *self.latest.get_or_insert(now);
             let Some(due) = schedule.next_after(after) else { return Ok(None) };
             match due.duration_since(now) {
-                Ok(time) if !time.is_zero() => ctx.sleep(time.min(LONGEST_SLEEP))?,
+                Ok(time) if !time.is_zero() => ctx.sleep_part(time.min(LONGEST_SLEEP), time, Waits::Schedule)?,
                 _ => return Ok(Some(due)),
             }
         }

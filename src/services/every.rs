@@ -1,5 +1,6 @@
 //! `every`: a service that calls a function at a fixed rate.
 
+use crate::diagnose::{Waits, show_life};
 use crate::report::{BoxError, Result, is_stop_error};
 use crate::service::{Context, Service};
 use crate::util::log::log_line;
@@ -86,12 +87,12 @@ where
 
     fn run_with_fixed_delay(&mut self, ctx: &Context) -> Result {
         if !self.immediately {
-            ctx.sleep(self.period)?;
+            ctx.sleep_as(self.period, Waits::Tick)?;
         }
         loop {
             ctx.check()?;
             call_tick(&mut self.f, self.fail_fast, ctx)?;
-            ctx.sleep(self.period)?;
+            ctx.sleep_as(self.period, Waits::Tick)?;
         }
     }
 }
@@ -102,10 +103,13 @@ where
     F: FnMut(&Context) -> Result,
 {
     log_line(Level::Trace, "hosted::tick", format_args!("service `{}`: tick started", ctx.name()));
+    show_life();
     if fail_fast {
-        return f(ctx);
+        return f(ctx).inspect(|()| show_life());
     }
-    let error: BoxError = match catch_panic(|| f(ctx)) {
+    let ticked = catch_panic(|| f(ctx));
+    show_life();
+    let error: BoxError = match ticked {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) if ctx.stop_requested() && is_stop_error(&*error) => return Err(error),
         Ok(Err(error)) => error,

@@ -6,8 +6,11 @@ mod schedule;
 #[cfg(feature = "cron")]
 mod cron;
 mod queue;
+mod registration;
 mod consumer;
+mod batch_consumer;
 
+pub use batch_consumer::BatchConsumer;
 pub use consumer::Consumer;
 #[cfg(feature = "cron")]
 pub use cron::{Cron, cron};

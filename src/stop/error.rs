@@ -9,7 +9,8 @@ use std::fmt;
 /// both conditions hold:
 ///
 /// - The stop of this service was requested.
-/// - A `Stopped` is among the first 100 errors of the [source](Error::source) chain.
+/// - A `Stopped` is among the first 99 errors of the [source](Error::source) chain. [`is_stop_error`](crate::is_stop_error)
+///   checks this.
 ///
 /// .NET: `OperationCanceledException`.
 ///
@@ -43,7 +44,7 @@ impl Error for Stopped {
     }
 }
 
-/// The reason why [`StopToken::recv`](crate::StopToken::recv) returned no message.
+/// The reason why [`StopToken::recv`](crate::StopToken::recv) or [`Queue::recv`](crate::Queue::recv) returned no message.
 ///
 /// ```
 /// use hosted::{RecvError, StopSource};
@@ -57,7 +58,7 @@ impl Error for Stopped {
 pub enum RecvError {
     /// A stop was requested. A service that returns this error stops cleanly, as with [`Stopped`].
     Stopped,
-    /// The channel is empty, and its last sender was dropped.
+    /// The channel is empty, and its last sender was dropped. Or the queue is empty and closed.
     Disconnected,
 }
 

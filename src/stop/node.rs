@@ -218,8 +218,8 @@ impl Node {
             return;
         }
         let listeners = self.listeners();
-        let mut registrations = listeners.registrations.lock();
         let _waiting = waiting(Waits::Callback, None);
+        let mut registrations = listeners.registrations.lock();
         while registrations.running.is_some_and(|(running, runner)| running == slot && runner != caller()) {
             wait(&listeners.returned, &mut registrations, None);
         }

@@ -5,7 +5,7 @@ use super::error::{RecvError, Stopped};
 use super::node::Node;
 #[cfg(feature = "io")]
 use super::wake_fd::WakeFd;
-use crate::diagnose::{Waits, waiting};
+use crate::diagnose::{Waits, show_life, waiting};
 use crate::util::sync::{Arc, OnceLock, thread};
 use crate::util::time::{deadline, remaining};
 use crossbeam_channel::{Receiver, never, select_biased};
@@ -157,6 +157,7 @@ impl StopToken {
     pub(crate) fn recv_as<T>(&self, from: &Receiver<T>, waits: Waits) -> Result<T, RecvError> {
         self.check()?;
         if let Ok(message) = from.try_recv() {
+            show_life(); // a service that never has to wait is not stalled
             return Ok(message);
         }
         let _waiting = waiting(waits, None);

@@ -5,3 +5,5 @@ pub(crate) mod time;
 pub(crate) mod panic;
 pub(crate) mod text;
 pub(crate) mod log;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;

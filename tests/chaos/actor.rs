@@ -1,6 +1,6 @@
-//! A service that does what its plan says, and notes each step.
+//! A service that performs the actions of its plan, and writes each step into the journal.
 
-use super::schedule::{Act, How, Kind, Plan};
+use super::schedule::{Act, How, Kind, Linger, Plan};
 use super::world::{Job, STACK, Step, World};
 use crossbeam_channel::{never, select};
 use hosted::{
@@ -10,15 +10,15 @@ use hosted::{
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Adds the services of `plans` to `host`.
 pub fn add_all(host: &mut Host, plans: &Arc<Vec<Plan>>, world: &Arc<World>, prefix: &str) {
-    for (place, plan) in plans.iter().enumerate() {
-        let actor = Actor::new(plans.clone(), place, world, prefix);
+    for (position, plan) in plans.iter().enumerate() {
+        let actor = Actor::new(plans.clone(), position, world, prefix);
         let options = host.add(plan.name.clone(), actor);
         if let Some(after) = &plan.after {
-            options.after(after.iter().map(|&place| &plans[place].name));
+            options.after(after.iter().map(|&position| &plans[position].name));
         }
         if plan.ignored {
             options.on_failure(OnFailure::Ignore);
@@ -38,18 +38,18 @@ pub fn add_all(host: &mut Host, plans: &Arc<Vec<Plan>>, world: &Arc<World>, pref
 
 struct Actor {
     plans: Arc<Vec<Plan>>,
-    place: usize,
+    position: usize,
     world: Arc<World>,
     inner: Option<Box<dyn Service>>,
-    /// How often `start`, `run` and `stop` were called.
+    /// The number of calls of `start`, `run` and `stop`.
     calls: [usize; 3],
-    asked: Option<StopCallback>,
-    /// What its drop goes by, once it was started.
+    stop_callback: Option<StopCallback>,
+    /// The context of the last start, which the drop uses.
     ctx: Option<Context>,
     gone: Gone,
 }
 
-/// Notes that everything else of the actor has been dropped: it is its last field.
+/// Writes `Step::Dropped` into the journal when everything else of the actor has been dropped: it is the last field.
 struct Gone {
     name: Arc<str>,
     value: u64,
@@ -63,23 +63,23 @@ impl Drop for Gone {
 }
 
 impl Actor {
-    fn new(plans: Arc<Vec<Plan>>, place: usize, world: &Arc<World>, prefix: &str) -> Self {
-        let (value, plan) = (world.next_value(), &plans[place]);
+    fn new(plans: Arc<Vec<Plan>>, position: usize, world: &Arc<World>, prefix: &str) -> Self {
+        let (value, plan) = (world.next_value(), &plans[position]);
         let name = format!("{prefix}{}", plan.name).into();
         let inner = inside(plan, &name, world, value);
         let gone = Gone { name, value, world: world.clone() };
-        Actor { world: world.clone(), inner, calls: [0; 3], asked: None, ctx: None, gone, plans, place }
+        Actor { world: world.clone(), inner, calls: [0; 3], stop_callback: None, ctx: None, gone, plans, position }
     }
 
     fn plan(&self) -> &Plan {
-        &self.plans[self.place]
+        &self.plans[self.position]
     }
 
     fn note(&self, step: Step) {
         self.world.note(&self.gone.name, self.gone.value, step);
     }
 
-    /// The next act of `acts`, of which one call after the other takes one.
+    /// Returns the next action of `acts`: each call takes one, in turn.
     fn next(&mut self, call: usize, acts: fn(&Plan) -> &[Act]) -> Act {
         self.calls[call] += 1;
         let acts = acts(self.plan());
@@ -92,10 +92,11 @@ impl Actor {
 
     fn listen(&mut self, ctx: &Context) {
         let (world, name, value) = (self.world.clone(), self.gone.name.clone(), self.gone.value);
-        self.asked = self.plan().listens.then(|| ctx.on_stop(move || world.note(&name, value, Step::Asked)));
+        self.stop_callback =
+            self.plan().listens.then(|| ctx.on_stop(move || world.note(&name, value, Step::StopRequested)));
     }
 
-    /// What is between `start` and `stop` where no ready-made service is.
+    /// What a service without a ready-made service inside does between `start` and `stop`.
     fn body(&self, ctx: &Context) -> Result {
         match &self.plan().kind {
             Kind::Waits(how) => wait(*how, ctx),
@@ -103,10 +104,11 @@ impl Actor {
                 let (act, world, value, its) = (*act, self.world.clone(), self.gone.value, ctx.clone());
                 let here = thread::current().id();
                 let _guard = ctx.on_stop(move || {
-                    // Registered after the stop it runs here: then its panic is logged, and is nobody's failure.
+                    // A callback that is registered after the stop request runs here. Its panic is logged, and is not a
+                    // failure.
                     if act != Act::Panic && act != Act::Error || thread::current().id() != here {
                         let act = if act == Act::Error { Act::Panic } else { act };
-                        world.perform(act, value, &its).expect("only errors that were noted as panics");
+                        world.perform(act, value, &its).expect("an action of a callback returns no error");
                     }
                 });
                 wait(How::Wait, ctx)
@@ -149,7 +151,7 @@ fn wait(how: How, ctx: &Context) -> Result {
     Ok(())
 }
 
-/// The ready-made service that an actor is around.
+/// The ready-made service inside an actor.
 fn inside(plan: &Plan, name: &Arc<str>, world: &Arc<World>, value: u64) -> Option<Box<dyn Service>> {
     let (world, mut calls) = (world.clone(), 0);
     match &plan.kind {
@@ -171,6 +173,15 @@ fn inside(plan: &Plan, name: &Arc<str>, world: &Arc<World>, value: u64) -> Optio
                 world.perform(acts[calls % acts.len()], value, ctx)
             })))
         }
+        Kind::Batches { acts, max, linger } => {
+            let linger = match linger {
+                Linger::Not => Duration::ZERO,
+                Linger::Briefly => Duration::from_micros(200),
+                Linger::Forever => Duration::MAX,
+            };
+            let handle = batch_handler(acts.clone(), &world, value);
+            Some(Box::new(world.queue.batch_consumer(*max, linger, handle)))
+        }
         Kind::Group(children) => {
             let (children, prefix) = (children.clone(), format!("{name}/"));
             Some(Box::new(group(move |host| {
@@ -182,12 +193,32 @@ fn inside(plan: &Plan, name: &Arc<str>, world: &Arc<World>, value: u64) -> Optio
     }
 }
 
+/// Handles the first job of a batch, acts, and handles the others. So an act that fails leaves the others in the batch.
+///
+/// In a stop that has time it handles all before it acts, because a stop waits for the backoff of a failed batch.
+fn batch_handler(
+    acts: Vec<Act>,
+    world: &Arc<World>,
+    value: u64,
+) -> impl FnMut(&mut Vec<Job>, &Context) -> Result + Send + use<> {
+    let (world, mut calls) = (world.clone(), 0);
+    move |batch, ctx| {
+        calls += 1;
+        let patient = ctx.stop_deadline().is_some_and(|deadline| deadline > Instant::now() + Duration::from_secs(1));
+        let first = if patient { batch.len() } else { 1 };
+        world.handled.lock().extend(batch.drain(..first).map(|job| job.item));
+        world.perform(acts[calls % acts.len()], value, ctx)?;
+        world.handled.lock().extend(batch.iter().map(|job| job.item));
+        Ok(())
+    }
+}
+
 impl Service for Actor {
     fn attach(&mut self, retired: &StopToken) {
         if let Some(inner) = &mut self.inner {
             inner.attach(retired);
         }
-        if matches!(self.plan().kind, Kind::Consumes(_)) {
+        if self.plan().kind.consumes() {
             self.world.has_consumer.store(true, Ordering::SeqCst);
         }
     }
@@ -227,10 +258,11 @@ impl Service for Actor {
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        drop(self.asked.take());
+        drop(self.stop_callback.take());
         let Some(ctx) = self.ctx.take() else { return };
         let act = self.plan().drop;
-        // A drop has no errors.
-        self.perform(if act == Act::Error { Act::Fine } else { act }, &ctx).expect("an inner host that ends well");
+        // A drop cannot return an error.
+        self.perform(if act == Act::Error { Act::Fine } else { act }, &ctx)
+            .expect("an inner host stops without an error");
     }
 }

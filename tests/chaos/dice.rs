@@ -1,4 +1,4 @@
-//! Random numbers that can be repeated: the same seed gives the same numbers.
+//! Repeatable random numbers: the same seed gives the same numbers.
 
 pub struct Dice(u64);
 
@@ -7,7 +7,7 @@ impl Dice {
         Dice(seed)
     }
 
-    /// Steele, Lea and Flood's SplitMix64: neighbouring seeds have nothing in common.
+    /// SplitMix64 by Steele, Lea and Flood. Neighbouring seeds give unrelated numbers.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -15,7 +15,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// 0, 1, … `n` - 1.
+    /// Returns a number from 0 to `n` - 1.
     pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }

@@ -1,4 +1,4 @@
-//! Plays a schedule: builds the host, does what the schedule says, and brings everything to its end.
+//! Plays a schedule: builds the host, does what the schedule says, and waits until everything has exited.
 
 use super::actor::add_all;
 use super::left;
@@ -11,22 +11,22 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What came of it.
+/// The result of one schedule.
 pub struct Played {
     pub events: Vec<Event>,
-    /// What `wait` said.
+    /// The result of `wait`.
     pub waited: Option<StopReason>,
-    /// The result of the last stop, when nobody was unresponsive any more. `None`: the host was dropped.
+    /// The result of the last stop, after the unresponsive services were released. `None` if the host was dropped.
     pub end: Option<Result<Report, HostError>>,
-    /// What nobody handled.
+    /// The items that no consumer handled.
     pub drained: Vec<u64>,
-    /// How many items were said to be left in the queue, each time that was said.
+    /// The number of items left in the queue, as each report about them gives it.
     pub left: Vec<usize>,
-    /// The queue was closed when the last thread of the host had ended. `None`: it had no consumer.
+    /// Whether the queue was closed when the last thread of the host had exited. `None` without a consumer.
     pub closed: Option<bool>,
 }
 
-/// Only so that a deadline that is not kept is noticed: the machine may be busy.
+/// How late a deadline may be on a busy machine.
 const SLACK: Duration = Duration::from_secs(15);
 
 pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
@@ -38,32 +38,32 @@ pub fn play(schedule: &Schedule, world: &Arc<World>) -> Played {
     host.stop_timeout(schedule.stop_timeout);
     schedule.start_timeout.map(|limit| host.start_timeout(limit).handle());
     left::forget();
-    let producers = produce_outside(schedule.outside, world);
+    let producers = start_producers(schedule.outside, world);
     let events = host.events();
     let listener = thread::spawn(move || events.iter().collect());
     let handle = host.handle();
     let (over, outside) = bounded::<()>(0);
     let outside = {
         let (fuse, world, handle) = (schedule.fuse, world.clone(), handle.clone());
-        thread::spawn(move || from_outside(&outside, fuse, &world, &handle))
+        thread::spawn(move || observe(&outside, fuse, &world, &handle))
     };
     let (waited, end) = drive(host, schedule, world);
-    nobody_stays_hung(handle);
+    wait_until_no_service_is_hung(handle);
     drop(over);
-    outside.join().expect("who looks from outside sees nothing wrong");
+    outside.join().expect("the observer outside the host fails no assertion");
     world.drop_kept();
-    // They end with the last of the host's threads: one that was dropped may have left some behind.
-    let events: Vec<Event> = listener.join().expect("it only listens");
+    // The events end when the last thread of the host exits. A dropped host may have left threads behind.
+    let events: Vec<Event> = listener.join().expect("the listener does not panic");
     let closed = world.has_consumer.load(Ordering::SeqCst).then(|| world.queue.is_closed());
-    world.queue.close(); // one that had no consumer
-    producers.into_iter().for_each(|producer| producer.join().expect("it only pushes"));
+    world.queue.close(); // no consumer has closed it
+    producers.into_iter().for_each(|producer| producer.join().expect("a producer does not panic"));
     let drained = world.queue.drain().into_iter().map(|job| job.item).collect();
-    let left = left::said(&events);
+    let left = left::reports(&events);
     Played { events, waited, end, drained, left, closed }
 }
 
-/// So many threads, which are no service, push until the queue is closed.
-fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
+/// Starts threads outside the host that push until the queue is closed.
+fn start_producers(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
     let produce = |_| {
         let world = world.clone();
         let producer = thread::Builder::new().stack_size(STACK);
@@ -81,24 +81,25 @@ fn produce_outside(threads: usize, world: &Arc<World>) -> Vec<JoinHandle<()>> {
     (0..threads).map(produce).collect()
 }
 
-/// When nobody is unresponsive any more, every service comes to show how it ended, even if the host is gone and nobody stops it again.
-fn nobody_stays_hung(handle: HostHandle) {
+/// Once no service is unresponsive, every service must show its outcome, even if the host is gone and nobody stops it
+/// again.
+fn wait_until_no_service_is_hung(handle: HostHandle) {
     let began = Instant::now();
     while let Some(row) = handle.services().into_iter().find(|row| row.state == ServiceState::Hung) {
-        assert!(began.elapsed() < SLACK, "`{}` is hung for ever: {:?}", row.name, row.blocked_in);
+        assert!(began.elapsed() < SLACK, "`{}` stays hung: {:?}", row.name, row.blocked_in);
         thread::yield_now();
     }
 }
 
-/// Looks at the services, lets time pass, and asks for the stop when the fuse has burnt down.
-fn from_outside(over: &Receiver<()>, fuse: Duration, world: &World, handle: &HostHandle) {
+/// Observes the services, moves the clock, and requests the stop when the fuse has burnt down.
+fn observe(over: &Receiver<()>, fuse: Duration, world: &World, handle: &HostHandle) {
     let mut names = None;
     let burnt = Instant::now() + fuse;
     let mut requested = false;
     while over.recv_timeout(Duration::from_micros(500)) == Err(RecvTimeoutError::Timeout) {
         let seen: Vec<_> = handle.services().into_iter().map(|service| service.name).collect();
         let top: Vec<_> = seen.into_iter().filter(|name| !name.contains('/') && **name != *"late").collect();
-        assert_eq!(*names.get_or_insert(top.clone()), top, "services come and go");
+        assert_eq!(*names.get_or_insert(top.clone()), top, "the list of services has changed");
         world.touch_clock();
         if !requested && Instant::now() >= burnt {
             world.note_outside(Step::Requested);
@@ -133,24 +134,24 @@ fn drive(mut host: Host, schedule: &Schedule, world: &Arc<World>) -> End {
             _ = in_time(timeout, || host.stop(timeout));
         }
     }
-    // Only now may the unresponsive hear: whatever came back before has not waited for them.
+    // Release the unresponsive services only now: the calls above must not depend on them.
     world.release();
     (waited, Some(host.stop(AMPLE)))
 }
 
-/// Starts the host, and does what comes before the stop. What `wait` says, where it is asked.
+/// Starts the host and does everything before the stop. Returns the result of `wait` if the schedule calls it.
 fn start(host: &mut Host, schedule: &Schedule, world: &Arc<World>) -> Option<StopReason> {
-    // Where it fails, that and rolling back take the fuse and the stop's time at most.
+    // A failed start and its rollback take at most the fuse and the stop timeout.
     if in_time(schedule.stop_timeout, || host.start()).is_ok() {
         world.note_outside(Step::HostStarted);
     }
     if matches!(schedule.drive, Drive::StartWaitStop) {
         return Some(host.wait());
     }
-    world.note_outside(Step::Requested); // by the stop
+    world.note_outside(Step::Requested); // the stop that follows requests it
     match schedule.drive {
         Drive::AddAndStartAgain => {
-            host.add("late", worker(|_| panic!("a service that was added late runs")));
+            host.add("late", worker(|_| panic!("a service that was added after the start must not run")));
             assert!(host.start().unwrap_err().failures().is_empty());
         }
         Drive::StopThreeTimes => _ = in_time(Duration::ZERO, || host.stop(Duration::ZERO)),
@@ -163,6 +164,6 @@ fn in_time<R>(limit: Duration, f: impl FnOnce() -> R) -> R {
     let began = Instant::now();
     let result = f();
     let limit = limit.saturating_add(SLACK);
-    assert!(began.elapsed() < limit, "a deadline was not kept: {:?}", began.elapsed());
+    assert!(began.elapsed() < limit, "a deadline was exceeded: {:?}", began.elapsed());
     result
 }

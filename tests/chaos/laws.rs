@@ -1,7 +1,7 @@
-//! What must be true of every schedule when it is over.
+//! The laws that every schedule must obey.
 //!
-//! Of groups' children, which may live several times under one name: their lives, their failures, their jobs. Of a host's own
-//! services also their order, ends and outcomes.
+//! The laws about lives, failures and jobs also hold for the children of groups, which may live several times under one
+//! name. The laws about order, ends and outcomes hold for the services of the outermost host.
 
 use super::drive::Played;
 use super::schedule::{AMPLE, Again, Drive, Kind, Plan, Schedule};
@@ -17,16 +17,16 @@ pub struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Fails on the first law that is broken.
+    /// Fails at the first law that is broken.
     pub fn check(&self, world: &World) {
         self.lives_are_whole();
-        self.every_failure_is_told();
+        self.every_failure_is_emitted();
         self.jobs_are_handled_once(world);
-        self.nobody_is_hung_for_no_reason();
-        self.nothing_is_left_for_no_reason();
-        for (place, plan) in self.schedule.services.iter().enumerate() {
+        self.no_service_is_hung_without_a_reason();
+        self.no_item_is_left_without_a_reason();
+        for (position, plan) in self.schedule.services.iter().enumerate() {
             self.one_end(plan);
-            self.starts_in_order(place, plan);
+            self.starts_in_order(position, plan);
         }
         if let Some(end) = &self.played.end {
             let (report, failures) = match end {
@@ -40,7 +40,7 @@ impl Case<'_> {
         }
     }
 
-    /// Where in the journal this first stands, of any value of that name.
+    /// Returns the first position in the journal of this step, for any value with this name.
     fn at(&self, name: &str, step: &Step) -> Option<usize> {
         self.notes.iter().position(|note| *note.name == *name && note.step == *step)
     }
@@ -60,7 +60,8 @@ impl Case<'_> {
         })
     }
 
-    /// A `start` that returned `Ok` has one `stop`; what was never started has none; each value is dropped once, last.
+    /// Each `start` that returned `Ok` has one `stop`, a value that was never started has none, and each value is
+    /// dropped once, as its last step.
     fn lives_are_whole(&self) {
         let mut lives: BTreeMap<u64, Vec<&Step>> = BTreeMap::new();
         for note in self.notes.iter().filter(|note| *note.name != *"outside") {
@@ -84,23 +85,28 @@ impl Case<'_> {
         }
     }
 
-    /// Whatever went wrong in a service is told as an event; of a group's child perhaps as the group's failure too.
-    fn every_failure_is_told(&self) {
+    /// Every failure in a service is emitted as an event. For the child of a group, the group may emit a failure too.
+    fn every_failure_is_emitted(&self) {
         for note in self.notes {
             let Step::Failed(text) = &note.step else { continue };
-            let tells = |event: &&Event| match &event.kind {
+            let is_about_it = |event: &&Event| match &event.kind {
                 EventKind::Failed(error) => error.to_string().contains(text),
                 EventKind::Restarting { error: Some(error), .. } => error.to_string().contains(text),
                 EventKind::Reported { error } => error.contains(text),
                 _ => false,
             };
-            let told: Vec<&EventKind> = self.events_of(&note.name).filter(tells).map(|event| &event.kind).collect();
+            let emitted: Vec<&EventKind> =
+                self.events_of(&note.name).filter(is_about_it).map(|event| &event.kind).collect();
             // A failure that was announced with a restart is final if the stop deadline leaves no time for the restart.
-            let given_up = matches!(told[..], [EventKind::Restarting { .. }, EventKind::Failed(_)]);
-            assert!(told.len() == 1 || given_up, "`{}` failed with {text}, and told was {told:?}", note.name);
+            let given_up = matches!(emitted[..], [EventKind::Restarting { .. }, EventKind::Failed(_)]);
+            assert!(
+                emitted.len() == 1 || given_up,
+                "`{}` failed with {text}, but the events are {emitted:?}",
+                note.name
+            );
         }
         let missed = |event: &Event| matches!(event.kind, EventKind::Lagged { .. });
-        assert!(!self.played.events.iter().any(missed), "the listener was too slow for this law");
+        assert!(!self.played.events.iter().any(missed), "the listener lagged behind, so this law cannot be checked");
     }
 
     fn jobs_are_handled_once(&self, world: &World) {
@@ -108,17 +114,17 @@ impl Case<'_> {
         let mut found = [&world.handled.lock()[..], &self.played.drained[..]].concat();
         accepted.sort_unstable();
         found.sort_unstable();
-        assert_eq!(accepted, found, "accepted, and handled or drained");
+        assert_eq!(accepted, found, "each accepted item is handled or drained once");
         if let Some(closed) = self.played.closed {
-            assert!(closed, "the host has ended, and the queue of its consumers is open");
-            // Nothing is left behind without a word, and what is said last is true.
+            assert!(closed, "the host has exited, but the queue of its consumers is open");
+            // Remaining items are reported, and the last report is correct.
             let left = self.played.drained.len();
-            let said = self.played.left.contains(&left);
-            assert!(said || left == 0, "{left} items are left, and said was {:?}", self.played.left);
+            let is_reported = self.played.left.contains(&left);
+            assert!(is_reported || left == 0, "{left} items are left, but the reports say {:?}", self.played.left);
         }
     }
 
-    /// Started, it ends once: it stopped, completed, or failed.
+    /// A service that was started has one end: it stopped, completed, or failed.
     fn one_end(&self, plan: &Plan) {
         let count = |is: fn(&EventKind) -> bool| self.events_of(&plan.name).filter(|event| is(&event.kind)).count();
         let starts = self.count(&plan.name, &Step::Start);
@@ -129,37 +135,38 @@ impl Case<'_> {
         let own_failures = self.failed(&plan.name).filter(|error| error.phase() != Phase::Callback).count();
         let failures = self.failed(&plan.name).count();
         match (starts, ends) {
-            (0, 0) => assert_eq!(failures, 0, "`{}` never started, and failed", plan.name),
-            (0, _) => panic!("`{}` never started, and ended", plan.name),
+            (0, 0) => assert_eq!(failures, 0, "`{}` never started, but failed", plan.name),
+            (0, _) => panic!("`{}` never started, but ended", plan.name),
             (_, 0) => assert!(failures > 0, "`{}` has no end", plan.name),
-            // A callback may fail when its service has ended well.
-            (_, 1) => assert_eq!(own_failures, 0, "`{}` failed, and ended well", plan.name),
+            // A stop callback may fail after its service has stopped without an error.
+            (_, 1) => assert_eq!(own_failures, 0, "`{}` failed, but emitted an end without a failure", plan.name),
             _ => panic!("`{}` ends {ends} times", plan.name),
         }
         for error in self.failed(&plan.name) {
-            assert!(self.is_known(error), "`{}` fails by itself: {error}", plan.name);
+            assert!(self.is_known(error), "`{}` failed for no reason in the schedule: {error}", plan.name);
         }
-        // By the events, which are told in the order of what happened: a service may note its start after its stop.
+        // Use the events, because they are emitted in the order of what happened. A service may write its start into
+        // the journal after its stop.
         let again = self.events_of(&plan.name).skip_while(|event| !matches!(event.kind, EventKind::Restarting { .. }));
-        let mut asked = again.skip_while(|event| !matches!(event.kind, EventKind::Stopping));
-        let restarted = asked.any(|event| matches!(event.kind, EventKind::Starting));
+        let mut stop_requested = again.skip_while(|event| !matches!(event.kind, EventKind::Stopping));
+        let restarted = stop_requested.any(|event| matches!(event.kind, EventKind::Starting));
         let may_finish = matches!(plan.restart, Some((Again::Finish, _))) && self.count(&plan.name, &Step::Ready) > 0;
-        assert!(!restarted || may_finish, "`{}` is started again after it was asked to stop", plan.name);
+        assert!(!restarted || may_finish, "`{}` was restarted after its stop request", plan.name);
     }
 
-    /// With all the time it wants, no service that comes to its end is called hung.
-    fn nobody_is_hung_for_no_reason(&self) {
+    /// If the stop timeout is ample, no service that exits is reported as hung.
+    fn no_service_is_hung_without_a_reason(&self) {
         let patient = self.schedule.stop_timeout == AMPLE && !matches!(self.schedule.drive, Drive::StopThreeTimes);
-        // A group's children have the group's own stop timeout, which may be short.
+        // The children of a group have the group's own stop timeout, which may be short.
         let mut own = self.schedule.services.iter().flat_map(|plan| self.events_of(&plan.name));
         let hung = own.find(|event| matches!(event.kind, EventKind::Hung(_)));
-        assert!(!patient || hung.is_none(), "{}", hung.expect("one that is hung"));
+        assert!(!patient || hung.is_none(), "{}", hung.expect("an event about a hung service"));
     }
 
-    /// With all the time they want, consumers that have started and do not fail leave nothing of what was accepted.
-    fn nothing_is_left_for_no_reason(&self) {
+    /// If the stop timeout is ample, and all consumers start and do not fail, no accepted item is left.
+    fn no_item_is_left_without_a_reason(&self) {
         let patient = self.schedule.stop_timeout == AMPLE && !matches!(self.schedule.drive, Drive::StopThreeTimes);
-        let consumes = |plan: &&Plan| matches!(plan.kind, Kind::Consumes(_));
+        let consumes = |plan: &&Plan| plan.kind.consumes();
         let in_groups = self.schedule.services.iter().any(|plan| match &plan.kind {
             Kind::Group(children) => children.iter().any(|child| consumes(&child)),
             _ => false,
@@ -170,16 +177,16 @@ impl Case<'_> {
         }
         let went_wrong = |kind: &EventKind| matches!(kind, EventKind::Failed(_) | EventKind::Restarting { .. });
         let started = |kind: &EventKind| matches!(kind, EventKind::Started);
-        let told =
+        let emitted =
             |plan: &Plan, is: &dyn Fn(&EventKind) -> bool| self.events_of(&plan.name).any(|event| is(&event.kind));
-        let sound = |plan: &Plan| plan.stop_timeout.is_none() && told(plan, &started) && !told(plan, &went_wrong);
+        let sound = |plan: &Plan| plan.stop_timeout.is_none() && emitted(plan, &started) && !emitted(plan, &went_wrong);
         if consumers.all(sound) {
             let left = self.played.drained.len();
-            assert_eq!(left, 0, "accepted, and left behind though there was all the time in the world");
+            assert_eq!(left, 0, "accepted items are left although the stop timeout was ample");
         }
     }
 
-    /// Whether a service was told to fail like that, was late, or was started again too often.
+    /// Returns `true` if the schedule plans this failure, or if the service was late or exceeded its restart limit.
     fn is_known(&self, error: &ServiceError) -> bool {
         let text = error.to_string();
         let planned =
@@ -187,19 +194,19 @@ impl Case<'_> {
         planned || is_late(error) || text.contains("completed again after reaching its restart limit")
     }
 
-    /// Nothing starts before what it comes after is ready, or has failed and is ignored; `Host::start` waits for all but those
-    /// that may fail.
-    fn starts_in_order(&self, place: usize, plan: &Plan) {
+    /// A service starts only after each dependency is ready, or has failed and is ignored. `Host::start` waits for all
+    /// services except those whose failure is ignored.
+    fn starts_in_order(&self, position: usize, plan: &Plan) {
         let services = &self.schedule.services;
-        let before: Vec<usize> = plan.after.clone().unwrap_or_else(|| (0..place).collect());
+        let before: Vec<usize> = plan.after.clone().unwrap_or_else(|| (0..position).collect());
         let started = self.at(&plan.name, &Step::Start);
-        for earlier in before.into_iter().map(|place| &services[place]) {
+        for earlier in before.into_iter().map(|position| &services[position]) {
             let ready = self.at(&earlier.name, &Step::Ready);
             let gone = earlier.ignored.then(|| self.at(&earlier.name, &Step::Dropped)).flatten();
-            let settled = ready.into_iter().chain(gone).min();
+            let resolved = ready.into_iter().chain(gone).min();
             let late = self.failed(&earlier.name).any(is_late) && earlier.ignored;
             if started.is_some() && !late {
-                assert!(settled.is_some() && settled < started, "`{}` before `{}`", plan.name, earlier.name);
+                assert!(resolved.is_some() && resolved < started, "`{}` before `{}`", plan.name, earlier.name);
             }
         }
         if let Some(host) = self.at("outside", &Step::HostStarted).filter(|_| !plan.ignored) {
@@ -211,25 +218,33 @@ impl Case<'_> {
         }
     }
 
-    /// Who sees that it is to stop sees it when all that came after it are gone, but for those that were overtaken.
+    /// A service sees its stop request only after its dependents are gone, except those that exceeded their stop
+    /// timeout.
     fn stops_in_order(&self, report: &Report) {
-        let of = |plan: &Plan| report.services.iter().find(|row| *row.name == *plan.name).expect("a row of each");
-        for (place, plan) in self.schedule.services.iter().enumerate() {
-            let before: Vec<usize> = plan.after.clone().unwrap_or_else(|| (0..place).collect());
-            for earlier in before.into_iter().map(|place| &self.schedule.services[place]) {
-                let asked = self.at(&earlier.name, &Step::Asked);
-                // Who missed its start timeout is asked at once.
+        let of = |plan: &Plan| {
+            report.services.iter().find(|row| *row.name == *plan.name).expect("every service has a row in the report")
+        };
+        for (position, plan) in self.schedule.services.iter().enumerate() {
+            let before: Vec<usize> = plan.after.clone().unwrap_or_else(|| (0..position).collect());
+            for earlier in before.into_iter().map(|position| &self.schedule.services[position]) {
+                let stop_requested = self.at(&earlier.name, &Step::StopRequested);
+                // A service that missed its start timeout receives its stop request at once.
                 let late = self.failed(&earlier.name).any(is_late);
-                if let (Some(asked), Some(_), false) = (asked, self.at(&plan.name, &Step::Start), late) {
-                    let gone = self.at(&plan.name, &Step::Dropped).is_some_and(|gone| gone < asked);
+                if let (Some(stop_requested), Some(_), false) =
+                    (stop_requested, self.at(&plan.name, &Step::Start), late)
+                {
+                    let gone = self.at(&plan.name, &Step::Dropped).is_some_and(|gone| gone < stop_requested);
                     let (name, later) = (&earlier.name, &plan.name);
-                    assert!(gone || of(plan).stop_timed_out, "`{name}` was asked to stop before `{later}` was gone");
+                    assert!(
+                        gone || of(plan).stop_timed_out,
+                        "`{name}` received its stop request before `{later}` was gone"
+                    );
                 }
             }
         }
     }
 
-    /// Every service has its row, which says how it ended, and nobody is hung that is not unresponsive any more.
+    /// Every service has a row with its true outcome, and no service is hung after its release.
     fn outcomes_are_true(&self, report: &Report) {
         let own = report.services.iter().filter(|row| !row.name.contains('/'));
         let names: Vec<&str> = own.clone().map(|row| &*row.name).filter(|&name| name != "late").collect();
@@ -242,9 +257,9 @@ impl Case<'_> {
     fn outcome_is_true(&self, row: &ServiceReport) {
         let starts = self.count(&row.name, &Step::Start);
         let first = self.failed(&row.name).next().map(ToString::to_string);
-        let told = |is: fn(&EventKind) -> bool| self.events_of(&row.name).any(|event| is(&event.kind));
+        let emitted = |is: fn(&EventKind) -> bool| self.events_of(&row.name).any(|event| is(&event.kind));
         let (stopped, completed) =
-            (told(|kind| matches!(kind, EventKind::Stopped)), told(|kind| matches!(kind, EventKind::Completed)));
+            (emitted(|kind| matches!(kind, EventKind::Stopped)), emitted(|kind| matches!(kind, EventKind::Completed)));
         let agrees = match &row.outcome {
             Outcome::NeverStarted => starts == 0,
             Outcome::Completed => first.is_none() && completed && self.count(&row.name, &Step::Run) > 0,
@@ -257,7 +272,7 @@ impl Case<'_> {
         assert_eq!(starts.saturating_sub(1), row.restarts as usize, "restarts of `{}`", row.name);
     }
 
-    /// Whether the last failure that a restart was announced for is not followed by a start that was ready.
+    /// Returns `true` if no start after the last announced restart became ready.
     fn ends_before_a_restart(&self, name: &str) -> bool {
         let marks = self.events_of(name).filter_map(|event| match &event.kind {
             EventKind::Restarting { error, .. } => Some(error.is_some()),
@@ -267,13 +282,13 @@ impl Case<'_> {
         marks.last().unwrap_or(false)
     }
 
-    /// Whether the last event of the service says that it was not restarted after `error`.
+    /// Returns `true` if an event says that the service was not restarted after `error`.
     fn is_not_restarted(&self, name: &str, error: &ServiceError) -> bool {
-        let told = |event: &Event| matches!(&event.kind, EventKind::NotRestarted(told) if told.to_string() == error.to_string());
-        self.ends_before_a_restart(name) && self.events_of(name).any(told)
+        let is_this = |event: &Event| matches!(&event.kind, EventKind::NotRestarted(other) if other.to_string() == error.to_string());
+        self.ends_before_a_restart(name) && self.events_of(name).any(is_this)
     }
 
-    /// All failures but those of services that may fail, in the order in which they happened.
+    /// The result has all failures, in the order in which they happened. Ignored failures may be missing.
     fn failures_are_in_the_result(&self, failures: &[ServiceError]) {
         let mut left = failures.iter().map(ToString::to_string).peekable();
         for event in &self.played.events {
@@ -282,14 +297,14 @@ impl Case<'_> {
                 continue;
             };
             let in_turn = left.next_if(|next| *next == error.to_string()).is_some();
-            assert!(in_turn || plan.ignored, "not in the result, or not in order: {error}, but {failures:?}");
+            assert!(in_turn || plan.ignored, "missing in the result or out of order: {error}, in {failures:?}");
         }
-        assert_eq!(left.next(), None, "in the result, and nobody was told");
+        assert_eq!(left.next(), None, "the result has a failure without an event");
     }
 
     fn the_reason_is_true(&self, report: &Report, failures: &[ServiceError]) {
         if let Some(waited) = &self.played.waited {
-            assert_eq!(*waited, report.reason, "what `wait` said");
+            assert_eq!(*waited, report.reason, "the result of `wait`");
         }
         let outcome_of = |name: &str| report.services.iter().find(|row| *row.name == *name).map(|row| &row.outcome);
         let requested = self.notes.iter().any(|note| note.step == Step::Requested);
@@ -310,7 +325,7 @@ impl Case<'_> {
     }
 }
 
-/// A start that took too long, of this service or of one in it.
+/// Returns `true` if a start timeout expired, of this service or of a child.
 fn is_late(error: &ServiceError) -> bool {
     let inner = error.source().and_then(|source| source.downcast_ref::<ServiceError>());
     matches!(error.cause(), Cause::TimedOut(_)) || inner.is_some_and(is_late)

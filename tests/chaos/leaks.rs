@@ -1,4 +1,4 @@
-//! What a process holds: threads, descriptors, bytes.
+//! What a process holds: threads, descriptors and bytes.
 
 use super::heap;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::{fs, thread};
 /// What the process holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Without the threads of the pool that runs stop callbacks: an idle one ends only after a second.
+    /// Threads, without those of the callback pool: an idle one exits only after a second.
     pub threads: usize,
     pub descriptors: usize,
     pub bytes: i64,
@@ -20,7 +20,7 @@ impl Held {
         Held { threads, descriptors: entries("/proc/self/fd"), bytes: heap::bytes() }
     }
 
-    /// What it holds when two looks agree: whoever was about to end has ended.
+    /// Waits until two observations agree, so that threads about to exit are gone.
     pub fn when_still() -> Self {
         let limit = Instant::now() + Duration::from_secs(60);
         loop {
@@ -29,30 +29,30 @@ impl Held {
             if before == Held::now() {
                 return before;
             }
-            assert!(Instant::now() < limit, "it never comes to rest: {before:?}");
+            assert!(Instant::now() < limit, "the process does not come to rest: {before:?}");
         }
     }
 
-    /// Waits until no more threads and descriptors are held than these. The last of a thread comes after whoever
-    /// joined it knows.
-    pub fn settle(self, when: &str) -> Self {
+    /// Waits until the process holds no more threads and descriptors than `self`. The kernel removes a thread a moment
+    /// after it was joined.
+    pub fn wait_until_gone(self, when: &str) -> Self {
         let limit = Instant::now() + Duration::from_secs(60);
         loop {
             let now = Held::now();
             if now.threads <= self.threads && now.descriptors <= self.descriptors {
                 return now;
             }
-            assert!(Instant::now() < limit, "threads or descriptors are left {when}: {now:?}, and had {self:?}");
+            assert!(Instant::now() < limit, "threads or descriptors are left {when}: {now:?}, before {self:?}");
             thread::sleep(Duration::from_micros(50));
         }
     }
 }
 
-/// Waits until the pool that runs stop callbacks has no thread left.
+/// Waits until the callback pool has no thread.
 pub fn callback_threads_end() {
     let limit = Instant::now() + Duration::from_secs(60);
     while callback_threads() > 0 {
-        assert!(Instant::now() < limit, "{} idle callback threads do not end", callback_threads());
+        assert!(Instant::now() < limit, "{} idle callback threads do not exit", callback_threads());
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,4 +1,4 @@
-//! The jobs that were reported as left in the queue: by an event of the last consumer, or by a log line.
+//! The reports about jobs left in the queue: an event of the last consumer, or a log line.
 
 use hosted::{Event, EventKind};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -16,7 +16,7 @@ impl Log for Lines {
     fn log(&self, line: &Record<'_>) {
         let text = line.args().to_string();
         if line.target() == "hosted::queue" && line.level() == Level::Warn && text.starts_with("a queue was closed") {
-            let items = text.split(' ').find_map(|word| word.parse().ok()).expect("it says how many");
+            let items = text.split(' ').find_map(|word| word.parse().ok()).expect("the line has the number of items");
             self.0.lock().push(items);
         }
     }
@@ -24,19 +24,19 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// Listens from here on.
+/// Installs the logger that collects these lines.
 pub fn listen() {
     log::set_logger(&LINES).expect("the only logger");
     log::set_max_level(LevelFilter::Warn);
 }
 
-/// A new schedule begins.
+/// Forgets the lines of the previous schedule.
 pub fn forget() {
     LINES.0.lock().clear();
 }
 
-/// How many items, each time that was said.
-pub fn said(events: &[Event]) -> Vec<usize> {
+/// Returns the number of items in each report.
+pub fn reports(events: &[Event]) -> Vec<usize> {
     let events = events.iter().filter_map(|event| match event.kind {
         EventKind::QueueNotDrained { items } => Some(items),
         _ => None,

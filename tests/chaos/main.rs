@@ -1,17 +1,17 @@
-//! Random services, random faults, and laws that hold whatever happens.
+//! Random services, random faults, and laws that must hold for all of them.
 //!
-//! A schedule is a graph of services, what each does whenever it is called (errors, panics, unresponsive services, stops, hosts in
-//! hosts), and what the owner of the host does with it. It follows from a seed; which thread comes first does not, so
-//! the same seed may take different ways. A thousand schedules are played by `cargo test`; more by
+//! A schedule is a graph of services, what each does whenever it is called (errors, panics, unresponsive services,
+//! stops, hosts in hosts), and what the owner of the host does. It follows from a seed. The order of the threads does
+//! not, so the same seed can take different paths. `cargo test` plays a thousand schedules. To play more:
 //!
 //! ```sh
 //! CHAOS_SCHEDULES=100000 cargo test --test chaos -- --nocapture
 //! ```
 //!
-//! A schedule that breaks a law prints its seed, itself, its journal and its events. It is played again by
-//! `CHAOS_SEED=<seed> CHAOS_SCHEDULES=1000 CHAOS_SAME=1`, a thousand times the same.
+//! If a schedule breaks a law, the test prints its seed, the schedule, its journal and its events. To play it a
+//! thousand times: `CHAOS_SEED=<seed> CHAOS_SCHEDULES=1000 CHAOS_SAME=1`.
 #![cfg(target_os = "linux")]
-#![allow(unsafe_code)] // the allocator that counts; the crate itself forbids it
+#![allow(unsafe_code)] // the counting allocator; the crate itself forbids it
 #![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
 
 mod actor;
@@ -39,28 +39,30 @@ use std::time::Duration;
 use totals::Totals;
 use world::World;
 
-/// Only so that a hang becomes a failure.
+/// Turns a hang into a failure.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// How many schedules come before what is held is counted.
+/// The number of schedules before the first count of what the process holds.
 const WARM_UP: u64 = 100;
 
-/// Tables that have grown to the size they needed once, in bytes.
+/// Bytes that tables may still grow by after the first count.
 const NOISE: i64 = 4 << 10;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
 }
 
-/// Plays one schedule, and checks all laws.
+/// Plays one schedule and checks all laws.
 fn play(seed: u64, outer: &StopToken, totals: &mut Totals) {
     let schedule = Arc::new(Schedule::of(seed));
-    let world = World::new(schedule.room, schedule.manual_clock, outer);
+    let world = World::new(schedule.capacity, schedule.manual_clock, outer);
     let played = played(&schedule, &world);
     assert_eq!(
         Arc::strong_count(&world),
         1,
-        "something keeps what a service owned: {schedule}\n{}",
+        "something still owns a value of a service: {schedule}\n{}",
         lines(&world.notes())
     );
     let notes = world.notes();
@@ -72,19 +74,19 @@ fn play(seed: u64, outer: &StopToken, totals: &mut Totals) {
     totals.add(&schedule, &world.performed.lock(), &notes, &played);
 }
 
-/// On a thread of its own, so that a hang is a failure too.
+/// Plays a schedule on its own thread, so that a hang becomes a failure.
 fn played(schedule: &Arc<Schedule>, world: &Arc<World>) -> Played {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let (its, theirs) = (schedule.clone(), world.clone());
     let player = thread::spawn(move || {
         let played = catch_unwind(AssertUnwindSafe(|| drive::play(&its, &theirs)));
         drop(theirs);
-        _ = tell.send(played); // nobody listens any more when it took too long
+        _ = sender.send(played); // after a timeout nobody receives it
     });
-    let played = told.recv_timeout(LIMIT).unwrap_or_else(|_| {
+    let played = receiver.recv_timeout(LIMIT).unwrap_or_else(|_| {
         panic!("it hangs: {schedule}\n{}", lines(&world.notes()));
     });
-    player.join().expect("it caught its panic");
+    player.join().expect("the player catches panics");
     played.unwrap_or_else(|panic| {
         eprintln!("{schedule}\n{}", lines(&world.notes()));
         resume_unwind(panic)
@@ -95,7 +97,7 @@ fn lines(of: &[impl Display]) -> String {
     of.iter().map(|line| format!("  {line}\n")).collect()
 }
 
-/// More threads at once than any schedule has: parking_lot keeps a table of that size for ever.
+/// More threads than any schedule has at once. parking_lot keeps a table of that size forever.
 fn crowd() {
     let mut host = Host::new();
     for n in 0..100 {
@@ -110,18 +112,18 @@ fn every_law_holds_for_random_faults_and_nothing_is_left_behind() {
     let (first, schedules) = (number("CHAOS_SEED").unwrap_or(0), number("CHAOS_SCHEDULES").unwrap_or(1_000));
     let step = if number("CHAOS_SAME").is_some() { 0 } else { 1 };
     let (outer, mut totals) = (StopSource::new(), Totals::default());
-    // What is made once and kept is there from here on: the timer's thread, tables.
+    // Values that are created once exist from here on: the thread of the timer, and tables.
     left::listen();
     crowd();
     (0..WARM_UP).for_each(|n| play(first + step * n, &outer.token(), &mut totals));
     let before = Held::when_still();
     for n in 0..schedules {
         play(first + step * n, &outer.token(), &mut totals);
-        before.settle(&format!("after seed {}", first + step * n));
+        before.wait_until_gone(&format!("after seed {}", first + step * n));
         totals.in_time();
     }
     leaks::callback_threads_end();
-    let after = before.settle("at the end");
+    let after = before.wait_until_gone("at the end");
     eprintln!("{totals}\nbefore: {before:?}\nafter:  {after:?}");
     assert!(after.bytes < before.bytes + NOISE, "memory has grown: {before:?}, {after:?}");
     if schedules >= 1_000 && step == 1 {

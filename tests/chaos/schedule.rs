@@ -1,4 +1,4 @@
-//! A schedule: which services exist, and what goes wrong where. All of it follows from the seed.
+//! A schedule: which services exist, and which faults happen where. All of it follows from the seed.
 
 use super::dice::Dice;
 use hosted::Restart;
@@ -6,19 +6,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What happens where the code of a service is called.
+/// What a service does when the host or a ready-made service calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Fine,
     Error,
     Panic,
-    /// An error that is no reason to end.
+    /// Reports an error without failing.
     Report,
     Slow,
     UnresponsiveAWhile,
-    UnresponsiveForEver,
+    UnresponsiveForever,
     StopHost,
-    /// To a host of its own, which is started, and stopped or dropped.
+    /// Starts a second host inside the service, and stops or drops it.
     AddService,
     KeepHandle,
     DropHandle,
@@ -32,7 +32,7 @@ pub const ACTS: [Act; 12] = [
     Act::Report,
     Act::Slow,
     Act::UnresponsiveAWhile,
-    Act::UnresponsiveForEver,
+    Act::UnresponsiveForever,
     Act::StopHost,
     Act::AddService,
     Act::KeepHandle,
@@ -40,7 +40,7 @@ pub const ACTS: [Act; 12] = [
     Act::TouchClock,
 ];
 
-/// What a service is, between its `start` and its `stop`.
+/// What a service does between its `start` and its `stop`.
 #[derive(Debug)]
 pub enum Kind {
     /// Completes on its own.
@@ -48,19 +48,39 @@ pub enum Kind {
     Waits(How),
     /// Registers a stop callback, and waits.
     CallsBack(Act),
-    /// `every`, with what its ticks do.
+    /// `every`, with the action of each tick.
     Ticks {
         acts: Vec<Act>,
         fail_fast: bool,
     },
-    /// Of the one queue of the schedule, with what its jobs do.
+    /// A consumer of the schedule's queue, with the action of each job.
     Consumes(Vec<Act>),
-    /// Puts so many items into it, and waits.
+    /// A batch consumer of the schedule's queue, with the action of each batch.
+    Batches {
+        acts: Vec<Act>,
+        max: usize,
+        linger: Linger,
+    },
+    /// Puts this many items into the queue, and waits.
     Produces(usize),
     Group(Arc<Vec<Plan>>),
 }
 
-/// How a service waits for its stop.
+impl Kind {
+    pub fn consumes(&self) -> bool {
+        matches!(self, Kind::Consumes(_) | Kind::Batches { .. })
+    }
+}
+
+/// How long a batch waits for more jobs.
+#[derive(Clone, Copy, Debug)]
+pub enum Linger {
+    Not,
+    Briefly,
+    Forever,
+}
+
+/// How a service waits for its stop request.
 #[derive(Clone, Copy, Debug)]
 pub enum How {
     Wait,
@@ -68,25 +88,25 @@ pub enum How {
     Receive,
     Done,
     Linked,
-    /// With threads of its own.
+    /// Starts threads that wait, too.
     Together,
 }
 
-/// One service.
+/// The plan of one service.
 #[derive(Debug)]
 pub struct Plan {
     pub name: String,
     pub kind: Kind,
-    /// `None`: all before it.
+    /// The positions of the dependencies. `None` means all earlier services.
     pub after: Option<Vec<usize>>,
     pub ignored: bool,
     pub completion_stops: bool,
     pub restart: Option<(Again, u32)>,
     pub start_timeout: Option<Duration>,
     pub stop_timeout: Option<Duration>,
-    /// Notes its stop request.
+    /// Writes its stop request into the journal.
     pub listens: bool,
-    /// Each in turn, for one call after the other.
+    /// The actions of one method: one for each call, in turn.
     pub start: Vec<Act>,
     pub run: Vec<Act>,
     pub stop: Vec<Act>,
@@ -112,7 +132,7 @@ impl Again {
     }
 }
 
-/// What the owner of the host does with it.
+/// What the owner of the host does.
 #[derive(Clone, Copy, Debug)]
 pub enum Drive {
     StartWaitStop,
@@ -139,12 +159,12 @@ pub struct Schedule {
     pub seed: u64,
     pub services: Arc<Vec<Plan>>,
     pub manual_clock: bool,
-    pub room: usize,
-    /// How many threads outside of the host push into its queue.
+    pub capacity: usize,
+    /// The number of threads outside the host that push into its queue.
     pub outside: usize,
     pub start_timeout: Option<Duration>,
     pub stop_timeout: Duration,
-    /// When a thread outside the host requests the stop.
+    /// The time until a thread outside the host requests the stop.
     pub fuse: Duration,
     pub drive: Drive,
 }
@@ -156,11 +176,11 @@ impl Schedule {
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::of(seed);
         let patient = !dice.one_in(4);
-        // Of the acts that are not fine, one in so many.
+        // Of the actions, one in this many is not `Fine`.
         let calm = dice.pick(&[2, 4, 12]);
         let mut chance = Chance { dice, patient, calm };
         let services = 0..1 + chance.dice.below(6);
-        let mut services: Vec<Plan> = services.map(|place| chance.plan(place, "s", true)).collect();
+        let mut services: Vec<Plan> = services.map(|position| chance.plan(position, "s", true)).collect();
         let outside = chance.dice.pick(&[0, 1, 2]);
         if outside > 0 && chance.dice.one_in(2) {
             services.push(chance.diligent(services.len()));
@@ -172,7 +192,7 @@ impl Schedule {
             seed,
             services,
             manual_clock: dice.one_in(3),
-            room: 1 + dice.below(4),
+            capacity: 1 + dice.below(4),
             start_timeout: dice.one_in(8).then(|| dice.pick(&short)),
             stop_timeout: if patient { AMPLE } else { dice.pick(&short) },
             fuse: Duration::from_micros(dice.pick(&[0, 300, 1_000, 3_000, 8_000])),
@@ -185,9 +205,13 @@ impl Schedule {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Schedule { seed, services, manual_clock, room, outside, start_timeout, stop_timeout, fuse, drive } = self;
+        let Schedule { seed, services, manual_clock, capacity, outside, start_timeout, stop_timeout, fuse, drive } =
+            self;
         write!(f, "seed {seed}: {drive:?}, fuse {fuse:?}, start timeout {start_timeout:?}, ")?;
-        write!(f, "stop timeout {stop_timeout:?}, manual clock {manual_clock}, room {room}, outside {outside}")?;
+        write!(
+            f,
+            "stop timeout {stop_timeout:?}, manual clock {manual_clock}, capacity {capacity}, outside {outside}"
+        )?;
         services.iter().try_for_each(|plan| write!(f, "\n  {plan:?}"))
     }
 }
@@ -204,8 +228,8 @@ impl Chance {
             return Act::Fine;
         }
         let act = self.dice.pick(&ACTS);
-        // Never in a patient schedule; else rare, since one is enough.
-        let too_much = act == Act::UnresponsiveForEver && (self.patient || !self.dice.one_in(2));
+        // Never in a patient schedule, and rarely in others, because one unresponsive service is enough.
+        let too_much = act == Act::UnresponsiveForever && (self.patient || !self.dice.one_in(2));
         if too_much { Act::Fine } else { act }
     }
 
@@ -215,23 +239,31 @@ impl Chance {
 
     fn kind(&mut self, may_be_group: bool) -> Kind {
         let how = [How::Wait, How::Sleep, How::Receive, How::Done, How::Linked, How::Together];
-        match self.dice.below(if may_be_group { 12 } else { 11 }) {
+        match self.dice.below(if may_be_group { 13 } else { 12 }) {
             0 | 1 => Kind::Completes,
             2..=4 => Kind::Waits(self.dice.pick(&how)),
             5 => Kind::CallsBack(self.act()),
             6 | 7 => Kind::Ticks { acts: self.acts(), fail_fast: self.dice.one_in(2) },
             8 => Kind::Consumes(self.acts()),
-            9 | 10 => Kind::Produces(self.dice.below(12)),
-            _ => Kind::Group(Arc::new((0..self.dice.below(4)).map(|place| self.plan(place, "c", false)).collect())),
+            9 => self.batches(),
+            10 | 11 => Kind::Produces(self.dice.below(12)),
+            _ => {
+                Kind::Group(Arc::new((0..self.dice.below(4)).map(|position| self.plan(position, "c", false)).collect()))
+            }
         }
     }
 
-    fn plan(&mut self, place: usize, letter: &str, may_be_group: bool) -> Plan {
+    fn batches(&mut self) -> Kind {
+        let linger = self.dice.pick(&[Linger::Not, Linger::Briefly, Linger::Forever]);
+        Kind::Batches { acts: self.acts(), max: 1 + self.dice.below(5), linger }
+    }
+
+    fn plan(&mut self, position: usize, letter: &str, may_be_group: bool) -> Plan {
         let kind = self.kind(may_be_group);
         let dice = &mut self.dice;
-        let some_before = (0..place).filter(|_| dice.one_in(2)).collect();
+        let some_before = (0..position).filter(|_| dice.one_in(2)).collect();
         Plan {
-            name: format!("{letter}{place}"),
+            name: format!("{letter}{position}"),
             kind,
             after: (!self.dice.one_in(3)).then_some(some_before),
             ignored: self.dice.one_in(4),
@@ -247,12 +279,14 @@ impl Chance {
         }
     }
 
-    /// A consumer that does nothing but its jobs, which are short: what comes from outside keeps it busy until the stop.
-    fn diligent(&mut self, place: usize) -> Plan {
+    /// A consumer with short jobs and no other action. Producers outside the host keep it busy until the stop request.
+    fn diligent(&mut self, position: usize) -> Plan {
         let fine = vec![Act::Fine];
         let (start, run, stop) = (fine.clone(), fine.clone(), fine.clone());
-        let plan = self.plan(place, "s", false);
-        Plan { kind: Kind::Consumes(fine), after: Some(Vec::new()), start, run, stop, drop: Act::Fine, ..plan }
+        let plan = self.plan(position, "s", false);
+        let batches = Kind::Batches { acts: fine.clone(), max: 2, linger: Linger::Not };
+        let kind = if self.dice.one_in(2) { Kind::Consumes(fine) } else { batches };
+        Plan { kind, after: Some(Vec::new()), start, run, stop, drop: Act::Fine, ..plan }
     }
 
     fn restart(&mut self) -> Option<(Again, u32)> {

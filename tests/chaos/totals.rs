@@ -1,4 +1,4 @@
-//! How much was played. A thousand schedules in which nothing happens must not pass as a proof.
+//! Counts what was played, so that a thousand schedules in which nothing happens cannot pass.
 
 use super::drive::Played;
 use super::schedule::{ACTS, Act, DRIVES, Schedule};
@@ -23,7 +23,7 @@ impl Totals {
         played.drained.iter().for_each(|_| self.count("drained"));
         match &played.end {
             None => self.count("hosts dropped"),
-            Some(Ok(Report { .. })) => self.count("hosts that ended well"),
+            Some(Ok(Report { .. })) => self.count("hosts that stopped without a failure"),
             Some(Err(HostError { .. })) => self.count("hosts that failed"),
         }
     }
@@ -32,7 +32,7 @@ impl Totals {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    /// That every act was done, every drive was taken, and services came to every end.
+    /// Asserts that every action was performed, every drive was taken, and services had every outcome.
     pub fn are_worth_it(&self) {
         let ends = [
             "restarts",
@@ -50,11 +50,11 @@ impl Totals {
         assert_eq!(self.seen, acts.into_iter().chain(drives).collect());
     }
 
-    /// A stop that ends only with its line about the services that it waits for has noticed an exit too late. A busy
-    /// machine makes a few of these lines.
+    /// A stop that returns only with its next progress line has noticed an exit too late. A busy machine causes a few
+    /// of these lines.
     pub fn in_time(&self) {
         let waited = self.counts.get("waited for").copied().unwrap_or(0);
-        assert!(waited < 20 + self.counts["schedules"] / 10, "exits are noticed late: {self}");
+        assert!(waited < 20 + self.counts["schedules"] / 10, "too many exits are noticed late: {self}");
     }
 }
 

@@ -12,19 +12,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fmt, thread};
 
-/// What a service noted of itself, or somebody outside of the host.
+/// A step of a service, or of a thread outside the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Start,
     Ready,
     Run,
     Stop,
-    Asked,
+    StopRequested,
     Dropped,
-    /// It failed, saying this: unique in its schedule.
+    /// The service failed with this text, which is unique in its schedule.
     Failed(String),
     Unresponsive,
-    /// Somebody asked for the stop.
+    /// A service or a thread outside the host requested the stop of the host.
     Requested,
     /// `Host::start` has returned `Ok`.
     HostStarted,
@@ -33,7 +33,7 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Note {
     pub name: Arc<str>,
-    /// Which value of that name: a group has fresh ones at each start.
+    /// The number of the value: a group creates new values for each start.
     pub value: u64,
     pub step: Step,
 }
@@ -44,13 +44,13 @@ impl fmt::Display for Note {
     }
 }
 
-/// A job, large enough for a push to take a while: so that a stop comes in the middle of one now and then.
+/// A large job. A push takes so long that a stop request sometimes comes in the middle of it.
 pub struct Job {
     pub item: u64,
     _ballast: [u8; 32 << 10],
 }
 
-/// Without optimization, a call that takes a job has several copies of it on its stack.
+/// The stack size of threads that handle jobs: without optimization, a call has several copies of a job on its stack.
 pub const STACK: usize = 4 << 20;
 
 impl Job {
@@ -66,24 +66,24 @@ pub struct World {
     pub performed: Mutex<Vec<Act>>,
     pub clock: Option<ManualClock>,
     touches: AtomicU64,
-    /// One for the host, the groups in it, and producers outside.
+    /// The one queue of the host, its groups, and the producers outside.
     pub queue: Queue<Job>,
-    /// A consumer of it was added to a host.
+    /// Whether a consumer of the queue was added to a host.
     pub has_consumer: AtomicBool,
     items: AtomicU64,
     pub accepted: Mutex<Vec<u64>>,
     pub handled: Mutex<Vec<u64>>,
-    /// Outlives all schedules, and never stops.
+    /// A token that outlives all schedules and never stops.
     outer: StopToken,
-    /// `None` when it is over, and nothing is to be kept any more.
+    /// `None` at the end of the schedule, when nothing more may be kept.
     kept: Mutex<Option<Vec<Box<dyn Any + Send>>>>,
-    /// Disconnected when the unresponsive may hear again.
+    /// Disconnected when the unresponsive services are released.
     held: Receiver<()>,
     release: Mutex<Option<Sender<()>>>,
 }
 
 impl World {
-    pub fn new(room: usize, manual_clock: bool, outer: &StopToken) -> Arc<Self> {
+    pub fn new(capacity: usize, manual_clock: bool, outer: &StopToken) -> Arc<Self> {
         let (release, held) = bounded(0);
         Arc::new(World {
             notes: Mutex::default(),
@@ -92,7 +92,7 @@ impl World {
             performed: Mutex::default(),
             clock: manual_clock.then(ManualClock::new),
             touches: AtomicU64::new(0),
-            queue: Queue::bounded(room),
+            queue: Queue::bounded(capacity),
             has_consumer: AtomicBool::new(false),
             items: AtomicU64::new(0),
             accepted: Mutex::default(),
@@ -108,7 +108,7 @@ impl World {
         self.notes.lock().push(Note { name: name.clone(), value, step });
     }
 
-    /// Somebody outside of the services did something.
+    /// Writes a step of a thread outside the host into the journal.
     pub fn note_outside(&self, step: Step) {
         self.note(&"outside".into(), 0, step);
     }
@@ -125,20 +125,20 @@ impl World {
         self.items.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Lets all go that are unresponsive for ever.
+    /// Releases the services that are unresponsive forever.
     pub fn release(&self) {
         let release = self.release.lock().take();
         drop(release);
     }
 
-    /// Drops all handles that were kept, and keeps no more.
+    /// Drops everything that was kept, and keeps nothing more.
     pub fn drop_kept(&self) {
         let kept = self.kept.lock().take();
-        drop(kept); // with the lock let go: a guard may wait for its callback
+        drop(kept); // without the lock, because a guard may wait for its callback
     }
 
-    /// Lets time pass, where it does not by itself: so often that a tick which does it is not for ever the next one's
-    /// cause.
+    /// Advances a manual clock, at most 100 times: a tick that advances the clock would otherwise cause the next tick
+    /// forever.
     pub fn touch_clock(&self) {
         let touched = self.touches.fetch_add(1, Ordering::Relaxed);
         if let Some(clock) = self.clock.as_ref().filter(|_| touched < 100) {
@@ -146,19 +146,19 @@ impl World {
         }
     }
 
-    /// Does `act` as the value `value` of a service.
+    /// Performs `act` for the value `value` of a service.
     pub fn perform(self: &Arc<Self>, act: Act, value: u64, ctx: &Context) -> Result {
         let name = Arc::from(ctx.name());
         self.performed.lock().push(act);
         match act {
             Act::Fine => {}
             Act::Error => return Err(self.failure(&name, value).into()),
-            // Without the panic hook, which would write a thousand backtraces.
+            // Skip the panic hook, which would print thousands of backtraces.
             Act::Panic => resume_unwind(Box::new(self.failure(&name, value))),
             Act::Report => ctx.report_error(self.failure(&name, value)),
             Act::Slow => thread::sleep(Duration::from_millis(1)),
             Act::UnresponsiveAWhile => thread::sleep(Duration::from_millis(8)),
-            Act::UnresponsiveForEver => {
+            Act::UnresponsiveForever => {
                 self.note(&name, value, Step::Unresponsive);
                 _ = self.held.recv();
             }
@@ -183,7 +183,7 @@ impl World {
         text
     }
 
-    /// Keeps what a service can get hold of, to be dropped by another, or at the end.
+    /// Keeps handles that a service can get. Another action drops them, or the end of the schedule.
     fn keep(self: &Arc<Self>, ctx: &Context) {
         let world = self.clone();
         let guard: StopCallback = self.outer.on_stop(move || world.release());
@@ -191,11 +191,11 @@ impl World {
         timed.request_stop_after(AN_HOUR);
         let more: [Box<dyn Any + Send>; 4] =
             [Box::new(ctx.host().clone()), Box::new(ctx.clone()), Box::new(guard), Box::new(timed)];
-        // A bound on what a schedule with thousands of jobs keeps: the tables for it are never made smaller.
+        // Bound what a schedule with thousands of jobs keeps: the tables for it never shrink.
         if let Some(kept) = self.kept.lock().as_mut().filter(|kept| kept.len() < KEPT) {
             kept.extend(more);
         }
-        // One that comes and goes at once.
+        // A callback that is registered and dropped at once.
         let world = self.clone();
         drop(self.outer.on_stop(move || world.release()));
     }
@@ -205,7 +205,7 @@ const KEPT: usize = 100;
 
 const AN_HOUR: Duration = Duration::from_secs(3_600);
 
-/// A host inside a service, from its making to its end.
+/// Creates, starts and stops a host inside a service.
 fn host_inside(ctx: &Context) -> Result {
     let mut host = Host::new();
     host.add("inner", worker(|ctx| Ok(ctx.sleep(AN_HOUR)?)));

@@ -1,4 +1,4 @@
-//! Guarantee 49, on Linux: the line about a hung service names the system call, the descriptor, and what the descriptor
+//! Guarantee 49, on Linux: the report of a hung service names the system call, the descriptor, and what the descriptor
 //! is.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
@@ -17,25 +17,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{hint, thread};
 
-/// What is said of a call, without how long it has lasted.
+/// Removes the time that the call has lasted.
 fn call(text: &str) -> &str {
     text.split_once(" for at least ").map_or(text, |(call, _)| call)
 }
 
-/// A host whose one service blocks in `blocks`, and is said to be hung in `said`.
+/// Returns a host whose one service blocks in `blocks`, and checks that it is reported as hung in `said`.
 fn hung_in(said: impl Fn(&str) -> bool, blocks: impl FnOnce() -> Result + Send + 'static) -> Host {
     let (mut host, mut blocks) = (Host::new(), Some(blocks));
     host.add("stuck", worker(move |_: &Context| blocks.take().expect("it is not restarted")()));
     host.start().unwrap();
-    host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
+    host.stop(Duration::ZERO).unwrap_err(); // now its status shows what it is blocked in
     let began = Instant::now();
     loop {
-        // There is no event for "it has reached the call", so this polls the kernel.
+        // There is no event for "the thread has reached the call", so this polls the kernel.
         let text = host.handle().services().remove(0).blocked_in;
         if text.as_deref().is_some_and(|text| said(call(text))) {
             break;
         }
-        assert!(began.elapsed() < LIMIT, "that is never said, but {text:?}");
+        assert!(began.elapsed() < LIMIT, "expected another text than {text:?}");
         thread::yield_now();
     }
     let error = host.stop(Duration::ZERO).unwrap_err();
@@ -47,14 +47,14 @@ fn hung_in(said: impl Fn(&str) -> bool, blocks: impl FnOnce() -> Result + Send +
     host
 }
 
-/// A service that blocks in `blocks` is said to be hung in `said`; and it ends after `release`.
+/// Checks that a service that blocks in `blocks` is reported as hung in `said`, and exits after `release`.
 fn hangs_in(said: impl Fn(&str) -> bool, blocks: impl FnOnce() -> Result + Send + 'static, release: impl FnOnce()) {
     let mut host = hung_in(said, blocks);
     release();
     host.stop(LIMIT).unwrap();
 }
 
-/// The same, where every letter is known.
+/// The same, with the exact text.
 fn hangs_in_just(text: &str, blocks: impl FnOnce() -> Result + Send + 'static, release: impl FnOnce()) {
     hangs_in(|said| said == text, blocks, release);
 }
@@ -128,7 +128,7 @@ fn a_pipe_is_shown_as_a_pipe() {
     hangs_in_just(&said, move || Ok(_ = near.read(&mut [0])?), || drop(far));
 }
 
-/// Something to poll, what it is called, and what it takes to let go of it.
+/// Descriptors to poll, their description, and a writer that ends the poll.
 fn something_to_poll() -> ([OwnedFd; 3], String, File) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -183,7 +183,7 @@ fn an_epoll_is_named_with_all_that_it_watches() {
     let begins =
         [format!("epoll_wait(fd {number} = epoll, watching "), format!("epoll_pwait(fd {number} = epoll, watching ")];
     let said = |text: &str| {
-        // The kernel lists them in an order of its own.
+        // The kernel chooses the order of this list.
         begins.iter().any(|begin| text.starts_with(begin)) && [&a, &b, &c].iter().all(|fd| text.contains(*fd))
     };
     hangs_in(said, blocks, move || far.write_all(b"x").unwrap());
@@ -201,7 +201,7 @@ fn a_lock_of_a_file_is_named_with_the_file() {
     hangs_in_just(&said, move || Ok(flock(&wanted, FlockOperation::LockExclusive)?), || drop(held));
 }
 
-/// A child that ends with its input.
+/// A child process that exits when its input ends.
 fn child() -> Child {
     Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
@@ -223,7 +223,7 @@ fn a_sleep_is_shown_as_a_sleep() {
         Ok(())
     };
     let said = |text: &str| ["clock_nanosleep (a sleep)", "nanosleep (a sleep)"].contains(&text);
-    std::mem::forget(hung_in(said, blocks)); // nothing ends a sleep but the process
+    std::mem::forget(hung_in(said, blocks)); // only the exit of the process ends this sleep
 }
 
 // 49

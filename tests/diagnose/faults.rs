@@ -1,4 +1,4 @@
-//! What a thread is blocked in, if numbers are reused, names are not UTF-8, or the kernel resumed the wait.
+//! The report of a blocked thread if numbers are reused, names are not UTF-8, or the kernel has resumed the wait.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::support::child::{Child, Program, say};
@@ -29,19 +29,19 @@ pub(crate) fn until<R>(mut found: impl FnMut() -> Option<R>, or: impl Fn() -> St
     }
 }
 
-/// What the service `name` is blocked in now.
+/// Returns what the service `name` is blocked in now.
 pub(crate) fn blocked(handle: &HostHandle, name: &str) -> String {
     let row = handle.services().into_iter().find(|row| *row.name == *name).expect("a service of that name");
     row.blocked_now().unwrap_or_default()
 }
 
-/// Waits until the text for the service `name` is right, and returns the text.
+/// Waits until the text for the service `name` fulfils the condition, and returns the text.
 pub(crate) fn until_blocked(handle: &HostHandle, name: &str, is_right: impl Fn(&str) -> bool) -> String {
     let find = || Some(blocked(handle, name)).filter(|text| is_right(text));
-    until(find, || format!("`{name}` is never blocked in that, but in {}", blocked(handle, name)))
+    until(find, || format!("`{name}` is blocked in something else: {}", blocked(handle, name)))
 }
 
-// ---- Numbers are no identities.
+// ---- Numbers do not identify a thread or a descriptor.
 
 #[cfg(feature = "disconnect")]
 mod strangers {
@@ -54,7 +54,7 @@ mod strangers {
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::time::Duration;
 
-    /// No other test of this program has so many descriptors: above this number all are free.
+    /// A number above all descriptors of the other tests in this program.
     const FREE: i32 = 700;
 
     // 104
@@ -115,9 +115,9 @@ fn a_service_that_ends_after_the_drop_of_its_host_shows_how_it_ended() {
     assert!(before.blocked_in.is_some() && before.blocked_now().is_some());
     drop(release);
     let state = || handle.services()[0].state;
-    until(|| (state() == ServiceState::Stopped).then_some(()), || format!("it is {} for ever", state()));
+    until(|| (state() == ServiceState::Stopped).then_some(()), || format!("the state stays {}", state()));
     assert_eq!(handle.services()[0].blocked_in, None);
-    assert_eq!(before.blocked_now(), None, "its thread has ended, whoever has the number now");
+    assert_eq!(before.blocked_now(), None, "its thread has exited, even if another thread has its number");
     assert_eq!(handle.services()[1].state, ServiceState::Failed);
 }
 
@@ -146,7 +146,7 @@ fn a_service_is_hung_until_its_thread_local_destructors_have_run_and_no_longer()
     assert_eq!(handle.services()[0].state, ServiceState::Hung);
     drop(in_destructor.0);
     let state = || handle.services()[0].state;
-    until(|| (state() == ServiceState::Stopped).then_some(()), || format!("it is {} for ever", state()));
+    until(|| (state() == ServiceState::Stopped).then_some(()), || format!("the state stays {}", state()));
     // The second stop finds nothing left to wait for.
     let report = host.stop(Duration::ZERO).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
@@ -170,7 +170,7 @@ fn many_services_that_end_after_the_stop_all_show_how_they_ended() {
     until(|| (hung() == 0).then_some(()), || format!("{} never stop", hung()));
 }
 
-// ---- Names are bytes.
+// ---- Names may be any bytes.
 
 #[test]
 fn a_thread_whose_kernel_name_is_not_utf_8_is_timed() {
@@ -206,14 +206,14 @@ fn a_thread_whose_kernel_name_is_not_utf_8_is_disconnected() {
 
 #[test]
 fn the_kernel_name_of_a_callback_thread_is_cut_between_two_letters() {
-    let (tell, told) = bounded(2);
+    let (sender, receiver) = bounded(2);
     let run = move |ctx: &Context| {
         let (once, called) = bounded(2);
         let (repeated, comm) = (once.clone(), || fs::read("/proc/thread-self/comm").unwrap());
         let _once = ctx.on_stop(move || _ = once.send(("once", comm())));
         let _repeated = ctx.on_stop_repeating(AN_HOUR, move || _ = repeated.send(("repeated", comm())));
         // Both are called before their guards are dropped.
-        called.iter().take(2).try_for_each(|call| tell.send(call))?;
+        called.iter().take(2).try_for_each(|call| sender.send(call))?;
         Ok(())
     };
     for (name, kernel) in [("ääääääääää", "äääääää\n"), ("x日本語のサービス", "x日本語の\n")]
@@ -224,7 +224,7 @@ fn the_kernel_name_of_a_callback_thread_is_cut_between_two_letters() {
         until_blocked(&host.handle(), name, |text| text.starts_with("futex"));
         host.stop(LIMIT).unwrap();
         let kinds = [(); 2].map(|()| {
-            let (kind, comm) = told.recv_timeout(LIMIT).unwrap();
+            let (kind, comm) = receiver.recv_timeout(LIMIT).unwrap();
             assert_eq!(String::from_utf8_lossy(&comm), kernel, "{kind}");
             kind
         });
@@ -232,9 +232,10 @@ fn the_kernel_name_of_a_callback_thread_is_cut_between_two_letters() {
     }
 }
 
-// ---- A wait that the kernel resumed.
+// ---- The kernel resumes a wait.
 
-/// Two services wait, in `poll` and in a futex. Somebody stops and continues the process; then it says what they wait in.
+/// Two services wait, in `poll` and in a futex. A shell stops and continues the process. Then it prints what they wait
+/// in.
 fn resumed() {
     let address = silent();
     let connect = move |_: &Context| Ok(_ = TcpStream::connect_timeout(&address, AN_HOUR)?);
@@ -252,14 +253,14 @@ fn resumed() {
     until_blocked(&handle, "sleeper", |text| text.starts_with("sleeping"));
     say("ready");
     io::stdin().lock().read_line(&mut String::new()).unwrap();
-    // By now the process has been stopped and continued.
+    // Now the process has been stopped and continued.
     let restarted =
         |text: &str| text.split(' ').next() == Some(if cfg!(target_arch = "x86_64") { "219" } else { "128" });
     let count = || {
         let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("syscall"));
         tasks.filter(|file| fs::read_to_string(file).is_ok_and(|line| restarted(&line))).count()
     };
-    // Whether a `ppoll` or a sleep comes back under its own number is the kernel's affair; the timed futex does not.
+    // The kernel decides whether a `ppoll` or a sleep resumes under its own number. The timed futex does not.
     until(|| (count() > 0).then_some(()), || "no wait was resumed".to_owned());
     say(&until_blocked(&handle, "client", |text| text.contains("poll(")));
     say(&until_blocked(&handle, "receiver", |text| text.starts_with("futex ")));

@@ -1,30 +1,42 @@
-//! A wait in this library is named in its own words. Reports with wide names, and stack sizes that are too large.
+//! A wait in this library is named by its purpose. Reports with wide names, and stack sizes that are too large.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 use crate::faults::{AN_HOUR, blocked, until, until_blocked};
 use crate::support::{LIMIT, idle};
 use crossbeam_channel::{bounded, never};
 use hosted::testing::ManualClock;
-use hosted::{Context, Host, Outcome, Queue, Restart, StopToken, group, worker};
+use hosted::{Context, Host, Outcome, Queue, Restart, StopToken, every, group, worker};
 use std::cell::RefCell;
 use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
 fn a_service_that_looks_at_itself_is_running() {
-    let (tell, told) = bounded(1);
-    let run = move |ctx: &Context| Ok(tell.send(blocked(ctx.host(), ctx.name()))?);
+    let (sender, receiver) = bounded(1);
+    let run = move |ctx: &Context| Ok(sender.send(blocked(ctx.host(), ctx.name()))?);
     let mut host = Host::new();
     host.add("status page", worker(run));
     host.start().unwrap();
-    assert_eq!(told.recv_timeout(LIMIT).unwrap(), "running");
+    assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), "running");
     host.stop(LIMIT).unwrap();
 }
 
-/// Whether `text` is `what`, maybe with how long it has lasted and how much is left.
+/// Returns `true` if `text` is `what`, optionally with the elapsed and the remaining time.
 fn is(text: &str, what: &str, has_end: bool) -> bool {
     let rest = text.strip_prefix(what);
     rest.is_some_and(|rest| rest.ends_with(" s left") == has_end && matches!(rest.as_bytes(), [] | [b' ' | b',', ..]))
+}
+
+/// Adds a batch consumer whose first batch has one job, and is not full.
+fn add_batch_consumer(
+    host: &mut Host,
+    name: &str,
+    linger: Duration,
+    f: impl Fn(&mut u32) -> hosted::Result + Send + 'static,
+) {
+    let (queue, mut state) = (Queue::bounded(2), 0);
+    queue.push(1).unwrap();
+    host.add(name, queue.batch_consumer(2, linger, move |_, _| f(&mut state))).after::<&str>([]);
 }
 
 // 105
@@ -40,7 +52,7 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     };
     add("wait", Box::new(Context::wait));
     add("sleep", Box::new(|ctx| _ = ctx.sleep(AN_HOUR)));
-    add("sleep for ever", Box::new(|ctx| _ = ctx.sleep(Duration::MAX)));
+    add("sleep forever", Box::new(|ctx| _ = ctx.sleep(Duration::MAX)));
     add("sleep until", Box::new(|ctx| _ = ctx.sleep_until(Instant::now() + AN_HOUR)));
     add("wait with a limit", Box::new(|ctx| _ = ctx.stop_token().wait_timeout(AN_HOUR)));
     add("receive", Box::new(|ctx| _ = ctx.recv(&never::<()>())));
@@ -53,6 +65,16 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     add("push", Box::new(move |_| _ = push.push(3)));
     add("push with a limit", Box::new(move |_| _ = limited.push_timeout(4, AN_HOUR)));
     host.add("consumer", Queue::<i32>::bounded(1).consumer(|_, _| Ok(()))).after::<&str>([]);
+    add_batch_consumer(&mut host, "batch", AN_HOUR, |_| Ok(()));
+    add_batch_consumer(&mut host, "batch without a limit", Duration::MAX, |_| Ok(()));
+    add_batch_consumer(&mut host, "failed batch", Duration::ZERO, |failures| {
+        *failures += 1;
+        if *failures < 5 { Err("no connection".into()) } else { Ok(()) }
+    });
+    host.add("every", every(AN_HOUR, |_| Ok(()))).independent();
+    host.add("every with a fixed delay", every(AN_HOUR, |_| Ok(())).fixed_delay()).independent();
+    #[cfg(feature = "cron")]
+    host.add("cron", hosted::cron("0 0 29 2 *", |_| Ok(()))).independent();
     host.add("restart", worker(|_| Err("lost".into())))
         .after::<&str>([])
         .restart(Restart::on_failure().backoff(AN_HOUR..=AN_HOUR));
@@ -61,7 +83,7 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
     for (name, what, has_end) in [
         ("wait", "waiting for the stop", false),
         ("sleep", "sleeping", true),
-        ("sleep for ever", "sleeping", false),
+        ("sleep forever", "sleeping", false),
         ("sleep until", "sleeping", true),
         ("wait with a limit", "waiting for the stop", true),
         ("receive", "waiting for a message", false),
@@ -70,13 +92,65 @@ fn every_wait_of_the_library_is_named_for_what_it_waits_for() {
         ("push", "waiting for room in a queue", false),
         ("push with a limit", "waiting for room in a queue", true),
         ("consumer", "waiting for a job", false),
+        ("batch", "waiting for more jobs", true),
+        ("batch without a limit", "waiting for more jobs", false),
+        ("failed batch", "waiting to retry a batch", true),
+        ("every", "waiting for the next tick", true),
+        ("every with a fixed delay", "waiting for the next tick", true),
+        #[cfg(feature = "cron")]
+        ("cron", "waiting for its schedule", true),
         ("restart", "waiting for its restart", true),
     ] {
         until_blocked(&handle, name, |text| is(text, what, has_end));
     }
-    let far = until_blocked(&handle, "ticks too far", |text| text.starts_with("waiting for the"));
-    assert!(is(&far, "waiting for the stop", false) || is(&far, "waiting for the next tick", false), "{far}");
+    // The last wait is for a tick so late that an `Instant` cannot represent it.
+    until_blocked(&handle, "ticks too far", |text| is(text, "waiting for the next tick", false));
+    #[cfg(feature = "cron")]
+    {
+        // It checks the clock every minute. The line has the time to its next run, of which there is one in four years.
+        let text = blocked(&handle, "cron");
+        let left: f64 =
+            text.rsplit(", ").next().and_then(|left| left.strip_suffix(" s left")).unwrap().parse().unwrap();
+        assert!(left > 60.0, "{text}");
+    }
     full.close();
+    host.stop(LIMIT).unwrap();
+}
+
+// 105
+#[cfg(feature = "io")]
+#[test]
+fn a_service_that_waits_for_its_turn_to_read_says_so() {
+    use std::io::Read;
+    /// A stream of a type that the library does not know, so that only one thread reads at a time.
+    struct Unknown(std::fs::File);
+    impl std::os::fd::AsFd for Unknown {
+        fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+    impl Read for &Unknown {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            (&self.0).read(into)
+        }
+    }
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let stream = Unknown(std::fs::File::from(std::os::fd::OwnedFd::from(reader)));
+    let stop = hosted::StopSource::new();
+    let stream = std::sync::Arc::new(stop.token().interruptible(stream));
+    let mut host = Host::new();
+    for name in ["first", "second"] {
+        let stream = stream.clone();
+        host.add(name, worker(move |_| Ok(_ = (&*stream).read(&mut [0])))).independent();
+    }
+    host.start().unwrap();
+    let one_has_its_turn = || {
+        let [first, second] = ["first", "second"].map(|name| blocked(&host.handle(), name));
+        let waits = |text: &str| is(text, "waiting for its turn to read", false);
+        (waits(&first) && second.contains("poll(") || waits(&second) && first.contains("poll(")).then_some(())
+    };
+    until(one_has_its_turn, || "no service waits for its turn".to_owned());
+    stop.request_stop();
     host.stop(LIMIT).unwrap();
 }
 
@@ -118,7 +192,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
             _ = begin.send(());
             _ = held.recv();
         });
-        begun.recv()?; // before that a drop of the guard would unregister the callback
+        begun.recv()?; // otherwise the drop of the guard would unregister the callback
         drop(guard);
         Ok(())
     };
@@ -132,6 +206,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     host.start().unwrap();
     let handle = host.handle();
     until_blocked(&handle, "sleeper", |text| is(text, "sleeping", true));
+    until_blocked(&handle, "guarded", |text| text.starts_with("futex")); // it has registered its callback
     let error = host.stop(Duration::ZERO).unwrap_err();
     let hung = |error: &hosted::HostError, name: &str| {
         let row = error.report().services.iter().find(|row| *row.name == *name).expect("its row");
@@ -140,7 +215,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     };
     let line = hung(&error, "sleeper");
     assert!(line.contains(", sleeping") && line.ends_with(" s left") && !line.contains("blocked in"), "{line}");
-    // These come to their waits in their own time.
+    // The services reach their waits at different times.
     let again = |host: &mut Host, name: &str, part: &str| {
         let line = RefCell::new(String::new());
         let find = || {
@@ -152,7 +227,7 @@ fn the_lines_of_a_hung_service_its_group_and_its_callback_name_their_waits() {
     again(&mut host, "guarded", ", its service waiting for its stop callback");
     again(&mut host, "crew", ", waiting for its services");
     drop(release);
-    std::mem::forget(host); // nothing ends the sleep but the process
+    std::mem::forget(host); // only the exit of the process ends this sleep
 }
 
 #[test]
@@ -164,7 +239,7 @@ fn names_that_are_wide_on_a_terminal_leave_the_columns_of_a_report_aligned() {
     }
     host.start().unwrap();
     let report = host.stop(LIMIT).unwrap().to_string();
-    // Six columns each, the last but two.
+    // Six columns for each name, without the last two rows.
     for row in ["\n  日本語  stopped ", "\n  mailer  stopped ", "\n  gro\u{308}ßer  stopped ", "\n  한국    stopped "]
     {
         assert!(report.contains(row), "{report}");

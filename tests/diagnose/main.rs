@@ -1,4 +1,4 @@
-//! What the host says about hung threads: the call, the descriptor, and since when. Linux.
+//! What the host reports about hung threads: the call, the descriptor, and the time. Linux.
 
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 

@@ -1,4 +1,4 @@
-//! Guarantee 49, on Linux: the line about a hung service shows how long the call has lasted at least, and the processor
+//! Guarantee 49, on Linux: the report of a hung service has the least time that the call has lasted, and the processor
 //! use.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{hint, thread};
 
-/// What is said of how long a call has lasted: `252 ms`, `1.02 s`.
+/// Returns the time that the call has lasted, from a text such as `… for at least 252 ms`.
 fn at_least(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_once(" for at least ")?.1.split_once(' ')?;
     let number: f64 = number.parse().expect("a number");
     Some(Duration::from_secs_f64(if unit == "ms" { number / 1_000. } else { number }))
 }
 
-/// Looks until it is said how long it has lasted. There is no event for that: two looks have to be some time apart.
+/// Observes the service until the text has a time. There is no event for it: two observations must be some time apart.
 fn look_until_it_has_lasted(host: &Host) -> (String, Duration) {
     let began = Instant::now();
     loop {
@@ -25,12 +25,12 @@ fn look_until_it_has_lasted(host: &Host) -> (String, Duration) {
         if let Some(time) = at_least(&text) {
             return (text, time);
         }
-        assert!(began.elapsed() < LIMIT, "that is never said, but {text:?}");
+        assert!(began.elapsed() < LIMIT, "the text never has a time: {text:?}");
         thread::yield_now();
     }
 }
 
-/// What the report of a stop in vain says.
+/// Returns the report of a stop with a hung service.
 fn hung(host: &mut Host) -> String {
     let error = host.stop(Duration::ZERO).unwrap_err();
     let Outcome::Hung(hung) = &error.report().services[0].outcome else { panic!("not hung: {error}") };
@@ -47,7 +47,7 @@ fn the_age_of_a_call_is_shown_from_the_second_sample_and_never_too_high() {
     host.start().unwrap();
     let (text, time) = look_until_it_has_lasted(&host);
     assert!(text.starts_with("futex (a lock, condvar or channel) for at least "), "{text}");
-    assert!(time <= began.elapsed(), "it has not been there for {time:?}");
+    assert!(time <= began.elapsed(), "it has not been in the call for {time:?}");
     let line = hung(&mut host);
     assert!(line.contains(", blocked in futex (a lock, condvar or channel) for at least "), "{line}");
     assert!((time..=began.elapsed()).contains(&at_least(&line).unwrap()), "{line}");
@@ -58,10 +58,10 @@ fn the_age_of_a_call_is_shown_from_the_second_sample_and_never_too_high() {
 // 49
 #[test]
 fn a_second_call_of_the_same_kind_has_a_new_age() {
-    let ((wake, woken), (tell, told)) = (bounded(0), bounded(1));
+    let ((wake, woken), (sender, receiver)) = (bounded(0), bounded(1));
     let run = move |_: &Context| {
         while woken.recv().is_ok() {
-            tell.send(())?;
+            sender.send(())?;
         }
         Ok(())
     };
@@ -72,7 +72,7 @@ fn a_second_call_of_the_same_kind_has_a_new_age() {
         look_until_it_has_lasted(&host);
         let began = Instant::now();
         wake.send(()).unwrap();
-        told.recv_timeout(LIMIT).unwrap();
+        receiver.recv_timeout(LIMIT).unwrap();
         let (text, time) = look_until_it_has_lasted(&host);
         assert!(time <= began.elapsed(), "the new call has not lasted for {time:?}: {text}");
     }
@@ -100,7 +100,7 @@ fn computing_after_a_sleep_has_a_new_age() {
     drop(wake);
     let (mut text, mut time) = look_until_it_has_lasted(&host);
     while !text.starts_with("running") {
-        (text, time) = look_until_it_has_lasted(&host); // it is not awake yet
+        (text, time) = look_until_it_has_lasted(&host); // the thread may not be awake yet
     }
     assert!(time <= began.elapsed(), "it has not been running for {time:?}: {text}");
     over.store(true, Ordering::Relaxed);
@@ -127,7 +127,7 @@ fn a_service_that_computes_is_shown_with_its_processor_use() {
     let (before, after) = line.split_once(", running, ").unwrap();
     let percent: u32 = after.split_once(" % CPU for at least ").unwrap().0.parse().unwrap();
     assert!(!before.contains("blocked"), "{line}");
-    // What it gets of a processor is the machine's affair.
+    // The machine decides which share of a processor the thread gets.
     assert!((1..=100).contains(&percent), "{line}");
     assert!(at_least(&line).unwrap() <= began.elapsed(), "{line}");
     over.store(true, Ordering::Relaxed);
@@ -141,8 +141,8 @@ fn the_second_progress_line_of_a_stop_shows_the_age_of_the_call() {
     let mut host = Host::new();
     host.add("stuck", worker(move |_: &Context| Ok(_ = held.recv())));
     host.start().unwrap();
-    let ((tell, told), events) = (unbounded(), host.events());
-    thread::spawn(move || tell.send(host.stop(LIMIT)));
+    let ((sender, receiver), events) = (unbounded(), host.events());
+    thread::spawn(move || sender.send(host.stop(LIMIT)));
     let line = || loop {
         if let EventKind::StillStopping { services, .. } = events.recv_timeout(LIMIT).unwrap().kind {
             return services;
@@ -151,5 +151,5 @@ fn the_second_progress_line_of_a_stop_shows_the_age_of_the_call() {
     assert_eq!(line(), "`stuck` (`run`, blocked in futex (a lock, condvar or channel))");
     while !line().starts_with("`stuck` (`run`, blocked in futex (a lock, condvar or channel) for at least ") {}
     drop(release);
-    told.recv_timeout(LIMIT).unwrap().unwrap();
+    receiver.recv_timeout(LIMIT).unwrap().unwrap();
 }

@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-/// What the services of a report were disconnected from.
+/// The connections that the host has closed, from the services of a report.
 fn disconnected(report: &Report) -> Vec<&str> {
     let rows = report.services.iter().flat_map(|service| &service.disconnected);
     rows.map(|hung| hung.blocked_in.as_deref().unwrap()).collect()
@@ -88,7 +88,7 @@ fn a_listening_socket_is_never_shut_down() {
     let mut host = Host::new();
     add(&mut host, "accept", move || accepting.accept());
     add(&mut host, "poll", move || {
-        // Of the two, the stream goes.
+        // The service waits for both, and the stream is disconnected.
         let set = &mut [PollFd::new(&polling, PollFlags::IN), PollFd::new(&stream, PollFlags::IN)];
         Ok(poll(set, None)?)
     });
@@ -97,7 +97,7 @@ fn a_listening_socket_is_never_shut_down() {
     let [accept, poll] = &error.report().services[..] else { panic!("{error}") };
     assert!(matches!(accept.outcome, Outcome::Hung(_)) && accept.disconnected.is_empty(), "{error}");
     assert!(matches!(poll.outcome, Outcome::Stopped) && hung_up(&peer), "{error}");
-    TcpStream::connect(address).unwrap(); // for the one that accepts
+    TcpStream::connect(address).unwrap(); // wakes the service that accepts
     host.stop(LIMIT).unwrap();
     let _client = TcpStream::connect(address).unwrap();
     listener.accept().unwrap();
@@ -154,13 +154,13 @@ fn a_service_of_a_group_is_disconnected_before_the_group_is_hung() {
 fn a_stop_callback_that_hangs_on_a_socket_is_disconnected_too() {
     let ((ours, peer), (ready, registered)) = (connected(), mpsc::channel());
     let run = move |ctx: &Context| {
-        let (stream, (tell, told)) = (ours.try_clone()?, mpsc::channel());
+        let (stream, (sender, receiver)) = (ours.try_clone()?, mpsc::channel());
         let _cancel = ctx.on_stop(move || {
-            _ = tell.send(());
+            _ = sender.send(());
             _ = (&stream).read(&mut [0]); // an answer that never comes
         });
         ready.send(())?;
-        Ok(told.recv()?) // and in the drop of the guard waits for the callback
+        Ok(receiver.recv()?) // the drop of the guard then waits for the callback
     };
     let mut host = Host::new();
     host.add("client", worker(run)).disconnect_when_hung().stop_timeout(TIME);
@@ -174,10 +174,10 @@ fn a_stop_callback_that_hangs_on_a_socket_is_disconnected_too() {
 
 #[test]
 fn with_disconnect_the_stop_deadline_of_a_service_is_nine_tenths_of_the_time() {
-    let (told, deadline) = mpsc::channel();
+    let (sender, deadline) = mpsc::channel();
     let run = move |ctx: &Context| {
         ctx.wait();
-        Ok(told.send(ctx.stop_deadline())?)
+        Ok(sender.send(ctx.stop_deadline())?)
     };
     let mut host = Host::new();
     host.add("client", worker(run)).disconnect_when_hung();

@@ -1,4 +1,4 @@
-//! Feature `disconnect`: closing the connection that a hung service is blocked on.
+//! Feature `disconnect`: closes the connection that a hung service is blocked on.
 
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 

@@ -1,4 +1,4 @@
-//! Forced disconnect among many services: a service keeps its connection until its stop request and its time have
+//! Forced disconnect with many services: a service keeps its connection until its stop request and its time have
 //! passed.
 #![cfg(all(feature = "disconnect", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 /// Adds unresponsive services, each after the one before: the last receives its stop request first. Returns their tokens too.
 fn add_unresponsive(host: &mut Host, count: usize) -> (Sender<()>, mpsc::Receiver<StopToken>) {
-    let ((release, held), (tell, tokens)) = (bounded::<()>(0), mpsc::channel());
+    let ((release, held), (sender, tokens)) = (bounded::<()>(0), mpsc::channel());
     for place in 0..count {
-        let (held, tell) = (held.clone(), tell.clone());
+        let (held, sender) = (held.clone(), sender.clone());
         let run = move |ctx: &Context| {
-            tell.send(ctx.stop_token().clone())?;
+            sender.send(ctx.stop_token().clone())?;
             _ = held.recv();
             Ok(())
         };
@@ -37,7 +37,8 @@ fn a_service_without_a_stop_request_keeps_its_connection() {
         Ok(())
     };
     host.add("database", worker(run)).disconnect_when_hung();
-    // Asked one by one, each in half of the time that is left: the database with a sixteenth of it.
+    // The services receive their requests one after another, each with half of the remaining time: the database with a
+    // sixteenth.
     let (release, _tokens) = add_unresponsive(&mut host, 4);
     host.start().unwrap();
     let stopped = host.stop(STOP);
@@ -66,16 +67,16 @@ fn all_services_receive_their_stop_request_even_if_inspecting_takes_all_the_time
 
 #[test]
 fn a_service_that_receives_its_stop_request_late_has_time_before_it_is_disconnected() {
-    let ((told, deadline), mut host) = (mpsc::channel(), Host::new());
+    let ((sender, deadline), mut host) = (mpsc::channel(), Host::new());
     let run = move |ctx: &Context| {
         ctx.wait();
-        Ok(told.send(ctx.stop_deadline())?)
+        Ok(sender.send(ctx.stop_deadline())?)
     };
     host.add("database", worker(run)).disconnect_when_hung();
     let (release, _tokens) = add_unresponsive(&mut host, 1);
     host.start().unwrap();
     let before = Instant::now();
-    // Half of it is both the hold of the unresponsive one and what the last resort leaves.
+    // Half of the time is both the hold of the unresponsive service and what the forced disconnect leaves.
     host.stop(Duration::from_millis(200)).unwrap_err();
     let deadline = deadline.recv_timeout(LIMIT).unwrap().unwrap();
     assert!(deadline >= before + Duration::from_millis(150), "{:?}", deadline - before);
@@ -146,13 +147,13 @@ fn the_stop_after_a_failed_start_disconnects_too() {
 fn a_repeated_callback_that_hangs_on_a_socket_is_disconnected_and_named() {
     let ((ours, peer), (ready, registered)) = (connected(), mpsc::channel());
     let run = move |ctx: &Context| {
-        let (stream, (tell, told)) = (ours.try_clone()?, mpsc::channel());
+        let (stream, (sender, receiver)) = (ours.try_clone()?, mpsc::channel());
         let _cancel = ctx.on_stop_repeating(Duration::from_millis(10), move || {
-            _ = tell.send(());
+            _ = sender.send(());
             _ = (&stream).read(&mut [0]); // an answer that never comes
         });
         ready.send(())?;
-        Ok(told.recv()?) // and in the drop of the guard waits for the call
+        Ok(receiver.recv()?) // the drop of the guard then waits for the call
     };
     let mut host = Host::new();
     host.add("client", worker(run)).disconnect_when_hung().stop_timeout(TIME);

@@ -16,7 +16,7 @@ fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// A host with services that read what never comes, and the other ends of their connections.
+/// A host with services that read from silent connections, and the other ends of these connections.
 fn readers() -> (Host, Vec<TcpStream>) {
     let (mut host, mut peers) = (Host::new(), Vec::new());
     for reader in 0..RACES {
@@ -41,7 +41,7 @@ fn disconnecting_races_200_peers_that_hang_up_or_write_and_leaves_nothing_open()
     host.start().unwrap();
     let meanwhile = thread::spawn(move || {
         while !matches!(events.recv_timeout(LIMIT).unwrap().kind, EventKind::Disconnected(_)) {}
-        // One hangs up, one writes, the third does nothing.
+        // One peer closes its connection, one writes, the third does nothing.
         let mut peers = peers.into_iter().enumerate().collect::<Vec<_>>();
         peers.retain(|(place, _)| place % 3 > 0);
         _ = peers.iter_mut().filter(|(place, _)| place % 3 == 1).try_for_each(|(_, peer)| peer.write_all(b"x"));
@@ -50,7 +50,7 @@ fn disconnecting_races_200_peers_that_hang_up_or_write_and_leaves_nothing_open()
     let stopped = host.stop(STOP);
     let mut silent = report(&stopped).services.iter().skip(2).step_by(3);
     assert!(silent.any(|row| !row.disconnected.is_empty()), "{stopped:?}");
-    // A busy machine does not come to all of them in a tenth of the time: the rest ends with its peers.
+    // On a busy machine a tenth of the time may be too short for all of them: the others end with their peers.
     drop(meanwhile.join().unwrap());
     let stopped = host.stop(LIMIT);
     let freed =

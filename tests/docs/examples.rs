@@ -1,9 +1,9 @@
-//! Each example keeps the promise of its first line, and ends with exit code 0.
+//! Each example does what its first line promises, and exits with code 0.
 //!
-//! The promise: what stands in backticks in the first line is printed; where the line says "then", in this order. An
-//! example that runs "until ctrl-c" gets a SIGINT when it has printed the first of it.
+//! The text in backticks in the first line must be printed. If the line says "then", the texts must come in this order.
+//! An example that runs "until ctrl-c" receives SIGINT after it has printed the first text.
 //!
-//! `cargo test` builds the examples first. `cargo test --test examples` does not: `cargo build --examples` before.
+//! `cargo test` builds the examples first. `cargo test --test docs` does not: run `cargo build --examples` before.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -60,7 +60,23 @@ fn a_blocked_accept_serves_its_client_and_is_woken_by_the_stop() {
     server.end().expect("exit code 0");
 }
 
-/// What the first line of an example says.
+#[cfg(unix)]
+#[test]
+fn the_probes_example_becomes_ready_only_when_its_cache_is_filled() {
+    let mut example = Running::start("probes");
+    let address = example.wait_for("http://").expect("its address").replace("http://", "").replace('/', "");
+    example.wait_for("filling the cache").expect("the start-up");
+    let ready = || ask(&address, "GET /readyz HTTP/1.0\r\n\r\n");
+    let early = ready();
+    assert!(early.contains("503") && early.contains("\nfill cache: starting for "), "{early}");
+    example.wait_for("ready").expect("the start");
+    assert!(ready().contains("200 OK"));
+    assert!(ask(&address, "GET / HTTP/1.0\r\n\r\n").contains("statistics"));
+    example.interrupt();
+    example.end().expect("exit code 0");
+}
+
+/// The promise in the first line of an example.
 struct Promise {
     name: String,
     printed: Vec<String>,
@@ -78,7 +94,7 @@ impl Promise {
         Promise { name: name.to_owned(), printed, in_order, until_ctrl_c }
     }
 
-    /// A signal can be sent on Unix only.
+    /// Signals exist only on Unix.
     fn can_run_here(&self) -> bool {
         cfg!(unix) || !self.until_ctrl_c
     }
@@ -123,14 +139,14 @@ impl Running {
         let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
         thread::spawn(move || {
-            // Until the child has ended, or nobody wants its lines.
+            // Until the child exits, or the receiver of the lines is dropped.
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let log = thread::spawn(move || text_of(stderr));
         Running { name: name.to_owned(), child, lines, seen: String::new(), log: Some(log) }
     }
 
-    /// The first line from now on with `text` in it.
+    /// Returns the next line that contains `text`.
     fn wait_for(&mut self, text: &str) -> Result<String, String> {
         let deadline = Instant::now() + LIMIT;
         while let Some(line) = self.next_line(deadline)? {
@@ -141,7 +157,7 @@ impl Running {
         Err(self.failed(&format!("ended without printing `{text}`")))
     }
 
-    /// What it printed, when it has ended with exit code 0.
+    /// Returns the output after an exit with code 0.
     fn end(&mut self) -> Result<String, String> {
         let deadline = Instant::now() + LIMIT;
         while self.next_line(deadline)?.is_some() {}
@@ -168,7 +184,7 @@ impl Running {
         assert!(status.success(), "{kill}: {status}");
     }
 
-    /// All there is to say about a failure. Ends the child: only then its log is complete.
+    /// Returns everything about a failure. Ends the child first, so that its log is complete.
     fn failed(&mut self, how: &str) -> String {
         self.kill();
         let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
@@ -176,7 +192,7 @@ impl Running {
     }
 
     fn kill(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if the process has already exited.
         _ = self.child.kill();
         _ = self.child.wait();
     }
@@ -197,7 +213,7 @@ fn ask(address: &str, question: &str) -> String {
 
 fn text_of(mut stream: impl Read) -> String {
     let mut bytes = Vec::new();
-    // What came before an error is all the same worth showing.
+    // Show what came before an error.
     _ = stream.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -217,7 +233,7 @@ fn names(extension: &str) -> Vec<String> {
     wanted.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
 }
 
-/// It lies beside this test's folder: target/PROFILE/deps/this-test, target/PROFILE/examples/NAME.
+/// The examples lie beside the folder of this test: target/PROFILE/deps/this-test, target/PROFILE/examples/NAME.
 fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("the path of this test");
     let profile = this.ancestors().nth(2).expect("target/PROFILE");

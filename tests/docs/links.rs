@@ -1,4 +1,4 @@
-//! Every relative link of the documentation leads to a file, and to a heading in it. The book lists every page.
+//! Every relative link of the documentation leads to a file and to a heading in it. The book lists every page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -79,7 +79,7 @@ fn check(page: &Path, link: &str) -> Result<(), String> {
     Err("there is no such heading".to_owned())
 }
 
-/// The path of `file`, as seen from `page`, below the root of the repository.
+/// Returns the path of the target below the root of the repository.
 fn resolve(page: &Path, file: &str) -> Result<PathBuf, String> {
     let mut path = page.parent().expect("a page is a file").to_owned();
     for part in Path::new(file).components() {
@@ -111,7 +111,7 @@ fn anchor(line: &str) -> Option<String> {
     Some(kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect())
 }
 
-/// The text without blocks of code and without code in a line: code has brackets that are no links.
+/// Removes blocks of code and code in a line, because their brackets are not links.
 fn without_code(text: &str) -> String {
     without_fences(text).split('`').step_by(2).collect()
 }

@@ -1,5 +1,5 @@
-//! Guarantee 12 with a clock, and `ManualClock`: it stands still until it is moved, and counts the threads that sleep
-//! by it.
+//! Guarantee 12 with a clock, and `ManualClock`: it stands still until the test advances it, and counts the threads
+//! that sleep by it.
 
 use crate::support::{LIMIT, SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};
@@ -14,14 +14,14 @@ fn by(clock: Clock, stop: &StopSource) -> Context {
     Context::new("sleeper", stop.token()).with_clock(clock)
 }
 
-/// How a sleep ends, on a thread of its own.
+/// Sleeps on another thread. The thread returns how the sleep ended.
 fn sleeper(time: &ManualClock, stop: &StopSource, how_long: Duration) -> Receiver<Result<(), Stopped>> {
-    let (ctx, (told, tells)) = (by(time.clock(), stop), unbounded());
-    spawn(move || told.send(ctx.sleep(how_long)));
-    tells
+    let (ctx, (sender, receiver)) = (by(time.clock(), stop), unbounded());
+    spawn(move || sender.send(ctx.sleep(how_long)));
+    receiver
 }
 
-/// How many sleep by this clock, as its `Debug` says it.
+/// Returns the number of sleepers that the `Debug` of the clock shows.
 fn asleep(time: &ManualClock) -> usize {
     let text = format!("{time:?}");
     let digits = text.chars().filter(char::is_ascii_digit).collect::<String>();
@@ -53,7 +53,7 @@ fn an_advance_takes_the_sleepers_that_are_due_off_the_count_before_it_returns() 
         }
     });
     for _ in 0..5_000 {
-        time.wait_for_sleepers(1); // would come back at once, were the old sleep still counted
+        time.wait_for_sleepers(1); // would return at once if the old sleep were still counted
         time.advance(SECOND);
     }
     time.wait_for_sleepers(1);
@@ -199,19 +199,19 @@ fn tokens_queues_and_stop_deadlines_use_system_time_with_a_manual_clock() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     let (release, released) = unbounded::<()>();
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     host.add(
         "stuck",
         worker(move |ctx| {
             let queue = Queue::bounded(1);
             queue.push(())?;
             let full = queue.push_timeout((), Duration::from_millis(1));
-            told.send((ctx.stop_token().sleep(Duration::from_millis(1)), full))?;
+            sender.send((ctx.stop_token().sleep(Duration::from_millis(1)), full))?;
             Ok(_ = released.recv())
         }),
     );
     host.start().unwrap();
-    assert_eq!(next(&tells), (Ok(()), Err(PushError::Full(()))));
+    assert_eq!(next(&receiver), (Ok(()), Err(PushError::Full(()))));
     let limit = Duration::from_millis(100);
     let began = Instant::now();
     let error = host.stop(limit).unwrap_err();

@@ -15,19 +15,19 @@ use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// A function for `every` that tells when it is called, in seconds, and then does `then`.
+/// A function for `every` that reports each call, in seconds since the start, and then calls `then`.
 fn telling(
     mut then: impl FnMut(u32, &Context) -> Result + Send + 'static,
 ) -> (impl FnMut(&Context) -> Result + Send + 'static, Receiver<u64>) {
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let (mut began, mut calls) = (None, 0);
     let tick = move |ctx: &Context| {
         let now = ctx.clock().now();
         calls += 1;
-        told.send((now - *began.get_or_insert(now)).as_secs()).unwrap();
+        sender.send((now - *began.get_or_insert(now)).as_secs()).unwrap();
         then(calls, ctx)
     };
-    (tick, tells)
+    (tick, receiver)
 }
 
 struct Bench {
@@ -43,14 +43,14 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    /// Starts `service`, which then sleeps by the clock.
+    /// Starts `service`, and waits until it sleeps by the clock.
     fn start(&mut self, service: impl Service) {
         self.host.add("every", service);
         self.host.start().unwrap();
         self.time.wait_for_sleepers(1);
     }
 
-    /// Lets these times pass, one after the other, and stops the host.
+    /// Advances the clock by each of these times, and stops the host.
     fn pass(&mut self, seconds: impl IntoIterator<Item = u32>) -> ServiceReport {
         for seconds in seconds {
             self.time.advance(SECOND * seconds);
@@ -59,7 +59,7 @@ impl Bench {
         self.host.stop(LIMIT).unwrap().services.remove(0)
     }
 
-    /// What was said about the service that is no step of its life.
+    /// The events of the service, except those of its life cycle.
     fn remarks(&self) -> Vec<String> {
         let is_remark =
             |event: &Event| matches!(event.kind, EventKind::Reported { .. } | EventKind::MissedTicks { .. });
@@ -197,20 +197,20 @@ fn a_tick_that_runs_at_the_stop_is_finished_and_no_other_comes() {
     for fixed_delay in [false, true] {
         for (how, errors) in ways {
             let Bench { time, mut host, .. } = bench();
-            let (told, tells) = unbounded();
+            let (sender, receiver) = unbounded();
             let tick = move |ctx: &Context| {
-                told.send("began")?;
+                sender.send("began")?;
                 ctx.wait(); // for the stop request
                 time.advance(PERIOD * 3);
-                told.send("ended")?;
+                sender.send("ended")?;
                 how(ctx)
             };
             let service = every(PERIOD, tick).immediately();
             host.add("every", by_delay(fixed_delay, service));
             host.start().unwrap();
-            assert_eq!(next(&tells), "began");
+            assert_eq!(next(&receiver), "began");
             let report = host.stop(LIMIT).unwrap();
-            assert_eq!(tells.try_iter().collect::<Vec<_>>(), ["ended"]);
+            assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["ended"]);
             assert!(matches!(report.services[0].outcome, Outcome::Stopped));
             assert_eq!(report.services[0].errors, errors);
         }
@@ -236,26 +236,26 @@ fn no_tick_begins_after_the_stop_request_even_if_it_is_due() {
 #[test]
 fn ticks_never_overlap_however_many_are_due() {
     let mut bench = bench();
-    let ((told, tells), (go, gone)) = (unbounded(), unbounded());
+    let ((sender, receiver), (go, gone)) = (unbounded(), unbounded());
     let tick = move |_: &Context| {
-        told.send("in")?;
+        sender.send("in")?;
         gone.recv_timeout(LIMIT)?;
-        Ok(told.send("out")?)
+        Ok(sender.send("out")?)
     };
     bench.start(every(PERIOD, tick));
     for _ in 0..20 {
         bench.time.wait_for_sleepers(1);
         bench.time.advance(PERIOD);
-        assert_eq!(next(&tells), "in");
+        assert_eq!(next(&receiver), "in");
         (0..5).for_each(|_| bench.time.advance(PERIOD));
         go.send(()).unwrap();
-        assert_eq!(next(&tells), "out");
-        assert_eq!(next(&tells), "in"); // one for all five
+        assert_eq!(next(&receiver), "out");
+        assert_eq!(next(&receiver), "in"); // one for all five
         go.send(()).unwrap();
-        assert_eq!(next(&tells), "out");
+        assert_eq!(next(&receiver), "out");
     }
     bench.pass([]);
-    assert!(tells.is_empty());
+    assert!(receiver.is_empty());
 }
 
 // 68

@@ -1,4 +1,4 @@
-//! Services that do something at a fixed rate, and the clocks that drive them.
+//! Services that do something periodically, and the clocks that drive them.
 
 #[path = "../support/mod.rs"]
 mod support;

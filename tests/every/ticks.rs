@@ -1,4 +1,5 @@
-//! Guarantee 65, for the iterator of `Context::ticks`: phase, missed ticks, their number, and the end at the stop.
+//! Guarantee 65, for the iterator of `Context::ticks`: the phase, missed ticks and their number, and the end at the
+//! stop.
 
 use crate::support::{SECOND, next};
 use crossbeam_channel::{Receiver, unbounded};
@@ -30,13 +31,13 @@ impl Bench {
         self.ctx().ticks(PERIOD)
     }
 
-    /// When a tick was due, in seconds from the beginning, and how many it stands for besides.
+    /// Returns when a tick was due, in seconds since the start, and how many missed ticks it reports.
     fn read(&self, tick: Option<Tick>) -> (u64, u32) {
         let tick = tick.expect("the ticks ended before the stop");
         ((tick.scheduled - self.began).as_secs(), tick.missed)
     }
 
-    /// Ticks on a thread of their own.
+    /// Ticks on another thread.
     fn ticking(&self, ticks: Ticks) -> Receiver<Option<Tick>> {
         let (seen, sees) = unbounded();
         spawn(move || {
@@ -157,14 +158,14 @@ fn work_longer_than_a_period_sees_all_missed_ticks_in_the_next_tick() {
 #[test]
 fn a_period_too_long_for_an_instant_never_ticks_and_ends_at_the_stop() {
     let bench = bench();
-    let (ctx, (told, tells)) = (bench.ctx(), unbounded());
+    let (ctx, (sender, receiver)) = (bench.ctx(), unbounded());
     spawn(move || {
         let tick = ctx.ticks(Duration::MAX).next();
-        told.send((tick, ctx.stop_requested())).unwrap();
+        sender.send((tick, ctx.stop_requested())).unwrap();
     });
     bench.time.advance(Duration::from_secs(1 << 34));
     bench.stop.request_stop();
-    assert_eq!(next(&tells), (None, true));
+    assert_eq!(next(&receiver), (None, true));
     let mut at_once = Context::new("ticker", StopSource::new().token()).ticks(Duration::MAX).immediately();
     assert!(at_once.next().is_some(), "the first of `immediately` needs no period");
 }

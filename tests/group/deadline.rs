@@ -57,7 +57,7 @@ fn a_shorter_deadline_is_divided_again_among_unresponsive_children() {
         .collect();
     let [(first, half), (second, quarter)] = &timed_out[..] else { panic!("{timed_out:?}") };
     assert_eq!((&**first, &**second), ("group/stuck too", "group/stuck"));
-    // Nearly half and a quarter of it; without any halving the second would have none.
+    // Nearly half and a quarter of the time. Without halving, `second` would have none.
     assert!(half.min(quarter) >= &(SHORTER / 20), "{timed_out:?}");
     assert!(report.services[1..4].iter().all(|child| matches!(child.outcome, Outcome::Stopped)), "{report}");
 }

@@ -9,51 +9,51 @@ use hosted::{
 };
 use std::time::Duration;
 
-/// A service that tells of its start, of the end of its run, and of its drop.
-struct Told<F> {
+/// A service that reports its start, the end of its run, and its drop.
+struct Reporting<F> {
     name: &'static str,
     steps: Sender<String>,
     run: F,
 }
 
-fn told<F>(name: &'static str, steps: &Sender<String>, run: F) -> Told<F>
+fn reporting<F>(name: &'static str, steps: &Sender<String>, run: F) -> Reporting<F>
 where
     F: FnMut(&Context) -> Result + Send + 'static,
 {
-    Told { name, steps: steps.clone(), run }
+    Reporting { name, steps: steps.clone(), run }
 }
 
-impl<F> Told<F> {
-    fn tell(&self, step: &str) {
+impl<F> Reporting<F> {
+    fn report(&self, step: &str) {
         self.steps.send(format!("{step} {}", self.name)).unwrap();
     }
 }
 
-impl<F: FnMut(&Context) -> Result + Send + 'static> Service for Told<F> {
+impl<F: FnMut(&Context) -> Result + Send + 'static> Service for Reporting<F> {
     fn start(&mut self, _: &Context) -> Result {
-        self.tell("start");
+        self.report("start");
         Ok(())
     }
     fn run(&mut self, ctx: &Context) -> Result {
         (self.run)(ctx)
     }
     fn stop(&mut self, _: &Context) -> Result {
-        self.tell("stop");
+        self.report("stop");
         Ok(())
     }
 }
 
-impl<F> Drop for Told<F> {
+impl<F> Drop for Reporting<F> {
     fn drop(&mut self) {
-        self.tell("drop");
+        self.report("drop");
     }
 }
 
-/// A child that fails at each order.
-fn fails_when(told: &Receiver<()>) -> impl FnMut(&Context) -> Result + Send + use<> {
-    let told = told.clone();
+/// A child that fails at each order of the test.
+fn fails_when(orders: &Receiver<()>) -> impl FnMut(&Context) -> Result + Send + use<> {
+    let orders = orders.clone();
     move |ctx| {
-        ctx.recv(&told)?;
+        ctx.recv(&orders)?;
         Err("no network".into())
     }
 }
@@ -73,9 +73,9 @@ fn a_group_whose_child_fails_finally_stops_the_others_and_fails() {
     host.add(
         "g",
         group(move |g| {
-            g.add("a", told("a", &steps, waits));
-            g.add("b", told("b", &steps, fails_when(&failing)));
-            g.add("c", told("c", &steps, waits));
+            g.add("a", reporting("a", &steps, waits));
+            g.add("b", reporting("b", &steps, fails_when(&failing)));
+            g.add("c", reporting("c", &steps, waits));
             Ok(())
         }),
     );
@@ -104,8 +104,8 @@ fn a_restarted_group_has_new_children_that_start_after_all_old_ones_are_gone() {
     let mut host = Host::new();
     let service = group(move |g| {
         steps.send("fill".to_owned())?;
-        g.add("a", told("a", &steps, waits));
-        g.add("b", told("b", &steps, fails_when(&failing)));
+        g.add("a", reporting("a", &steps, waits));
+        g.add("b", reporting("b", &steps, fails_when(&failing)));
         Ok(())
     });
     host.add("g", service).restart(Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO));
@@ -139,7 +139,7 @@ fn a_child_that_is_restarted_does_not_end_its_group_until_it_gives_up() {
         "g",
         group(move |g| {
             let restart = Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO).give_up_after(2);
-            g.add("a", told("a", &steps, fails_when(&failing))).restart(restart);
+            g.add("a", reporting("a", &steps, fails_when(&failing))).restart(restart);
             g.add("ignored", worker(|_| Err("never mind".into()))).on_failure(OnFailure::Ignore);
             Ok(())
         }),
@@ -202,13 +202,13 @@ fn a_group_is_ready_when_its_children_are_and_completes_when_they_have_completed
     host.add(
         "g",
         group(move |g| {
-            g.add("a", told("a", &theirs, |_| Ok(())));
-            g.add("b", told("b", &theirs, |_| Ok(()))).after(["a"]);
+            g.add("a", reporting("a", &theirs, |_| Ok(())));
+            g.add("b", reporting("b", &theirs, |_| Ok(()))).after(["a"]);
             Ok(())
         }),
     );
     host.add("empty", group(|_| Ok(())));
-    host.add("z", told("z", &steps, |_| Ok(())));
+    host.add("z", reporting("z", &steps, |_| Ok(())));
     let report = host.run_until(&StopToken::never()).unwrap();
     assert_eq!(report.reason, StopReason::AllCompleted);
     assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Completed)));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(1);
 
-/// Unresponsive to every stop until `release` is dropped; then it ends well.
+/// Ignores its stop request until `release` is dropped. Then it stops without an error.
 struct Unresponsive {
     release: Sender<()>,
     released: Receiver<()>,
@@ -37,7 +37,7 @@ fn outcome<'r>(report: &'r Report, name: &str) -> &'r Outcome {
     &report.services.iter().find(|service| &*service.name == name).expect("no such service").outcome
 }
 
-/// Exactly these services are hung, in this phase, and each of them is a failure that has timed out.
+/// Asserts that exactly these services are hung, in this phase, and that each of them is a failure by timeout.
 fn assert_hung(error: &HostError, names: &[&str], phase: Phase) {
     for service in &error.report().services {
         let hung = names.contains(&&*service.name);
@@ -145,7 +145,7 @@ fn a_hung_grandchild_makes_every_group_around_it_hung() {
     assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Stopped)), "{report}");
 }
 
-/// A group with a child that fails at an order, and an unresponsive child with a short stop timeout.
+/// A group with a child that fails at an order of the test, and an unresponsive child with a short stop timeout.
 fn failing_beside_unresponsive(fail: Receiver<()>, released: Receiver<()>) -> impl Service {
     group(move |g| {
         g.stop_timeout(Duration::from_millis(50));
@@ -175,7 +175,7 @@ fn a_group_that_fails_beside_a_hung_child_is_hung_and_stops_the_host() {
     fail.send(()).unwrap();
     assert_eq!(host.wait(), StopReason::Failed("g".into()));
     let is_hung = |event: Event| matches!(event.kind, EventKind::Hung(_)) && event.service.as_deref() == Some("g");
-    while !is_hung(next(&events)) {} // it is called failed, and in the next breath hung
+    while !is_hung(next(&events)) {} // it is reported as failed first, and then as hung
     assert_eq!(states(&host)[..2], [("g".to_owned(), ServiceState::Hung), ("g/stuck".to_owned(), ServiceState::Hung)]);
     let error = host.stop(SOON).unwrap_err();
     assert_hung(&error, &["g", "g/stuck"], Phase::Run);
@@ -188,7 +188,7 @@ fn a_group_that_fails_beside_a_hung_child_is_hung_and_stops_the_host() {
     assert_eq!((error.failures().len(), error.report().services[0].restarts), (1, 0));
 }
 
-/// A group whose child is unresponsive in its start.
+/// A group with a child whose `start` is unresponsive.
 fn unresponsive_start(starting: Sender<()>, released: Receiver<()>) -> impl Service {
     group(move |g| {
         let (starting, released) = (starting.clone(), released.clone());
@@ -212,12 +212,12 @@ fn a_group_stopped_while_the_start_of_a_child_hangs_is_hung_until_its_true_end()
     host.stop_timeout(SOON);
     host.add("g", unresponsive_start(starting, unresponsive.released.clone()));
     let handle = host.handle();
-    let asking = std::thread::spawn(move || {
+    let requester = std::thread::spawn(move || {
         next(&starts);
         handle.request_stop();
     });
     let error = host.start().unwrap_err();
-    asking.join().unwrap();
+    requester.join().unwrap();
     assert_hung(&error, &["g", "g/stuck"], Phase::Start);
     assert!(matches!(outcome(error.report(), "g/first"), Outcome::Stopped), "{error}");
     unresponsive.release();

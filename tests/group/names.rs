@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A service that tells its name and its thread's name, and waits for the stop.
+/// A service that reports its name and the name of its thread, and waits for the stop request.
 fn named(names: &Sender<(String, String)>) -> impl Service + use<> {
     let names = names.clone();
     worker(move |ctx| {
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        names.send((ctx.name().to_owned(), thread)).ok(); // where a test wants to know
+        names.send((ctx.name().to_owned(), thread)).ok(); // not every test receives it
         ctx.wait();
         Ok(())
     })
@@ -39,7 +39,7 @@ fn family(names: &Sender<(String, String)>) -> Host {
                     Ok(())
                 }),
             )
-            .after(["a"]); // by the name it was added under
+            .after(["a"]); // the name as it was added
             Ok(())
         }),
     );
@@ -126,11 +126,11 @@ fn a_group_uses_the_clock_of_its_host() {
     host.stop(LIMIT).unwrap();
 }
 
-/// Tells when the whole host has started, as it sees it.
-fn waits_for_the_start(told: Sender<&'static str>) -> impl FnMut(&Context) -> Result + Send {
+/// Reports when it sees that the whole host has started.
+fn waits_for_the_start(sender: Sender<&'static str>) -> impl FnMut(&Context) -> Result + Send {
     move |ctx| {
         ctx.wait_until_started()?;
-        told.send("started")?;
+        sender.send("started")?;
         ctx.wait();
         Ok(())
     }
@@ -139,9 +139,9 @@ fn waits_for_the_start(told: Sender<&'static str>) -> impl FnMut(&Context) -> Re
 // 26, 78
 #[test]
 fn wait_until_started_in_a_child_waits_for_the_whole_application() {
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
-    let (theirs, last) = (told.clone(), told);
+    let (theirs, last) = (sender.clone(), sender);
     host.add(
         "g",
         group(move |g| {
@@ -151,23 +151,23 @@ fn wait_until_started_in_a_child_waits_for_the_whole_application() {
     );
     host.add("last", task(move |_| Ok(last.send("the last one starts")?)));
     host.start().unwrap();
-    assert_eq!([next(&tells), next(&tells)], ["the last one starts", "started"]);
+    assert_eq!([next(&receiver), next(&receiver)], ["the last one starts", "started"]);
     host.stop(LIMIT).unwrap();
 }
 
 // 78
 #[test]
 fn a_group_can_be_tested_without_a_host() {
-    let ((told, tells), stop) = (unbounded(), StopSource::new());
+    let ((sender, receiver), stop) = (unbounded(), StopSource::new());
     let time = ManualClock::new();
     let ctx = Context::new("g", stop.token()).with_clock(time.clock());
     let mut service = group(move |g| {
-        g.add("a", worker(waits_for_the_start(told.clone())));
-        let told = told.clone();
+        g.add("a", worker(waits_for_the_start(sender.clone())));
+        let sender = sender.clone();
         g.add(
             "b",
             worker(move |ctx| {
-                told.send(if ctx.name() == "g/b" { "named" } else { "not named" })?;
+                sender.send(if ctx.name() == "g/b" { "named" } else { "not named" })?;
                 Ok(ctx.sleep(Duration::MAX)?)
             }),
         );
@@ -178,7 +178,7 @@ fn a_group_can_be_tested_without_a_host() {
         let lived = service.start(&ctx).and_then(|()| service.run(&ctx)).and_then(|()| service.stop(&ctx));
         ended.send(lived).unwrap();
     });
-    let mut seen = [next(&tells), next(&tells)];
+    let mut seen = [next(&receiver), next(&receiver)];
     seen.sort();
     assert_eq!(seen, ["named", "started"]);
     time.wait_for_sleepers(1);
@@ -189,17 +189,17 @@ fn a_group_can_be_tested_without_a_host() {
 // 78
 #[test]
 fn a_child_has_the_same_stop_deadline_as_its_group() {
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     host.add(
         "g",
         group(move |g| {
-            let told = told.clone();
+            let sender = sender.clone();
             g.add(
                 "a",
                 worker(move |ctx| {
                     ctx.wait();
-                    Ok(told.send(ctx.stop_deadline())?)
+                    Ok(sender.send(ctx.stop_deadline())?)
                 }),
             );
             Ok(())
@@ -208,8 +208,8 @@ fn a_child_has_the_same_stop_deadline_as_its_group() {
     host.start().unwrap();
     let before = Instant::now();
     host.stop(Duration::from_secs(100)).unwrap();
-    let left = next(&tells).expect("a stop has a deadline") - before;
-    // 100 s less 5 %, which are taken once, however deep the child is.
+    let left = next(&receiver).expect("a stop has a deadline") - before;
+    // 100 s less 5 %. The 5 % are subtracted once, no matter how deep the child is.
     let expected = Duration::from_secs(95);
     assert!(left <= Instant::now() - before + expected && left > expected - LIMIT, "{left:?}");
 }

@@ -9,61 +9,61 @@ use hosted::{
 use std::thread::spawn;
 use std::time::Duration;
 
-/// A service that tells when its `stop` is called.
-struct Told(&'static str, Sender<&'static str>);
+/// A service that reports the call of its `stop`.
+struct Reporting(&'static str, Sender<&'static str>);
 
-impl Service for Told {
+impl Service for Reporting {
     fn stop(&mut self, _: &Context) -> Result {
         Ok(self.1.send(self.0)?)
     }
 }
 
 /// The services with a `Stopping` event, in order.
-fn asked(events: &Receiver<hosted::Event>) -> Vec<String> {
-    let asked = events.try_iter().filter(|event| matches!(event.kind, EventKind::Stopping));
-    asked.filter_map(|event| event.service).map(|service| service.to_string()).collect()
+fn stopping_services(events: &Receiver<hosted::Event>) -> Vec<String> {
+    let stopping = events.try_iter().filter(|event| matches!(event.kind, EventKind::Stopping));
+    stopping.filter_map(|event| event.service).map(|service| service.to_string()).collect()
 }
 
 // 17, 78
 #[test]
 fn groups_and_their_children_stop_in_exact_reverse_of_their_start() {
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     let events = host.events();
-    host.add("a", Told("a", told.clone()));
-    let theirs = told.clone();
+    host.add("a", Reporting("a", sender.clone()));
+    let theirs = sender.clone();
     host.add(
         "g",
         group(move |g| {
-            g.add("b", Told("b", theirs.clone()));
+            g.add("b", Reporting("b", theirs.clone()));
             let theirs = theirs.clone();
             g.add(
                 "n",
                 group(move |n| {
-                    n.add("c", Told("c", theirs.clone()));
-                    n.add("d", Told("d", theirs.clone()));
+                    n.add("c", Reporting("c", theirs.clone()));
+                    n.add("d", Reporting("d", theirs.clone()));
                     Ok(())
                 }),
             );
             Ok(())
         }),
     );
-    host.add("e", Told("e", told));
+    host.add("e", Reporting("e", sender));
     host.start().unwrap();
     host.stop(LIMIT).unwrap();
-    assert_eq!(tells.try_iter().collect::<Vec<_>>(), ["e", "d", "c", "b", "a"]);
-    assert_eq!(asked(&events), ["e", "g", "g/n", "g/n/d", "g/n/c", "g/b", "a"]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["e", "d", "c", "b", "a"]);
+    assert_eq!(stopping_services(&events), ["e", "g", "g/n", "g/n/d", "g/n/c", "g/b", "a"]);
 }
 
 // 24, 78
 #[test]
 fn a_group_stopped_during_its_start_stops_its_children_without_a_failure() {
-    let ((told, tells), (starting, starts)) = (unbounded(), unbounded());
+    let ((sender, receiver), (starting, starts)) = (unbounded(), unbounded());
     let mut host = Host::new();
     host.add(
         "g",
         group(move |g| {
-            g.add("a", Told("a", told.clone()));
+            g.add("a", Reporting("a", sender.clone()));
             let starting = starting.clone();
             g.add(
                 "b",
@@ -72,27 +72,27 @@ fn a_group_stopped_during_its_start_stops_its_children_without_a_failure() {
                     Ok(ctx.sleep(Duration::MAX)?)
                 }),
             );
-            g.add("c", Told("c", told.clone()));
+            g.add("c", Reporting("c", sender.clone()));
             Ok(())
         }),
     );
     let handle = host.handle();
-    let asking = spawn(move || {
+    let requester = spawn(move || {
         next(&starts);
         handle.request_stop();
     });
     let error = host.start().unwrap_err();
-    asking.join().unwrap();
+    requester.join().unwrap();
     assert!(error.failures().is_empty(), "{error}");
     assert_eq!(error.report().reason, StopReason::Requested);
     let outcomes = error.report().services.iter().map(|service| &service.outcome).collect::<Vec<_>>();
     use Outcome::{NeverStarted, Stopped};
     assert!(matches!(outcomes[..], [Stopped, Stopped, Stopped, NeverStarted]), "{error}");
-    assert_eq!(tells.try_iter().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["a"]);
 }
 
-/// Asks the host of `ctx` to stop, and waits to be stopped.
-fn asks(ctx: &Context) -> Result {
+/// Requests the stop of the host of `ctx`, and waits for its own stop request.
+fn requests_stop(ctx: &Context) -> Result {
     ctx.host().request_stop();
     waits(ctx)
 }
@@ -109,8 +109,10 @@ fn a_stop_request_of_a_child_stops_the_application() {
                     "n",
                     group(|n| {
                         n.add(
-                            "asks",
-                            worker(|ctx| ctx.wait_until_started().map_err(Into::into).and_then(|()| asks(ctx))),
+                            "requests_stop",
+                            worker(|ctx| {
+                                ctx.wait_until_started().map_err(Into::into).and_then(|()| requests_stop(ctx))
+                            }),
                         );
                         Ok(())
                     }),
@@ -136,7 +138,10 @@ fn a_stop_request_of_a_child_stops_the_application_in_reverse_order() {
             "g",
             group(|g| {
                 g.add("sibling", worker(waits));
-                g.add("asks", worker(|ctx| ctx.wait_until_started().map_err(Into::into).and_then(|()| asks(ctx))));
+                g.add(
+                    "requests_stop",
+                    worker(|ctx| ctx.wait_until_started().map_err(Into::into).and_then(|()| requests_stop(ctx))),
+                );
                 Ok(())
             }),
         );
@@ -144,7 +149,7 @@ fn a_stop_request_of_a_child_stops_the_application_in_reverse_order() {
         host.start().unwrap();
         assert_eq!(host.wait(), StopReason::Requested);
         host.stop(LIMIT).unwrap();
-        assert_eq!(asked(&events), ["relies on g", "g", "g/asks", "g/sibling"]);
+        assert_eq!(stopping_services(&events), ["relies on g", "g", "g/requests_stop", "g/sibling"]);
     }
 }
 
@@ -152,9 +157,9 @@ fn a_stop_request_of_a_child_stops_the_application_in_reverse_order() {
 #[test]
 fn a_stop_request_of_a_child_during_start_up_is_not_a_failure() {
     let ways: [fn(&mut Host); 2] = [
-        |g| _ = g.add("asks", task(asks)),
+        |g| _ = g.add("requests_stop", task(requests_stop)),
         |g| {
-            g.add("asks", worker(asks));
+            g.add("requests_stop", worker(requests_stop));
             g.add("slow", task(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
         },
     ];
@@ -206,16 +211,16 @@ fn a_child_whose_completion_stops_its_host_completes_its_group() {
 fn a_stop_request_ends_the_backoff_of_a_group_at_once() {
     let mut host = Host::new();
     let events = host.events();
-    let (told, tells) = unbounded::<HostHandle>();
+    let (sender, receiver) = unbounded::<HostHandle>();
     host.add(
         "g",
         group(move |g| {
-            let told = told.clone();
+            let sender = sender.clone();
             g.add(
                 "fails",
                 worker(move |ctx| {
                     ctx.wait_until_started()?;
-                    told.send(ctx.host().clone())?;
+                    sender.send(ctx.host().clone())?;
                     Err("no network".into())
                 }),
             );
@@ -228,5 +233,5 @@ fn a_stop_request_ends_the_backoff_of_a_group_at_once() {
     let report = host.stop(LIMIT * 10).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::NotRestarted(_)), "{report}");
     assert_eq!(report.services[0].restarts, 0);
-    assert!(next(&tells).stopping().stop_requested(), "the group's own host has been asked");
+    assert!(next(&receiver).stopping().stop_requested(), "the host of the group has its stop request");
 }

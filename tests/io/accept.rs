@@ -1,4 +1,4 @@
-//! `accept` and `incoming`: connections until the stop, and a listener that survives it.
+//! `accept` and `incoming`: connections until the stop, and a listener that works afterwards.
 
 #![cfg(feature = "io")]
 
@@ -60,7 +60,7 @@ fn clients_that_wait_at_the_stop_are_served_by_the_next_token() {
     let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(listener.local_addr().unwrap()).unwrap()).collect();
     let (_first, _) = source.token().accept(&listener).unwrap();
     source.request_stop();
-    assert!(is_stopped(&source.token().accept(&listener).unwrap_err()), "the stop comes before who waits");
+    assert!(is_stopped(&source.token().accept(&listener).unwrap_err()), "the stop comes before waiting clients");
     assert_eq!(source.token().incoming(&listener).count(), 0);
 
     let next = StopSource::new();
@@ -92,7 +92,7 @@ fn no_client_is_lost_in_200_races_with_the_stop() {
                 Ok(_) => {}
                 Err(error) => {
                     assert!(is_stopped(&error), "{error}");
-                    StopToken::never().accept(&listener).unwrap(); // or it hangs
+                    StopToken::never().accept(&listener).unwrap(); // hangs if the connection was lost
                 }
             }
         }
@@ -118,7 +118,7 @@ fn of_two_accepting_threads_one_gets_the_client_and_the_other_waits() {
     });
 }
 
-/// Whether nobody has accepted its client yet.
+/// Returns `true` if no thread has accepted its client yet.
 fn waiting(listener: &impl std::os::fd::AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,4 +1,4 @@
-//! Every call of the feature `io` returns at the stop request, whenever that comes, with an error that says so.
+//! Every call of the feature `io` returns at the stop request, whenever it comes, with an error that says so.
 
 #![cfg(feature = "io")]
 
@@ -14,7 +14,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 use std::{hint, thread};
 
-/// A name, and a call that nothing but the stop ends.
+/// A name, and a call that only the stop ends.
 type Call = (&'static str, fn(&StopToken) -> io::Error);
 
 const CALLS: &[Call] = &[
@@ -77,7 +77,7 @@ fn every_call_returns_at_once_after_the_stop() {
     let source = StopSource::new();
     source.request_stop();
     let heard = StopSource::new();
-    heard.token().fd().unwrap(); // somebody had waited before
+    heard.token().fd().unwrap(); // the descriptor exists before the stop
     heard.request_stop();
     let born_stopped = StopSource::linked([&source.token()]);
     for token in [source.token(), heard.token(), born_stopped.token()] {
@@ -93,15 +93,15 @@ fn every_call_returns_at_once_after_the_stop() {
 fn every_call_returns_at_a_stop_while_it_waits() {
     let source = StopSource::new();
     let linked = StopSource::linked([&StopSource::new().token(), &source.token()]);
-    silent(); // made here, so that a wait for it is not taken for a wait for the stop
+    silent(); // created here, because creating it waits too
     let wait = |token: StopToken| CALLS.iter().map(move |&(_, call)| (call, token.clone()));
     let waits = wait(source.token()).chain(wait(linked.token()));
     let sleepers: Vec<_> = waits.map(|(call, token)| asleep_in(move || is_stopped(&call(&token)))).collect();
-    assert!(sleepers.iter().all(|sleeper| sleeper.result_so_far().is_none()), "none ends without a stop");
+    assert!(sleepers.iter().all(|sleeper| sleeper.result_so_far().is_none()), "no call returns without a stop");
 
     source.request_stop();
     let said: Vec<_> = sleepers.iter().map(Sleeper::result).collect();
-    assert_eq!(said, vec![true; 2 * CALLS.len()], "by call, of the source and of its child");
+    assert_eq!(said, vec![true; 2 * CALLS.len()], "each call, with the token of the source and of its child");
 }
 
 // 79
@@ -117,7 +117,7 @@ fn race(round: usize, name: &str, call: fn(&StopToken) -> io::Error) {
     thread::scope(|scope| {
         scope.spawn(|| {
             start.wait();
-            (0..50 * round).for_each(|_| hint::spin_loop()); // each round meets it a little later
+            (0..50 * round).for_each(|_| hint::spin_loop()); // each round stops a little later
             source.request_stop();
         });
         start.wait();

@@ -1,5 +1,5 @@
-//! `wait_child`: it waits for a child until the stop request, then terminates the child and its group, and always reaps
-//! it.
+//! `wait_child` waits for a child until the stop request. Then it terminates the child and its group, and reaps the
+//! child.
 
 #![cfg(all(feature = "io", target_os = "linux"))]
 
@@ -21,7 +21,8 @@ fn sleeper() -> Command {
     command
 }
 
-/// A shell that leads a group of its own and runs `script`, which says when it is ready; and what it prints after that.
+/// Starts a shell that leads its own process group and runs `script`, which reports when it is ready. Returns its later
+/// output too.
 fn shell(script: &str) -> (Child, BufReader<ChildStdout>) {
     let mut command = Command::new("sh");
     let mut child =
@@ -32,7 +33,7 @@ fn shell(script: &str) -> (Child, BufReader<ChildStdout>) {
     (child, stdout)
 }
 
-/// Ends it, by a stop that was before the call.
+/// Calls `wait_child` after the stop.
 fn end(mut child: Child, grace: Duration) -> ExitStatus {
     in_time(move || stopped().wait_child(&mut child, grace).unwrap())
 }
@@ -40,11 +41,11 @@ fn end(mut child: Child, grace: Duration) -> ExitStatus {
 #[test]
 fn wait_child_returns_the_exit_status_of_a_child_that_exits() {
     for token in [StopSource::new().token(), StopToken::never()] {
-        // Its input is closed first: this one reads until then.
+        // `wait_child` closes the input of the child first. This child reads until then.
         let mut command = Command::new("sh");
         let mut child = command.args(["-c", "cat; exit 3"]).stdin(Stdio::piped()).spawn().unwrap();
         let status = in_time(move || [(); 2].map(|()| token.wait_child(&mut child, Duration::ZERO).unwrap().code()));
-        assert_eq!(status, [Some(3); 2], "also when it has been reaped before");
+        assert_eq!(status, [Some(3); 2], "even if the child was reaped before");
     }
 }
 
@@ -58,7 +59,7 @@ fn wait_child_returns_the_status_of_a_child_that_exited_before_the_stop() {
 
     let (child, mut stdout) = shell("echo ready; exit 3");
     assert_eq!(in_time(move || stdout.read(&mut [0]).unwrap()), 0);
-    assert_eq!(end(child, Duration::MAX).code(), Some(3), "not yet reaped, but ended");
+    assert_eq!(end(child, Duration::MAX).code(), Some(3), "exited, but not yet reaped");
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn a_stop_before_or_during_the_wait_ends_and_reaps_the_child() {
     source.request_stop();
     let (status, mut child) = waiting.result();
     assert_eq!(status.signal(), TERM);
-    assert!(!Path::new(&format!("/proc/{number}")).exists(), "nothing is left of it");
+    assert!(!Path::new(&format!("/proc/{number}")).exists(), "the child is reaped");
     assert_eq!(child.try_wait().unwrap(), Some(status));
 }
 
@@ -88,13 +89,13 @@ fn a_child_has_its_grace_period_to_exit_on_its_own() {
 fn a_child_that_ignores_sigterm_is_killed_after_its_grace_with_all_of_its_group() {
     let (child, mut stdout) = shell("trap '' TERM; echo ready; sleep 3600 & wait; sleep 3600");
     assert_eq!(end(child, Duration::from_millis(20)).signal(), KILL);
-    assert_eq!(in_time(move || stdout.read(&mut [0]).unwrap()), 0, "and whoever held its output");
+    assert_eq!(in_time(move || stdout.read(&mut [0]).unwrap()), 0, "the processes that held its output are gone");
 
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' TERM; echo ready; exec sleep 3600"]).stdout(Stdio::piped());
     let mut alone = command.spawn().unwrap();
     alone.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
-    assert_eq!(end(alone, Duration::ZERO).signal(), KILL, "in the group of this test, too");
+    assert_eq!(end(alone, Duration::ZERO).signal(), KILL, "a child in the group of this test");
 }
 
 // 82
@@ -109,7 +110,7 @@ fn the_grace_period_of_a_child_ends_at_the_stop_deadline_of_its_service() {
     };
     host.add("parent", worker(run));
     host.start().unwrap();
-    _ = host.stop(Duration::from_millis(500)); // whether the last twentieth of that is enough is the machine's business
+    _ = host.stop(Duration::from_millis(500)); // the last twentieth of the time may be too short on a busy machine
     host.stop(Duration::from_secs(60)).unwrap();
 }
 
@@ -130,7 +131,7 @@ fn a_grandchild_that_ignores_sigterm_does_not_outlive_the_child() {
 
 #[test]
 fn a_child_without_its_own_process_group_is_terminated_alone() {
-    let mut bystander = sleeper().spawn().unwrap(); // as we ourselves are one
+    let mut bystander = sleeper().spawn().unwrap(); // in the group of this test
     assert_eq!(end(sleeper().spawn().unwrap(), Duration::ZERO).code(), None);
     assert_eq!(bystander.try_wait().unwrap(), None);
     bystander.kill().unwrap();
@@ -155,7 +156,7 @@ fn a_child_is_reaped_in_200_races_between_its_exit_and_the_stop() {
             let mut child = Command::new("true").process_group(0).spawn().unwrap();
             let status = thread::scope(|scope| {
                 scope.spawn(|| {
-                    (0..500 * round).for_each(|_| hint::spin_loop()); // it lives for about a millisecond
+                    (0..500 * round).for_each(|_| hint::spin_loop()); // the child lives for about a millisecond
                     source.request_stop();
                 });
                 source.token().wait_child(&mut child, Duration::MAX).unwrap()

@@ -28,7 +28,7 @@ fn sleeper() -> Child {
     Command::new("sleep").arg("3600").spawn().unwrap()
 }
 
-/// A shell that leads a group of its own and runs `script`, which prints "ready". It has what it prints after that.
+/// Starts a shell that leads its own process group and runs `script`, which prints "ready". Keeps its later output.
 fn shell(script: &str) -> Child {
     let mut command = Command::new("sh");
     let mut child = command.args(["-c", script]).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
@@ -68,8 +68,8 @@ fn a_child_in_its_grace_period_is_killed_when_the_deadline_moves_closer() {
     host.start().unwrap();
     let is_asked =
         |event: &Event| matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("crew/parent");
-    while !is_asked(&events.recv_timeout(LIMIT).unwrap()) {} // by the group, which has an hour
-    _ = host.stop(Duration::from_millis(500)); // whether the last twentieth of that is enough is the machine's business
+    while !is_asked(&events.recv_timeout(LIMIT).unwrap()) {} // requested by the group, which has an hour
+    _ = host.stop(Duration::from_millis(500)); // the last twentieth of the time may be too short on a busy machine
     let report = host.stop(LIMIT).unwrap();
     let parent = report.services.iter().find(|service| &*service.name == "crew/parent").unwrap();
     assert!(matches!(parent.outcome, Outcome::Stopped), "{report}");
@@ -78,22 +78,22 @@ fn a_child_in_its_grace_period_is_killed_when_the_deadline_moves_closer() {
 // 99
 #[test]
 fn a_jobs_child_has_time_to_exit_on_its_own_before_the_deadline() {
-    let (queue, (told, tells)) = (Queue::bounded(1), channel());
+    let (queue, (sender, receiver)) = (Queue::bounded(1), channel());
     let mut host = Host::new();
     let (began, begun) = channel();
     let job = move |(), ctx: &Context| -> Result {
         let mut child = shell("trap 'exit 3' TERM; sleep 3600 & echo ready; wait");
         began.send(()).unwrap();
         let status = ctx.wait_child(&mut child, Duration::from_secs(3_600))?;
-        Ok(told.send((status.code(), ctx.stop_requested()))?)
+        Ok(sender.send((status.code(), ctx.stop_requested()))?)
     };
     host.add("consumer", queue.consumer(job));
     host.start().unwrap();
     queue.push(()).unwrap();
     begun.recv_timeout(LIMIT).unwrap();
-    // Of that the child has nearly a second, which a busy machine may need.
+    // The child has nearly a second of this time, which a busy machine may need.
     host.stop(Duration::from_secs(10)).unwrap();
-    assert_eq!(tells.recv_timeout(LIMIT).unwrap(), (Some(3), true));
+    assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), (Some(3), true));
 }
 
 #[test]
@@ -139,10 +139,10 @@ fn without_descriptors() {
 
     let source = StopSource::new();
     let token = source.token();
-    // Asleep on its own: a helper that looks at /proc would need a descriptor.
+    // Sleep without checking that the waiter is asleep: reading /proc would need a descriptor.
     let waiting =
         thread::spawn(move || (token.wait_child(&mut during, Duration::MAX).unwrap().signal(), is_there(&during)));
-    thread::sleep(Duration::from_millis(20)); // so that it is likely to wait: there is no event
+    thread::sleep(Duration::from_millis(20)); // makes it likely that the thread waits: there is no event
     source.request_stop();
     assert_eq!(waiting.join().unwrap(), (TERM, false));
     say("stop during");
@@ -152,14 +152,14 @@ fn without_descriptors() {
     say("ignores TERM");
 
     let mut host = Host::new();
-    let (told, tells) = channel();
+    let (sender, receiver) = channel();
     let id = theirs.id();
-    let run = move |ctx: &Context| -> Result { Ok(told.send(ctx.wait_child(&mut theirs, Duration::MAX)?.signal())?) };
+    let run = move |ctx: &Context| -> Result { Ok(sender.send(ctx.wait_child(&mut theirs, Duration::MAX)?.signal())?) };
     host.add("parent", worker(run));
     host.start().unwrap();
     let report = host.stop(LIMIT).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
-    assert_eq!((tells.recv_timeout(LIMIT).unwrap(), Path::new(&format!("/proc/{id}")).exists()), (TERM, false));
+    assert_eq!((receiver.recv_timeout(LIMIT).unwrap(), Path::new(&format!("/proc/{id}")).exists()), (TERM, false));
     say("of a service");
 
     drop(taken);

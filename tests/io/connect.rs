@@ -1,4 +1,4 @@
-//! `connect`: an ordinary stream, or an error with its cause.
+//! `connect` returns an ordinary stream, or an error with its cause.
 
 #![cfg(feature = "io")]
 
@@ -36,7 +36,7 @@ fn a_child_process_does_not_get_the_connection() {
 
 #[test]
 fn connect_reports_a_refused_connection() {
-    let address = tcp().local_addr().unwrap(); // and is gone
+    let address = tcp().local_addr().unwrap(); // the listener is closed
     let error = StopSource::new().token().connect(address, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }

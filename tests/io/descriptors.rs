@@ -1,6 +1,6 @@
 //! How many descriptors the feature `io` opens.
 
-#![cfg(all(feature = "io", target_os = "linux"))] // elsewhere nothing tells
+#![cfg(all(feature = "io", target_os = "linux"))] // only /proc shows descriptors
 
 use crate::support::sockets::{is_stopped, silent, tcp};
 use crate::support::{alone, stopped};
@@ -23,28 +23,28 @@ fn open() -> usize {
 #[test]
 fn a_token_without_io_opens_no_descriptor_and_one_with_io_closes_its_own() {
     alone!();
-    let address = silent(); // with all that it holds
+    let address = silent(); // creates all its descriptors
     let before = open();
     let mut held = Vec::new();
     for _ in 0..ROUNDS {
         held.push(without_io());
     }
-    assert_eq!(open(), before, "tokens that wait, call back and are linked, and do no I/O");
+    assert_eq!(open(), before, "tokens that are waited for, have callbacks and are linked, without I/O");
     drop(held);
 
     let (source, token) = (StopSource::new(), StopToken::never());
     source.token().fd().unwrap();
-    assert_eq!((source.token().clone().fd().is_ok(), open()), (true, before + 1), "one, whoever asks");
+    assert_eq!((source.token().clone().fd().is_ok(), open()), (true, before + 1), "one descriptor for all clones");
     drop(source);
     assert_eq!(open(), before);
 
     token.fd().unwrap();
-    let with_never = before + 1; // for all of the process
+    let with_never = before + 1; // one for the whole process
     for _ in 0..ROUNDS {
         with_io();
         assert!(is_stopped(&stopped().connect(address, None).unwrap_err()));
         StopToken::never().connect(address, Duration::ZERO).unwrap_err();
-        assert_eq!(open(), with_never, "each round closes what it opened");
+        assert_eq!(open(), with_never, "each round closes its descriptors");
     }
     for _ in 0..20 {
         with_child();

@@ -1,4 +1,4 @@
-//! A forked process that shares the descriptor of a stop, or another process that writes to it.
+//! A forked process that shares the descriptor of a stop, or writes to it.
 
 #![cfg(target_os = "linux")]
 
@@ -23,7 +23,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
 ];
 
 unsafe extern "C" {
-    /// Safe here: the forked process is single-threaded, and only waits, stops and leaves.
+    /// Forks. This is safe here: the forked process is single-threaded, and only waits, requests stops and exits.
     safe fn fork() -> c_int;
     safe fn _exit(code: c_int) -> !;
 }
@@ -33,7 +33,7 @@ fn is_readable(token: &StopToken) -> bool {
     poll(&mut [PollFd::from_borrowed_fd(token.fd().unwrap(), PollFlags::IN)], Some(&now)).unwrap() == 1
 }
 
-/// What a forked process has of the token's descriptor.
+/// What a forked process sees of the token's descriptor.
 fn shared(token: &StopToken) -> OwnedFd {
     token.fd().unwrap().try_clone_to_owned().unwrap()
 }
@@ -65,7 +65,7 @@ fn a_readable_descriptor_without_a_stop_ends_no_call_and_the_stop_still_does() {
         waiting.iter().for_each(|call| call.fall_asleep());
         assert!(waiting.iter().all(|call| call.result_so_far().is_none()));
         let token = source.token();
-        in_time(move || while is_readable(&token) {}); // cleared, so that nobody spins
+        in_time(move || while is_readable(&token) {}); // clears the descriptor, so that no thread spins
     }
     source.request_stop();
     assert!(waiting.iter().all(|call| call.result()));
@@ -128,7 +128,7 @@ fn a_stop_in_the_forked_process() {
         _exit(if is_stopped(&token.wait_readable(&here, None).unwrap_err()) { 0 } else { 1 });
     }
     assert_eq!(exit_code(forked), Some(0));
-    assert!(is_readable(&token), "the forked process has rung");
+    assert!(is_readable(&token), "the forked process has signalled");
     assert!(!token.wait_readable(&here, Duration::ZERO).unwrap());
     assert!(!is_readable(&token));
     say("not stopped");
@@ -147,20 +147,20 @@ fn a_wait_in_the_forked_process() {
     let source = StopSource::new();
     let (token, (mut here, there)) = (source.token(), UnixStream::pair().unwrap());
     token.fd().unwrap();
-    source.request_stop_after(Duration::MAX); // so that there is a timer's lock, which nobody holds at the fork
+    source.request_stop_after(Duration::MAX); // creates the lock of the timer, which no thread holds at the fork
     let forked = fork();
     if forked == 0 {
-        // The other process's stop is none here: this waits for the byte.
+        // The stop of the other process does not count here. This waits for the byte.
         let waited = token.wait_readable(&there, None).is_ok();
         let still_waits = !token.wait_readable(&connected().0, Duration::ZERO).unwrap();
         source.request_stop();
         let stopped = is_readable(&token) && is_stopped(&token.wait_readable(&there, None).unwrap_err());
         _exit(if waited && still_waits && stopped { 0 } else { 1 });
     }
-    source.request_stop(); // rings in both processes
+    source.request_stop(); // signals both processes
     here.write_all(b"x").unwrap();
     assert_eq!(exit_code(forked), Some(0));
-    assert!(is_readable(&token), "the ring of the stop is still there");
+    assert!(is_readable(&token), "the descriptor stays readable");
     say("stopped in both");
     leave(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! The feature `io` in a real host: how its calls end a service, and what a restarted service finds.
+//! The feature `io` in a host: how its calls end a service, and the state that a restarted service finds.
 
 #![cfg(feature = "io")]
 
@@ -36,7 +36,7 @@ const WAYS: &[Way] = &[
     ("wait for a child", |ctx| {
         let mut child = Command::new("sleep").arg("3600").spawn()?;
         ctx.wait_child(&mut child, Duration::ZERO)?;
-        // Here a stop is no error: it is the child that ended.
+        // Here the stop is no error, because the child has exited.
         Ok(())
     }),
 ];
@@ -102,7 +102,7 @@ fn a_restarted_service_serves_clients_that_wait_in_the_listener() {
     host.add("server", worker(serve)).restart(Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO));
     let served = in_time(move || {
         host.start().unwrap();
-        let served = clients.map(|client| text_of(client).unwrap()); // the last is in its wait, or on its way
+        let served = clients.map(|client| text_of(client).unwrap()); // the last client waits, or is about to
         host.stop(LIMIT).unwrap();
         served
     });
@@ -118,7 +118,7 @@ fn the_next_host_serves_clients_that_wait_in_the_listener() {
         let mut host = Host::new();
         let (listener, sender) = (listener.clone(), sender.clone());
         host.add("server", worker(move |ctx| serve(ctx, &listener, &sender)));
-        let client = TcpStream::connect(address).unwrap(); // before anybody serves
+        let client = TcpStream::connect(address).unwrap(); // before any service accepts
         host.start().unwrap();
         assert_eq!(served.recv_timeout(LIMIT).unwrap(), client.local_addr().unwrap().to_string());
         host.stop(LIMIT).unwrap();

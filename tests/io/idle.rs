@@ -1,6 +1,6 @@
 //! The feature `io` uses no processor time while nothing happens.
 
-#![cfg(all(feature = "io", target_os = "linux"))] // elsewhere nothing tells what a thread has cost
+#![cfg(all(feature = "io", target_os = "linux"))] // only /proc shows the processor time of a thread
 
 use crate::support::sockets::{connected, silent, tcp};
 use crate::support::{LIMIT, alone, assert_at_rest, task_named};
@@ -9,7 +9,7 @@ use std::io::Read;
 use std::process::Command;
 use std::time::Duration;
 
-/// A service: its name, and what it is blocked in.
+/// The name of a service, and what it is blocked in.
 type Blocked = (&'static str, fn(&Context) -> Result);
 
 const SERVICES: &[Blocked] = &[
@@ -32,7 +32,7 @@ const SERVICES: &[Blocked] = &[
 #[test]
 fn services_blocked_in_calls_use_no_cpu_and_do_not_wake() {
     alone!();
-    silent(); // made here, because making it waits too
+    silent(); // created here, because creating it waits too
     let mut host = Host::new();
     for &(name, run) in SERVICES {
         host.add(name, worker(run));

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) const PROGRAMS: &[Program] = &[("incoming of a token", of_a_token), ("incoming of a service", of_a_service)];
 
-/// What the library logs about accepting, from now on.
+/// Collects what the library logs about accepting, from now on.
 fn lines() -> Receiver<(Level, String)> {
     let (sender, lines) = unbounded();
     log::on_line(move |line| {
@@ -57,7 +57,7 @@ fn of_a_token() {
     let _client = connect();
     let _second = connect();
     let (token, of_loop) = (source.token(), listener.clone());
-    source.token().fd().unwrap(); // or it is this that there is no descriptor for
+    source.token().fd().unwrap(); // must not be what lacks a descriptor
     let taken = every_descriptor();
     let (sender, accepted) = unbounded();
     let loops =
@@ -74,7 +74,7 @@ fn of_a_token() {
     drop(client);
     let _third = connect();
     let _accepted = accepted.recv_timeout(LIMIT).unwrap();
-    // A client whose own descriptor was there before: it connects when all others are taken.
+    // The descriptor of the client exists before. It connects when all others are taken.
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
     let _taken = every_descriptor();
     rustix::net::connect(&socket, &listener.local_addr().unwrap()).unwrap();
@@ -134,7 +134,7 @@ fn of_a_service() {
     leave(ExitCode::SUCCESS)
 }
 
-/// As the README has it.
+/// The server of the README.
 fn serve(listener: &TcpListener, ctx: &Context) -> Result {
     thread::scope(|clients| {
         for client in ctx.incoming(listener) {
@@ -185,13 +185,15 @@ fn repeated_errors_of_incoming_are_delayed_and_the_stop_ends_the_delay() {
     let (listener, source) = (tcp(), StopSource::new());
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
     let token = source.token();
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let loops = asleep_in(move || {
         let begin = Instant::now();
-        token.incoming(&listener).for_each(|item| told.send((is_stopped(&item.unwrap_err()), begin.elapsed())).unwrap())
+        token
+            .incoming(&listener)
+            .for_each(|item| sender.send((is_stopped(&item.unwrap_err()), begin.elapsed())).unwrap())
     });
-    // 0, 10, 20, 40, 80 ms: at least.
-    let errors: Vec<_> = (0..5).map(|_| tells.recv_timeout(LIMIT).unwrap()).collect();
+    // At least 0, 10, 20, 40 and 80 ms.
+    let errors: Vec<_> = (0..5).map(|_| receiver.recv_timeout(LIMIT).unwrap()).collect();
     assert!(errors.iter().all(|(is_stopped, _)| !is_stopped));
     assert!(errors[4].1 >= Duration::from_millis(150), "{errors:?}");
     source.request_stop();

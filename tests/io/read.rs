@@ -1,4 +1,4 @@
-//! `interruptible`: reads end at the stop, and everything else works as before.
+//! `interruptible`: reads return at the stop, and everything else works as before.
 
 #![cfg(feature = "io")]
 
@@ -87,7 +87,7 @@ fn a_read_ended_by_the_stop_leaves_data_that_arrives_later() {
         let mut here = source.token().interruptible(here);
         let reader = asleep_in(move || is_stopped(&here.read(&mut [0]).unwrap_err()));
         source.request_stop();
-        _ = there.write_all(&[7]); // the reader may have gone
+        _ = there.write_all(&[7]); // the reader may have exited
         assert!(reader.result());
     }
 }
@@ -119,7 +119,7 @@ fn an_error_of_the_stream_is_not_reported_as_a_stop() {
     let mut here = StopSource::new().token().interruptible(here);
     here.write_all(b"nobody reads this").unwrap();
     there.peek(&mut [0]).unwrap();
-    drop(there); // with something unread: a reset
+    drop(there); // unread data causes a reset
     let error = in_time(move || here.read(&mut [0]).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
@@ -146,8 +146,8 @@ fn a_read_timeout_is_a_separate_error_and_can_be_removed() {
             here = back;
         }
         there.write_all(&[1, 2]).unwrap();
-        here.get_ref().peek(&mut [0]).unwrap(); // it has come
-        assert_eq!(here.read(&mut [0]).unwrap(), 1, "what is there is there in no time");
+        here.get_ref().peek(&mut [0]).unwrap(); // the byte has arrived
+        assert_eq!(here.read(&mut [0]).unwrap(), 1, "available bytes need no time");
         here.set_read_timeout(None);
         assert_eq!(here.read(&mut [0]).unwrap(), 1);
         let reader = asleep_in(move || here.read(&mut [0]));
@@ -163,7 +163,7 @@ fn a_timeout_of_the_stream_itself_has_no_effect() {
     let mut itself = here.try_clone().unwrap();
     let mut here = StopSource::new().token().interruptible(here);
     let reader = asleep_in(move || here.read(&mut [0]));
-    assert_eq!(itself.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "the time has run out");
+    assert_eq!(itself.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "the timeout has expired");
     there.write_all(&[3]).unwrap();
     assert_eq!(reader.result().unwrap(), 1);
 }
@@ -194,5 +194,5 @@ fn a_file_is_read_to_its_end_and_can_be_taken_back() {
     file.read_to_string(&mut text).unwrap();
     source.request_stop();
     assert_eq!((text.as_str(), file.as_fd().as_raw_fd()), ("lines", descriptor));
-    assert_eq!(file.into_inner().read(&mut [0]).unwrap(), 0, "its own reads do not end at the stop");
+    assert_eq!(file.into_inner().read(&mut [0]).unwrap(), 0, "reads of the inner stream do not return at the stop");
 }

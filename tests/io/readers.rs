@@ -20,7 +20,7 @@ use std::{hint, thread};
 const READERS: usize = 8;
 const ROUNDS: usize = 20;
 
-/// Something to write to, and what each of the readers does with the other end: reads it until there is an error.
+/// A writer, and the reads of each reader from the other end until an error.
 type Shared = (Box<dyn Write>, Arc<dyn Fn() -> io::Error + Send + Sync>);
 
 /// Reads until there is an error.
@@ -52,7 +52,7 @@ where
     }
 }
 
-/// A terminal: what is written to the first end can be read at the second.
+/// A terminal: bytes that are written to the first end can be read at the second.
 fn terminal() -> (File, File) {
     use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
     let here = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -70,7 +70,7 @@ where
     (Box::new(into), Arc::new(move || until_error(&stream)))
 }
 
-/// A name, and what makes it.
+/// A name, and a function that creates the stream.
 type Kind = (&'static str, fn(&StopToken) -> Shared);
 
 const KINDS: &[Kind] = &[
@@ -85,11 +85,11 @@ const KINDS: &[Kind] = &[
         let (here, there) = connected();
         share::<Unknown<TcpStream>>(token, (here, Unknown(there)))
     }),
-    ("a socket, each with an `Interruptible` of its own", |token| {
+    ("a socket, each with its own `Interruptible`", |token| {
         let ((here, there), token) = (connected(), token.clone());
         (Box::new(here), Arc::new(move || until_error(token.interruptible::<&TcpStream>(&there))))
     }),
-    ("a pipe, each with an `Interruptible` of its own", |token| {
+    ("a pipe, each with its own `Interruptible`", |token| {
         let ((from, into), token) = (pipe(), token.clone());
         (Box::new(into), Arc::new(move || until_error(token.interruptible::<&File>(&from))))
     }),
@@ -115,7 +115,7 @@ fn every_reader_of_a_shared_stream_returns_at_the_stop() {
                 })
                 .collect();
             for _ in 0..3 {
-                // One byte for all of them. (A terminal gives lines.)
+                // One byte for all readers. (A terminal needs a whole line.)
                 peer.write_all(b"\n").unwrap();
                 readers.iter().for_each(Sleeper::fall_asleep);
             }
@@ -125,7 +125,7 @@ fn every_reader_of_a_shared_stream_returns_at_the_stop() {
     }
 }
 
-/// Takes what it can, without waiting, as another process may.
+/// Takes all available bytes without waiting, as another process may.
 type Thief = Box<dyn Fn() + Send>;
 
 // 100
@@ -166,12 +166,12 @@ fn a_reader_returns_at_the_stop_even_if_another_process_takes_its_bytes() {
     }
 }
 
-/// Of each read, another reader takes the bytes a moment before.
+/// A stream whose bytes another reader takes just before each read.
 struct Robbed {
     stream: UnixStream,
     /// How often that has happened.
     robbed: Arc<AtomicUsize>,
-    /// How often it is to happen.
+    /// How often it must happen.
     times: usize,
 }
 
@@ -198,7 +198,7 @@ fn robbed(times: usize, blocking: bool) -> (UnixStream, Robbed, Arc<AtomicUsize>
     (here, Robbed { stream, robbed: robbed.clone(), times }, robbed)
 }
 
-/// Waits for an event that another thread brings about.
+/// Waits for an event that another thread causes.
 fn until(what: impl Fn() -> bool + Send + 'static) {
     in_time(move || {
         while !what() {
@@ -247,7 +247,7 @@ fn a_reader_blocked_in_its_read_delays_no_other_reader() {
     assert!(waits.result_so_far().is_none());
     source.request_stop();
     assert!(waits.result());
-    here.write_all(b"y").unwrap(); // the documented limit: only bytes free a blocking stream of an unknown type
+    here.write_all(b"y").unwrap(); // the documented limit: only bytes end a read of a blocking stream of an unknown type
     assert_eq!(caught.result(), 1);
 }
 
@@ -270,7 +270,7 @@ fn a_read_of_a_stream_that_is_ready_but_always_would_block_ends_at_the_stop() {
     here.write_all(b"x").unwrap();
     let mut stream = source.token().interruptible(Refusing(there, refused.clone()));
     let reader = asleep_in(move || is_stopped(&stream.read(&mut [0]).unwrap_err()));
-    until(move || refused.load(Ordering::SeqCst) > 30); // it is tried again, with pauses
+    until(move || refused.load(Ordering::SeqCst) > 30); // the read is tried again, with pauses
     source.request_stop();
     assert!(reader.result());
 }
@@ -311,7 +311,7 @@ fn a_read_that_panics_leaves_the_stream_to_the_other_readers() {
     }
     impl Read for &Panicking {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            assert!(self.1.swap(true, Ordering::SeqCst), "as it was told to");
+            assert!(self.1.swap(true, Ordering::SeqCst), "the read blocks as the test requests");
             (&self.0).read(into)
         }
     }

@@ -19,11 +19,11 @@ fn readable(token: &StopToken) -> bool {
     poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&now)).unwrap() == 1
 }
 
-/// Returns when the token's descriptor is readable: a foreign event loop.
+/// Returns when the token's descriptor is readable, as an event loop of another library would.
 fn wait(token: &StopToken) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(token.fd().unwrap(), PollFlags::IN)];
     poll(&mut fds, None).unwrap();
-    fds[0].revents().contains(PollFlags::IN) // as it must be where a hang-up counts for nothing
+    fds[0].revents().contains(PollFlags::IN) // an event loop may ignore hang-ups
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn the_descriptor_stays_readable_after_the_stop() {
         assert!(tokens.iter().all(readable));
     }
     drop((source, linked));
-    assert!(tokens.iter().all(readable), "also when the sources have gone");
+    assert!(tokens.iter().all(readable), "even after the sources were dropped");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn the_descriptor_of_never_is_never_readable() {
     for token in [StopToken::never(), dropped] {
         assert!(!readable(&token));
         let waits = token.clone();
-        let forever = asleep_in(move || wait(&waits)); // it sleeps on until the process ends
+        let forever = asleep_in(move || wait(&waits)); // the thread sleeps until the process exits
         assert!(!readable(&token));
         assert!(forever.result_so_far().is_none());
     }

@@ -1,6 +1,6 @@
 //! An allocator that counts what each thread allocates and frees.
 
-#![allow(unsafe_code)] // an allocator cannot be written without; the crate itself forbids it
+#![allow(unsafe_code)] // an allocator needs it; the crate itself forbids it
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,8 +12,8 @@ thread_local! {
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
-// SAFETY: it is `System` that allocates and frees; counting in a thread-local that needs no initialisation and no
-// destructor neither allocates nor unwinds.
+// SAFETY: `System` allocates and frees. Counting in a thread-local without initialisation and destructor neither
+// allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -32,12 +32,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// The bytes that this thread has allocated, less those that it has freed.
+/// The bytes that this thread has allocated, minus those that it has freed.
 pub(crate) fn live_bytes() -> isize {
     LIVE_BYTES.get()
 }
 
-/// What `f` returns, how often it allocated on this thread, and how many bytes it left allocated.
+/// Returns the result of `f`, the number of its allocations on this thread, and the bytes that it left allocated.
 pub(crate) fn counted<R>(f: impl FnOnce() -> R) -> (R, usize, isize) {
     let (allocations, bytes) = (ALLOCATIONS.get(), live_bytes());
     let result = f();

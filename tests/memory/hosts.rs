@@ -5,7 +5,7 @@ use crate::support::{LIMIT, waits};
 use hosted::{Host, HostHandle, ServiceOptions, ServiceState, group, task, worker};
 use std::thread;
 
-/// Services side by side that have all completed, so that nobody looks at a thread.
+/// Services side by side that have all completed, so that a snapshot inspects no thread.
 fn completed(services: usize) -> Host {
     let mut host = Host::new();
     for n in 0..services {
@@ -16,7 +16,7 @@ fn completed(services: usize) -> Host {
     host
 }
 
-/// Runs `f` on a thread with so small a stack that nothing on it can be as deep as a host is wide.
+/// Runs `f` on a thread with a small stack, so that recursion over the services of a host would overflow it.
 fn on_64_kib<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     thread::Builder::new().stack_size(64 << 10).spawn(f).unwrap().join().unwrap()
 }
@@ -106,18 +106,18 @@ fn a_dropped_subscription_of_a_quiet_host_frees_its_room() {
 
 #[test]
 fn a_subscription_that_nobody_reads_stays_bounded_and_is_freed_when_it_is_dropped() {
-    let (tell, told) = crossbeam_channel::bounded(1);
+    let (sender, receiver) = crossbeam_channel::bounded(1);
     let mut host = Host::new();
     host.add(
         "reporter",
         worker(move |ctx| {
-            tell.send(ctx.clone())?;
+            sender.send(ctx.clone())?;
             waits(ctx)
         }),
     );
     host.start().unwrap();
-    let ctx = told.recv_timeout(LIMIT).unwrap();
-    ctx.report_error("x"); // what a report takes besides
+    let ctx = receiver.recv_timeout(LIMIT).unwrap();
+    ctx.report_error("x"); // allocates what a report needs besides
     let before = live_bytes();
     let events = host.events();
     (0..1_024).for_each(|_| ctx.report_error("x"));
@@ -154,7 +154,7 @@ fn options_made_alone_or_for_another_host_name_services_by_their_names() {
     for options in [of_another, alone] {
         assert!(format!("{options:?}").contains(r#"after: ["b"]"#), "{options:?}");
         let mut host = Host::new();
-        host.add("a", task(|_| Ok(()))); // so that `b` has another place here
+        host.add("a", task(|_| Ok(()))); // so that `b` has another position here
         host.add("b", task(waits)).after::<&str>([]).start_timeout(LIMIT);
         *host.add("c", task(|_| Err("it has started".into()))) = options.clone();
         let starting = host.handle();

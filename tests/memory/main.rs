@@ -1,4 +1,4 @@
-//! What is allocated, freed and kept, by an allocator that counts for each thread.
+//! Tests with an allocator that counts for each thread what is allocated, freed and kept.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -25,7 +25,7 @@ fn never_allocates_nothing() {
         (token, clone)
     });
     assert_eq!(allocations, 0);
-    assert!(bytes <= 0, "the callback's own text is gone");
+    assert!(bytes <= 0, "the callback and its text are dropped");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_source_takes_80_bytes_a_linked_source_112_and_a_callback_48() {
     assert_eq!((allocations, bytes), (0, 0), "tokens and clones share it");
 
     let parent = source.token();
-    drop(StopSource::linked([&parent])); // the first one makes room at the parent
+    drop(StopSource::linked([&parent])); // the first child allocates room at the parent
     let (linked, allocations, bytes) = counted(|| StopSource::linked([&parent]));
     assert_eq!(allocations, 1);
     assert!(bytes <= 112, "{bytes} bytes for a linked source");
@@ -62,7 +62,7 @@ fn a_parent_keeps_nothing_of_a_million_dropped_linked_sources() {
     let token = parent.token();
     let first = StopSource::linked([&token]);
     let one_after_another = || (0..1_000_000).for_each(|_| drop(StopSource::linked([&token])));
-    one_after_another(); // the room for a second one is made, and kept
+    one_after_another(); // allocates room for a second child, which is kept
     assert_eq!(counted(one_after_another).2, 0);
 
     drop(first);
@@ -70,7 +70,7 @@ fn a_parent_keeps_nothing_of_a_million_dropped_linked_sources() {
     let ((), _, bytes) = counted(all_at_once);
     assert!(bytes <= 0, "{bytes} bytes are left of a million");
 
-    // Neither when they stop one by one, nor when the parent stops them.
+    // Neither if they stop one by one, nor if the parent stops them.
     let stopped = || (0..100_000).for_each(|_| assert!(StopSource::linked([&token]).request_stop()));
     stopped();
     assert_eq!(counted(stopped).2, 0);
@@ -100,7 +100,7 @@ fn a_token_keeps_nothing_of_a_million_dropped_callbacks_and_receivers() {
 fn a_stop_without_callbacks_and_children_allocates_nothing() {
     let source = StopSource::new();
     let token = source.token();
-    drop(token.on_stop(|| ())); // one that came and went is none
+    drop(token.on_stop(|| ())); // a callback that was dropped does not count
     assert!(token.done().try_recv().is_err() && !token.wait_timeout(Duration::ZERO));
     let (_, allocations, bytes) = counted(|| source.request_stop());
     assert_eq!(allocations, 0);
@@ -113,10 +113,10 @@ fn a_timer_keeps_nothing_of_sources_that_were_dropped_or_stopped_earlier() {
     const HOUR: Duration = Duration::from_secs(3600);
     type Kept = (StopToken, Option<StopSource>);
 
-    // The first wait of a thread makes what it sleeps with: not to be counted below.
+    // The first wait of a thread allocates what it sleeps with, which must not be counted below.
     StopSource::new().token().wait_timeout(Duration::from_millis(1));
     let size = counted(StopSource::new).2;
-    // What is done with a source whose timer is set, and what is kept of it then.
+    // What happens to a source with a timer, and what must be left of it.
     let unset: [fn(StopSource) -> Kept; 4] = [
         |source| {
             assert!(source.request_stop());

@@ -8,7 +8,7 @@ use std::fmt;
 #[test]
 fn an_error_of_ten_megabytes_is_reported_whole() {
     in_time(|| {
-        let text = "🦀".repeat(10_000_000 / 4); // four bytes each: fewer letters to look at
+        let text = "🦀".repeat(10_000_000 / 4); // four bytes each, so that there are fewer letters to check
         let (mut host, said) = (Host::new(), text.clone());
         let (events, handle) = (host.events(), host.handle());
         host.add("a", worker(move |_| Err(said.clone().into())));
@@ -21,7 +21,7 @@ fn an_error_of_ten_megabytes_is_reported_whole() {
     });
 }
 
-/// An error that is its own source, or whose source's source it is, or whose source panics.
+/// An error that is its own source, or the source of its source, or whose source panics.
 #[derive(Clone, Copy, Debug)]
 enum Odd {
     Itself,
@@ -47,7 +47,8 @@ impl Error for Odd {
     }
 }
 
-/// What became of a host whose service reports `odd`, has a job that fails with it, and fails with it at last.
+/// Returns the report of a host whose service reports `odd`, has a job that fails with it, and fails with it at the
+/// end.
 fn report_of(odd: Odd, once_asked: bool) -> (Report, Option<String>) {
     let (mut host, queue) = (Host::new(), Queue::bounded(1));
     host.add("jobs", queue.consumer(move |(), _| Err(odd.into())));
@@ -84,7 +85,7 @@ fn an_error_with_an_endless_source_chain_is_a_failure_with_a_finite_text() {
     }
 }
 
-/// Errors around one another, `depth` of them around a `Stopped`.
+/// `depth` errors around a `Stopped`, each the source of the next.
 #[derive(Debug)]
 struct Around(Option<BoxError>);
 
@@ -123,7 +124,7 @@ fn stopped_is_found_below_98_errors_and_no_deeper() {
     }
 }
 
-/// An error that cannot be debugged.
+/// An error whose `Debug` panics.
 struct Opaque;
 
 impl fmt::Debug for Opaque {

@@ -9,19 +9,19 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-/// A name or a message as an attacker would have it: a line of its own in the log, and a screen wiped clean.
+/// An attacker's name or message: it adds a line to the log and clears the screen.
 const EVIL: &str = "x\n[ERROR] forged\r\u{1b}[2J\u{85}y";
 
 fn evil(name: &str) -> String {
     format!("{name} {EVIL}")
 }
 
-/// One line, without anything that a terminal obeys.
+/// Returns `true` if the text is one line without characters that control a terminal.
 fn assert_plain(line: &str) {
     assert!(!line.chars().any(char::is_control), "not plain: {line:?}");
 }
 
-/// Every log line until now with one of `ours` in it is plain; and there is one for each.
+/// Asserts that every log line with one of `ours` is harmless, and that there is one for each.
 fn assert_all_plain(lines: &Receiver<Line>, ours: &[&str]) {
     let lines: Vec<String> = lines.try_iter().map(|line| line.text).collect();
     for ours in ours {
@@ -31,7 +31,7 @@ fn assert_all_plain(lines: &Receiver<Line>, ours: &[&str]) {
     }
 }
 
-/// A text for a person has lines of its own, and no others.
+/// Returns `true` if the text has no more lines than it should, and no characters that control a terminal.
 fn assert_no_line_is_forged(text: &str) {
     text.lines().for_each(assert_plain);
     assert!(!text.lines().any(|line| line.starts_with("[ERROR]")), "forged: {text}");
@@ -98,14 +98,14 @@ fn stop_callbacks_that_panic_forge_no_line_in_the_log() {
         let _guard = stop.token().on_stop(|| panic!("{}", evil("callback")));
         stop.request_stop();
         drop(stop.token().on_stop(|| panic!("{}", evil("too late"))));
-        let (mut host, (tell, registered)) = (Host::new(), bounded(0));
+        let (mut host, (sender, registered)) = (Host::new(), bounded(0));
         let run = move |ctx: &Context| {
             let (over, called) = bounded::<()>(0);
             let _guard = ctx.on_stop(move || {
                 let _over = over;
                 panic!("{}", evil("service's callback"))
             });
-            tell.send(())?;
+            sender.send(())?;
             _ = called.recv();
             Ok(())
         };
@@ -122,10 +122,10 @@ fn stop_callbacks_that_panic_forge_no_line_in_the_log() {
 fn ticks_and_jobs_forge_no_line_in_the_log() {
     in_time(|| {
         let (lines, mut host, queue) = (listen(), Host::new(), Queue::bounded(2));
-        let (tell, told) = unbounded();
-        let done = tell.clone();
+        let (sender, receiver) = unbounded();
+        let done = sender.clone();
         let job = move |text: String, _: &Context| {
-            tell.send(())?;
+            sender.send(())?;
             Err(text.into())
         };
         host.add(evil("eater"), queue.consumer(job));
@@ -136,7 +136,7 @@ fn ticks_and_jobs_forge_no_line_in_the_log() {
         host.add(evil("ticker"), every(Duration::from_secs(3600), tick).immediately());
         host.start().unwrap();
         queue.push(evil("job")).unwrap();
-        (0..2).for_each(|_| told.recv().unwrap());
+        (0..2).for_each(|_| receiver.recv().unwrap());
         host.stop(LIMIT).unwrap();
         assert_all_plain(&lines, &["eater x", "ticker x", "job x", "tick x"]);
     });

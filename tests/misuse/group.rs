@@ -38,7 +38,7 @@ fn a_stack_size_of_zero_is_the_minimum_and_one_too_large_is_an_error_of_start() 
     });
 }
 
-/// A host whose service has a `start` that waits for what comes only after it.
+/// A host whose service waits in `start` for a service that starts later.
 fn waits_in_its_start(wait: fn(&Context) -> Result) -> Host {
     let mut host = Host::new();
     host.add("waits", task(wait));
@@ -67,7 +67,7 @@ fn a_start_that_waits_for_a_dependent_ends_at_a_stop_request_or_its_timeout() {
             let mut host = waits_in_its_start(wait);
             host.start_timeout(SHORT);
             let error = host.start().unwrap_err();
-            let [late] = error.failures() else { panic!("one is late: {error}") };
+            let [late] = error.failures() else { panic!("expected one late service: {error}") };
             assert_eq!((late.service(), late.phase()), ("waits", Phase::Start));
             assert!(matches!(late.cause(), Cause::TimedOut(SHORT)), "{error}");
         });
@@ -93,7 +93,7 @@ fn the_name_of_a_groups_child_may_be_taken_and_both_are_shown_under_it() {
     });
 }
 
-/// What became of a group that is filled by `fill`, and of its host.
+/// Returns the results of a group that `fill` fills, and of its host.
 fn filled(fill: impl FnMut(&mut Host) -> Result + Send + 'static) -> (StopReason, Outcome, String) {
     let mut host = Host::new();
     host.add("group", group(fill));
@@ -140,16 +140,16 @@ fn a_fill_that_starts_or_stops_its_host_fails_the_group() {
 #[test]
 fn a_fill_that_replaces_its_host_makes_a_group_without_visible_children() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
         let fill = move |inside: &mut Host| {
             *inside = Host::new();
             inside.add("child", idle());
-            tell.send(inside.handle())?;
+            sender.send(inside.handle())?;
             Ok(())
         };
         host.add("group", group(fill));
         host.start().unwrap();
-        let inside = told.recv().unwrap();
+        let inside = receiver.recv().unwrap();
         assert_eq!((inside.state(), inside.services()[0].state), (HostState::Started, ServiceState::Running));
         assert_eq!(host.handle().services().len(), 1);
         host.stop(LIMIT).unwrap();

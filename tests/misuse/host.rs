@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// A host whose one service is handed the host itself, and does `what` with it.
+/// A host whose one service receives the host itself and calls `what` with it.
 fn handed_to_its_own_service(what: impl Fn(Host, &Context) + Send + 'static) -> (HostHandle, StopToken) {
     let (hand, handed) = bounded::<Host>(1);
     let (mut host, over) = (Host::new(), StopSource::new());
@@ -49,13 +49,13 @@ fn a_service_that_stops_its_own_host_is_hung_until_that_stop_returns() {
 #[test]
 fn a_service_that_drops_its_own_host_is_hung_until_the_stop_timeout() {
     in_time(|| {
-        let (tell, told) = bounded(1);
+        let (sender, receiver) = bounded(1);
         let (handle, over) = handed_to_its_own_service(move |host, ctx| {
             drop(host);
-            tell.send((ctx.stop_requested(), ctx.host().services()[0].state)).unwrap();
+            sender.send((ctx.stop_requested(), ctx.host().services()[0].state)).unwrap();
         });
         over.wait();
-        assert_eq!(told.recv(), Ok((true, ServiceState::Hung)));
+        assert_eq!(receiver.recv(), Ok((true, ServiceState::Hung)));
         assert_eq!(handle.state(), HostState::Stopped);
     });
 }
@@ -63,25 +63,25 @@ fn a_service_that_drops_its_own_host_is_hung_until_the_stop_timeout() {
 #[test]
 fn a_service_cannot_start_its_own_host_and_a_request_ends_its_wait_for_it() {
     in_time(|| {
-        let (tell, told) = bounded(1);
+        let (sender, receiver) = bounded(1);
         let (handle, over) = handed_to_its_own_service(move |mut host, _| {
             let refused = host.run_until(&StopToken::never()).unwrap_err().to_string();
-            tell.send(refused).unwrap();
+            sender.send(refused).unwrap();
             assert_eq!(host.wait(), StopReason::Requested);
         });
-        assert!(told.recv().unwrap().contains("a host can run only once"));
+        assert!(receiver.recv().unwrap().contains("a host can run only once"));
         handle.request_stop();
         over.wait();
     });
 }
 
-/// A service that runs a host of its own until `stop` says so, and tells when that has started.
-fn runs_a_host(stop: impl Fn(&Context) -> StopToken + Send + 'static, tell: Sender<HostHandle>) -> impl Service {
+/// A service that runs a second host until its own `stop`, and reports when that host has started.
+fn runs_a_host(stop: impl Fn(&Context) -> StopToken + Send + 'static, sender: Sender<HostHandle>) -> impl Service {
     worker(move |ctx| {
-        let (mut inner, tell) = (Host::new(), tell.clone());
+        let (mut inner, sender) = (Host::new(), sender.clone());
         let run = move |ctx: &Context| {
             ctx.wait_until_started()?;
-            tell.send(ctx.host().clone())?;
+            sender.send(ctx.host().clone())?;
             Ok(ctx.sleep(Duration::MAX)?)
         };
         inner.add("inner", worker(run));
@@ -93,10 +93,10 @@ fn runs_a_host(stop: impl Fn(&Context) -> StopToken + Send + 'static, tell: Send
 #[test]
 fn a_host_that_a_service_runs_stops_with_it_if_given_its_token() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
-        host.add("outer", runs_a_host(|ctx| ctx.stop_token().clone(), tell));
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
+        host.add("outer", runs_a_host(|ctx| ctx.stop_token().clone(), sender));
         host.start().unwrap();
-        let inner = told.recv().unwrap();
+        let inner = receiver.recv().unwrap();
         host.stop(LIMIT).unwrap();
         assert_eq!(inner.state(), HostState::Stopped);
     });
@@ -105,10 +105,10 @@ fn a_host_that_a_service_runs_stops_with_it_if_given_its_token() {
 #[test]
 fn a_host_run_by_a_service_without_its_token_leaves_the_service_hung() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
-        host.add("outer", runs_a_host(|_| StopToken::never(), tell));
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
+        host.add("outer", runs_a_host(|_| StopToken::never(), sender));
         host.start().unwrap();
-        let inner = told.recv().unwrap();
+        let inner = receiver.recv().unwrap();
         let error = host.stop(SHORT).unwrap_err();
         assert!(matches!(error.report().services[0].outcome, Outcome::Hung(_)), "{error}");
         inner.request_stop();
@@ -119,29 +119,29 @@ fn a_host_run_by_a_service_without_its_token_leaves_the_service_hung() {
 #[test]
 fn services_of_a_forgotten_host_keep_running_and_receive_no_stop_request() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), bounded::<()>(0));
-        host.add("a", worker(move |ctx| ctx.recv(&told).map_err(Into::into)));
+        let (mut host, (sender, receiver)) = (Host::new(), bounded::<()>(0));
+        host.add("a", worker(move |ctx| ctx.recv(&receiver).map_err(Into::into)));
         host.start().unwrap();
         let (handle, events) = (host.handle(), host.events());
         std::mem::forget(host);
         handle.request_stop();
         assert!(handle.stopping().stop_requested());
         assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopping, ServiceState::Running));
-        tell.send(()).unwrap(); // it still waits, and has received no stop request
+        sender.send(()).unwrap(); // it still waits, and has received no stop request
         assert!(events.iter().any(|event| matches!(event.kind, EventKind::Completed)));
     });
 }
 
-/// A host that has run to its end, and the context that its one service has let out.
+/// A host that has stopped, and the context that its service has sent out.
 fn let_out(run: impl Fn(&Context) -> hosted::Result + Send + 'static) -> (Host, Report, Context) {
-    let (mut host, (tell, told)) = (Host::new(), unbounded());
+    let (mut host, (sender, receiver)) = (Host::new(), unbounded());
     let body = move |ctx: &Context| {
-        tell.send(ctx.clone())?;
+        sender.send(ctx.clone())?;
         run(ctx)
     };
     host.add("a", worker(body));
     let report = host.run_until(&StopToken::never()).unwrap();
-    let ctx = told.recv().unwrap();
+    let ctx = receiver.recv().unwrap();
     (host, report, ctx)
 }
 
@@ -160,9 +160,9 @@ fn a_context_that_outlives_its_service_and_its_host_still_answers() {
         assert_eq!((status.state, status.errors), (ServiceState::Stopped, 1));
         assert_eq!(status.last_error.as_deref(), Some("too late"));
         assert_eq!(ctx.wait_until_started(), Err(hosted::Stopped));
-        let (tell, told) = bounded(1);
-        let _guard = ctx.on_stop(move || tell.send(()).unwrap());
-        assert_eq!(told.try_recv(), Ok(()), "it is called here and now");
+        let (sender, receiver) = bounded(1);
+        let _guard = ctx.on_stop(move || sender.send(()).unwrap());
+        assert_eq!(receiver.try_recv(), Ok(()), "it runs at once, on this thread");
     });
 }
 
@@ -198,9 +198,9 @@ fn a_wait_before_the_start_ends_with_the_first_request_and_many_requests_are_one
         let mut host = Host::new();
         let handle = host.handle();
         host.add("a", idle());
-        let asking = std::thread::spawn(move || (0..10_000).for_each(|_| handle.request_stop()));
+        let requester = std::thread::spawn(move || (0..10_000).for_each(|_| handle.request_stop()));
         assert_eq!(host.wait(), StopReason::Requested);
-        asking.join().unwrap();
+        requester.join().unwrap();
         let report = host.run_until(&StopToken::never()).unwrap();
         assert!(matches!(report.services[0].outcome, Outcome::NeverStarted), "{report}");
     });

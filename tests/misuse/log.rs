@@ -10,7 +10,8 @@ use std::sync::{Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
-/// Panics at lines with `panicky` in them. At those with `curious`, states at the host and requests its stop.
+/// Panics at lines that contain `panicky`. At lines that contain `curious`, takes a snapshot of the host and requests
+/// its stop.
 fn log_to_a_hostile_logger() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -33,10 +34,10 @@ static STATES: Mutex<Vec<HostState>> = Mutex::new(Vec::new());
 fn a_logger_that_panics_at_every_line_affects_no_service() {
     in_time(|| {
         log_to_a_hostile_logger();
-        let (mut host, queue, (tell, told)) = (Host::new(), Queue::bounded(1), unbounded());
-        let (done, ticked) = (tell.clone(), tell.clone());
+        let (mut host, queue, (sender, receiver)) = (Host::new(), Queue::bounded(1), unbounded());
+        let (done, ticked) = (sender.clone(), sender.clone());
         let job = move |(), ctx: &Context| {
-            tell.send("job")?;
+            sender.send("job")?;
             ctx.report_error("panicky");
             Err("panicky".into())
         };
@@ -68,13 +69,13 @@ fn a_logger_that_panics_at_every_line_affects_no_service() {
         });
         host.start().unwrap();
         queue.push(()).unwrap();
-        let mut came: Vec<&str> = (0..3).map(|_| told.recv().unwrap()).collect();
+        let mut came: Vec<&str> = (0..3).map(|_| receiver.recv().unwrap()).collect();
         came.sort_unstable();
         assert_eq!(came, ["child", "job", "tick"]);
         assert!(has_failed.recv().unwrap(), "the phoenix has risen twice");
         let report = match host.stop(LIMIT) {
             Ok(report) => report,
-            Err(error) => error.report().clone(), // where the callback came to panic
+            Err(error) => error.report().clone(), // the callback has panicked
         };
         assert_eq!(report.services.iter().map(|service| service.restarts).collect::<Vec<_>>(), [0, 0, 2, 0, 0]);
         assert_eq!(report.services[0].errors, 2);

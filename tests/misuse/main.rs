@@ -1,4 +1,4 @@
-//! Mistakes, hostile input, and calls in an order that nobody should use.
+//! Mistakes, hostile input, and calls in an unusual order.
 
 #[path = "../support/mod.rs"]
 mod support;

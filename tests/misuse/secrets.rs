@@ -1,4 +1,4 @@
-//! What must not leak: memory in the line about a hung service, and examples that listen on the network.
+//! What must not leak: memory contents in the report of a hung service, and a network port in an example.
 
 use crate::support::{LIMIT, in_time};
 use crossbeam_channel::unbounded;
@@ -15,17 +15,17 @@ const SECRET: &str = "correct horse battery staple";
 fn reports_of_a_hung_service_contain_no_memory_and_no_addresses() {
     in_time(|| {
         let (mut near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
-        let ((tell, told), mut host) = (unbounded(), Host::new());
+        let ((sender, receiver), mut host) = (unbounded(), Host::new());
         let events = host.events();
         let run = move |_: &Context| {
             let mut buffer = SECRET.as_bytes().to_vec();
-            tell.send(format!("{:x}", buffer.as_ptr().addr()))?;
+            sender.send(format!("{:x}", buffer.as_ptr().addr()))?;
             Ok(_ = near.read(&mut buffer)?)
         };
         host.add("reader", worker(run));
         host.start().unwrap();
-        let address = told.recv().unwrap();
-        host.stop(Duration::ZERO).unwrap_err(); // from here on its status says what it is blocked in
+        let address = receiver.recv().unwrap();
+        host.stop(Duration::ZERO).unwrap_err(); // now its status shows what it is blocked in
         while !host.handle().services()[0].blocked_in.as_ref().is_some_and(|call| call.starts_with("re")) {
             std::thread::yield_now();
         }
@@ -36,7 +36,7 @@ fn reports_of_a_hung_service_contain_no_memory_and_no_addresses() {
         assert!(["read", "recvfrom"].contains(&name), "{call}");
         let (number, what) = number.split_once(" = unix socket)").unwrap();
         assert!(number.parse::<u32>().is_ok(), "a call and a descriptor: {call}");
-        assert!(what.is_empty() || what.starts_with(" for at least "), "and no more than how long: {call}");
+        assert!(what.is_empty() || what.starts_with(" for at least "), "only the elapsed time may follow: {call}");
         let mut texts = vec![error.to_string(), format!("{hung:?} {:?}", host.handle().services())];
         texts.extend(events.try_iter().map(|event| format!("{event} {event:?}")));
         for text in texts {
@@ -47,7 +47,7 @@ fn reports_of_a_hung_service_contain_no_memory_and_no_addresses() {
     });
 }
 
-/// Every Rust file of the examples, and what else has programs to copy.
+/// Every Rust file of the examples, and every document with a program.
 fn programs() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = ["README.md", "examples/README.md", "src/lib.rs"].map(|file| root.join(file)).to_vec();
@@ -73,7 +73,7 @@ fn examples_listen_only_on_the_loopback_interface() {
             for everywhere in ["0.0.0.0", "[::]", "UNSPECIFIED", "\":0\""] {
                 assert!(!line.contains(everywhere), "{}: {line}", path.display());
             }
-            // What opens a port, in the standard library and in the server that the examples use.
+            // The calls that open a port, in the standard library and in the server that the examples use.
             let opens = ["Listener::bind(", "UdpSocket::bind(", "Server::http(", "Server::https(", "Server::new("];
             if opens.into_iter().any(|call| line.contains(call)) {
                 assert!(line.contains("127.0.0.1") || line.contains("LOCALHOST"), "{}: {line}", path.display());
@@ -81,5 +81,5 @@ fn examples_listen_only_on_the_loopback_interface() {
             }
         }
     }
-    assert!(listeners >= 4, "there are {listeners} listeners to look at");
+    assert!(listeners >= 4, "only {listeners} listeners found");
 }

@@ -26,17 +26,17 @@ fn a_source_linked_to_its_own_child_stops_only_with_its_parents() {
 
 #[test]
 fn the_callback_of_a_forgotten_guard_is_called_once() {
-    let ((tell, told), stop) = (unbounded(), StopSource::new());
-    std::mem::forget(stop.token().on_stop(move || tell.send(()).unwrap()));
+    let ((sender, receiver), stop) = (unbounded(), StopSource::new());
+    std::mem::forget(stop.token().on_stop(move || sender.send(()).unwrap()));
     assert!(stop.request_stop() && !stop.request_stop());
-    assert_eq!(told.try_iter().count(), 1);
+    assert_eq!(receiver.try_iter().count(), 1);
 }
 
 #[test]
 fn a_callback_on_never_is_dropped_at_once_and_never_called() {
-    let (tell, told) = unbounded::<()>();
-    let guard = StopToken::never().on_stop(move || tell.send(()).unwrap());
-    assert_eq!(told.try_recv(), Err(TryRecvError::Disconnected), "what it captured is gone");
+    let (sender, receiver) = unbounded::<()>();
+    let guard = StopToken::never().on_stop(move || sender.send(()).unwrap());
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected), "the captured value is dropped");
     assert!(guard.unregister());
 }
 

@@ -8,13 +8,13 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-/// Ends a line, turns its letters around, or is an order to the terminal.
+/// Ends a line, reverses the direction of text, or controls the terminal.
 fn steers(c: char) -> bool {
     let turns = ['\u{61c}', '\u{200e}', '\u{200f}'].contains(&c);
     c.is_control() || turns || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Every character that steers, but for NUL: no name can have it.
+/// Every such character except NUL, which no name can have.
 fn evil(lead: &str) -> String {
     let steering: String = ('\u{1}'..='\u{2fff}').filter(|&c| steers(c)).collect();
     format!("{lead} {steering} [ERROR] forged")
@@ -25,13 +25,13 @@ fn assert_plain(text: &str) {
     assert!(steering.is_empty(), "{steering:?} in {text:?}");
 }
 
-/// A text for a person has this many lines and nothing else that steers.
+/// Asserts that the text has this many lines and no character that controls a terminal.
 fn assert_lines(text: &str, lines: usize) {
     assert_eq!(text.split('\n').count(), lines, "{text:?}");
     text.split('\n').for_each(assert_plain);
 }
 
-/// Three services whose names and words deceive: each fails in its own way.
+/// Three services with deceptive names and messages. Each fails in another way.
 fn deceivers() -> Host {
     let mut host = Host::new();
     let fails = |ctx: &Context| {
@@ -48,14 +48,14 @@ fn deceivers() -> Host {
         });
         ctx.host().request_stop();
         _ = called.recv();
-        ctx.report_error(evil("at last")); // which stays its last error
+        ctx.report_error(evil("at last")); // stays its last error
         Ok(())
     };
     host.add(evil("three"), worker(called_back));
     host
 }
 
-/// Everything that can be read of a host that has ended badly.
+/// Everything that can be read from a host that has failed.
 fn assert_all_plain(host: &Host, error: &HostError, events: &Receiver<Event>) {
     let (failures, report) = (error.failures(), error.report());
     assert_lines(&error.to_string(), failures.len() + 1 + report.services.len());
@@ -106,11 +106,11 @@ fn control_and_bidi_characters_are_escaped_in_every_output() {
 fn control_and_bidi_characters_of_a_hung_service_are_escaped() {
     in_time(|| {
         let log = record();
-        let (mut host, (go, gone), (tell, told)) = (Host::new(), unbounded::<()>(), unbounded());
+        let (mut host, (go, gone), (sender, receiver)) = (Host::new(), unbounded::<()>(), unbounded());
         let fill = move |inside: &mut Host| {
-            let (gone, tell) = (gone.clone(), tell.clone());
+            let (gone, sender) = (gone.clone(), sender.clone());
             let hangs = move |_: &Context| {
-                tell.send(thread::current().name().map(str::to_owned))?;
+                sender.send(thread::current().name().map(str::to_owned))?;
                 Ok(_ = gone.recv())
             };
             inside.add(evil("child"), worker(hangs));
@@ -120,7 +120,7 @@ fn control_and_bidi_characters_of_a_hung_service_are_escaped() {
         host.start().unwrap();
         let events = host.events();
         let error = host.stop(Duration::ZERO).unwrap_err();
-        assert_plain(&told.recv().unwrap().unwrap());
+        assert_plain(&receiver.recv().unwrap().unwrap());
         assert_all_plain(&host, &error, &events);
         for service in &error.report().services {
             let Outcome::Hung(hung) = &service.outcome else { panic!("hung: {error}") };
@@ -181,10 +181,10 @@ fn a_name_of_a_megabyte_is_complete_in_the_log_and_the_report() {
             ctx.wait_until_started()?;
             Err("over".into())
         };
-        host.add(&name[..4 * 70_000], worker(fails)); // letters of four bytes
+        host.add(&name[..4 * 70_000], worker(fails)); // four bytes for each letter
         host.start().unwrap();
         host.wait();
-        drop(host); // which logs the report
+        drop(host); // the drop logs the report
     });
 }
 

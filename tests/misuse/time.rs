@@ -1,4 +1,5 @@
-//! Times that are zero, past, or longer than a clock can express; clocks that nobody or everybody moves.
+//! Durations that are zero, past, or longer than a clock can express; manual clocks that stand still or that many
+//! threads advance.
 
 use crate::support::{LIMIT, asleep_in, idle, in_time};
 use crossbeam_channel::{bounded, unbounded};
@@ -11,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// As long as it goes, and around where an `Instant`, a signed and an unsigned number of seconds end.
+/// The longest duration, and durations around the limits of an `Instant` and of signed and unsigned seconds.
 fn far() -> Vec<Duration> {
     let seconds = [u64::MAX, u64::MAX / 2, u64::MAX / 4].map(Duration::from_secs);
     [Duration::MAX, Duration::from_millis(u64::MAX), Duration::from_nanos(u64::MAX)]
@@ -59,7 +60,7 @@ fn with_a_start_timeout_of_zero_every_service_is_late() {
                 options.start_timeout(Duration::ZERO);
             }
             let error = host.start().unwrap_err();
-            let [late] = error.failures() else { panic!("one is late: {error}") };
+            let [late] = error.failures() else { panic!("expected one late service: {error}") };
             assert!(late.phase() == Phase::Start && matches!(late.cause(), Cause::TimedOut(Duration::ZERO)), "{error}");
         }
     });
@@ -77,7 +78,7 @@ fn a_sleep_until_the_past_returns_at_once_with_any_clock() {
     });
 }
 
-/// What becomes of a service that fails in run after run and completes in the `good`th.
+/// Returns how a service ends that fails in each run and completes in run `good`.
 fn fails_until(good: u32, restart: Restart) -> Outcome {
     let run = move |ctx: &Context| if ctx.restarts() + 1 < good { Err("not yet".into()) } else { Ok(()) };
     let mut host = Host::new();
@@ -110,14 +111,14 @@ fn give_up_after_accepts_zero_and_u32_max() {
 #[test]
 fn also_first_start_has_no_effect_on_never() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
         let fails = move |_: &Context| {
-            tell.send(())?;
+            sender.send(())?;
             Err("no".into())
         };
         host.add("a", task(fails)).restart(Restart::never().also_first_start());
         assert_eq!(host.start().unwrap_err().failures().len(), 1);
-        assert_eq!(told.try_iter().count(), 1);
+        assert_eq!(receiver.try_iter().count(), 1);
     });
 }
 
@@ -178,18 +179,18 @@ fn ticks_with_a_period_of_zero_panic_and_fail_the_service() {
 #[test]
 fn a_period_of_a_nanosecond_counts_the_ticks_that_it_misses() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), bounded(0));
+        let (mut host, (sender, receiver)) = (Host::new(), bounded(0));
         let events = host.events();
         let tick = move |ctx: &Context| -> Result {
-            if tell.send(()).is_err() {
+            if sender.send(()).is_err() {
                 ctx.host().request_stop();
             }
             Ok(())
         };
         host.add("a", every(Duration::from_nanos(1), tick));
         host.start().unwrap();
-        (0..1_000).for_each(|_| told.recv().unwrap());
-        drop(told);
+        (0..1_000).for_each(|_| receiver.recv().unwrap());
+        drop(receiver);
         host.wait();
         host.stop(LIMIT).unwrap();
         assert!(events.try_iter().any(|event| matches!(event.kind, EventKind::MissedTicks { .. })));

@@ -1,23 +1,23 @@
-//! Guarantee 34: an error that means "stopped" is a clean end of the service that received the stop request, and of no
-//! other.
+//! Guarantees 34 and 110: an error that contains `Stopped` is a clean end of the service whose own stop was requested, and of no
+//! other service. Other crates can check for such an error.
 
 use anyhow::Context as _;
 use crossbeam_channel::{RecvTimeoutError, bounded, never};
 use hosted::{
     BoxError, Cause, Context, Host, Outcome, Phase, Queue, RecvError, Result, Service, StopSource, StopToken, Stopped,
-    group, task, worker,
+    group, is_stop_error, task, worker,
 };
 use std::time::Duration;
 use std::{io, thread};
 
-/// Only so that a hang becomes a failure.
+/// Turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs a test that would hang if a promise were broken.
+/// Runs a test that would hang if it failed.
 fn in_time(test: impl FnOnce() + Send + 'static) {
     let (done, over) = bounded::<()>(0);
     let body = move || {
-        let _done = done; // dropped by a panic too
+        let _done = done; // a panic drops it too
         test();
     };
     let thread = thread::spawn(body);
@@ -25,7 +25,7 @@ fn in_time(test: impl FnOnce() + Send + 'static) {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
-/// An application's own error, as `thiserror` makes it.
+/// An application's own error, derived with `thiserror`.
 #[derive(Debug, thiserror::Error)]
 enum AppError {
     #[error("while waiting")]
@@ -36,7 +36,7 @@ enum AppError {
     Io(#[from] io::Error),
 }
 
-/// What a service may make of a wait that the token, which is stopped, ends; and a name for it.
+/// The ways in which a service can pass on the error of a wait that its stopped token ended. Each way has a name.
 type Way = (&'static str, fn(&StopToken) -> Result);
 
 const WAYS: &[Way] = &[
@@ -60,13 +60,13 @@ const WAYS: &[Way] = &[
     ("boxed twice", |token| Err(io::Error::other(BoxError::from(as_anyhow(token).unwrap_err())).into())),
 ];
 
-/// As a `Read` that can be stopped says it.
+/// The error of a `Read` that a stop request interrupts.
 fn as_io(token: &StopToken) -> io::Result<()> {
     token.check().map_err(|stopped| io::Error::new(io::ErrorKind::ConnectionAborted, stopped))
 }
 
 fn as_anyhow(token: &StopToken) -> anyhow::Result<()> {
-    token.sleep(Duration::MAX).context("the pause was cut short")
+    token.sleep(Duration::MAX).context("the pause was interrupted")
 }
 
 // 34
@@ -122,7 +122,7 @@ fn stopped_of_another_token_is_a_failure_in_any_wrapper() {
                     host.add("a", worker(fails))
                 };
                 let error = host.run_until(&StopToken::never()).expect_err(way);
-                let [failure] = error.failures() else { panic!("{way}: one failure: {error}") };
+                let [failure] = error.failures() else { panic!("{way}: expected one failure: {error}") };
                 assert_eq!((failure.service(), failure.phase()), ("a", phase), "{way}");
                 assert!(matches!(failure.cause(), Cause::Failed(_)), "{way}: {failure}");
             }
@@ -149,7 +149,7 @@ fn any_other_error_after_the_stop_is_a_failure() {
     });
 }
 
-/// Its stop is cut short by the stop itself: what was to be cleaned up was not.
+/// A service whose `stop` is interrupted by the stop request, so that its clean-up is incomplete.
 struct Untidy;
 
 impl Service for Untidy {
@@ -176,4 +176,22 @@ fn stopped_from_a_stop_is_a_failure_of_a_service_and_of_a_groups_child() {
             assert!(matches!(error.report().services[0].outcome, Outcome::Failed(_)), "{error}");
         }
     });
+}
+
+// 110
+#[test]
+fn other_crates_recognize_stopped_in_any_wrapper_and_in_no_other_error() {
+    let stop = StopSource::new();
+    stop.request_stop();
+    for (name, way) in WAYS {
+        assert!(is_stop_error(&*way(&stop.token()).unwrap_err()), "{name}");
+    }
+    let others: [BoxError; 3] = ["stopped".into(), RecvError::Disconnected.into(), io::Error::other("stopped").into()];
+    assert!(others.iter().all(|error| !is_stop_error(&**error)));
+
+    // `Stopped` without a stop request is a failure of the service. This failure does not stop another service cleanly.
+    let mut host = Host::new();
+    host.add("a", worker(|_| Err(Stopped.into())));
+    let error = host.run_until(&StopToken::never()).unwrap_err();
+    assert!(!is_stop_error(&error.failures()[0]) && !is_stop_error(&error), "{error}");
 }

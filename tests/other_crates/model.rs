@@ -1,24 +1,24 @@
-//! A host beside a model of it: random commands go to both, and after each of them they agree.
+//! Runs a host beside a model of it: each random command goes to both, and afterwards both must agree.
 //!
-//! The services do as they are told: each waits in its `start`, `run` and `stop` until the test says with what to return.
-//! So after a command there is a moment when all is still. What has to happen until then the model tells: which calls
-//! begin, who is asked to stop, whose thread ends, what a call of the owner comes back with. The test waits for just
-//! that, and whatever else comes is a failure. Then it compares the states of host and services.
+//! Each service waits in its `start`, `run` and `stop` until the test tells it what to return. So after each command
+//! the host comes to rest. The model lists what must happen before that: which calls begin, which services see a stop
+//! request, which threads exit, and what a call of the owner returns. The test waits for exactly these notices and
+//! fails on any other. Then it compares the states of the host and of the services.
 //!
-//! Modelled: `add`, `start`, `wait`, `stop`, `drop`, `request_stop`, in any order and again; edges, `on_failure`,
-//! `on_completion`, restarts after failures; errors, panics, `Stopped` with and without having been asked; rolling back;
-//! stops that wait for nobody, and later ones that find the true end. Not modelled: time (timeouts of starts and of
-//! single services, the time a unresponsive service holds up others, backoffs), stop callbacks, groups, queues, signals, a drop
-//! that fails. They have tests of their own.
+//! Modelled: `add`, `start`, `wait`, `stop`, `drop` and `request_stop`, repeated and in any order; dependencies,
+//! `on_failure`, `on_completion`, restarts after failures; errors, panics, and `Stopped` with and without a stop
+//! request; rollbacks; stops with a timeout of zero, and later stops that find the true outcome.
+//! Not modelled, and covered by other tests: time (start timeouts, stop timeouts of single services, holds, backoffs),
+//! stop callbacks, groups, queues, signals, and a drop that fails.
 //!
-//! `PROPTEST_CASES=20000 cargo test --test model` runs more. A case that fails is shortened and printed, as services and
-//! commands, and is not kept in a file: to replay it, put it into a test like the last one here, where it can also stay.
+//! `PROPTEST_CASES=20000 cargo test --test model` runs more cases. A failing case is shortened and printed as services
+//! and commands. No file keeps it: to replay it, add a test like the last one in this file.
 #![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
 
-#[path = "model/words.rs"]
-mod words;
-#[path = "model/books.rs"]
-mod books;
+#[path = "model/commands.rs"]
+mod commands;
+#[path = "model/state.rs"]
+mod state;
 #[path = "model/reference.rs"]
 mod reference;
 #[path = "model/puppet.rs"]
@@ -28,9 +28,9 @@ mod owner;
 #[path = "model/stage.rs"]
 mod stage;
 
+use commands::{Call, Cause, Command, Spec, Timeout};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use words::{Call, Cause, Command, Spec, Timeout};
 
 fn spec() -> impl Strategy<Value = Spec> {
     let after = prop_oneof![2 => Just(None), 3 => vec(0..4_usize, 0..3).prop_map(Some)];
@@ -44,23 +44,23 @@ fn spec() -> impl Strategy<Value = Spec> {
     })
 }
 
-/// Once in so many times.
+/// `true` once in `times` cases.
 fn rarely(times: u32) -> impl Strategy<Value = bool> {
     prop_oneof![times - 1 => Just(false), 1 => Just(true)]
 }
 
-/// A start, mostly first of all, and what comes after it.
+/// A start, usually as the first command, and the commands after it.
 fn commands() -> impl Strategy<Value = Vec<Command>> {
     let before = prop_oneof![5 => Just(Vec::new()), 1 => vec(of_the_owner(), 1..3)];
     let then = |well| vec(prop_oneof![7 => of_a_service(well), 2 => of_the_owner()], 0..60);
-    // Where little goes wrong it goes far; where much does, things go wrong together.
+    // Few faults let a case run far. Many faults combine.
     (before, prop_oneof![2 => then(30), 1 => then(5)]).prop_map(|(before, then)| {
         let start = Command::Call(Call::Start);
         before.into_iter().chain([start]).chain(then).collect()
     })
 }
 
-/// It goes well so many times out of three more.
+/// `Ok` in `well` of `well` + 3 cases.
 fn of_a_service(well: u32) -> impl Strategy<Value = Command> {
     let verdict = prop_oneof![
         well => Just(Ok(())),
@@ -83,7 +83,7 @@ fn of_the_owner() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// A minute to shorten a case in: where something never comes, each try takes a second.
+/// Shrinking may take a minute: if a notice is missing, each attempt takes a second.
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 300, failure_persistence: None, max_shrink_time: 60_000, ..ProptestConfig::default() }
 }
@@ -99,10 +99,10 @@ proptest! {
 
 #[test]
 fn a_service_hung_at_one_stop_has_its_true_outcome_at_a_later_one() {
-    use words::Call::*;
-    use words::Cause::*;
-    use words::Command::*;
-    use words::Timeout::*;
+    use commands::Call::*;
+    use commands::Cause::*;
+    use commands::Command::*;
+    use commands::Timeout::*;
     let services = [Spec::default(), Spec { after: Some(vec![0]), ..Spec::default() }];
     let commands = [
         Call(Start),

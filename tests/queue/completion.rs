@@ -28,11 +28,11 @@ fn a_consumer_that_another_service_wraps_without_attach_still_closes_its_queue()
                 self.0.run(ctx)
             }
         }
-        let (queue, (tell, told), mut host) = (Queue::bounded(1), unbounded(), Host::new());
-        host.add("wrapped", Wrapper(queue.consumer(move |n: u32, _| Ok(tell.send(n)?))));
+        let (queue, (sender, receiver), mut host) = (Queue::bounded(1), unbounded(), Host::new());
+        host.add("wrapped", Wrapper(queue.consumer(move |n: u32, _| Ok(sender.send(n)?))));
         host.start().unwrap();
         queue.push(1).unwrap();
-        assert_eq!(next(&told), 1);
+        assert_eq!(next(&receiver), 1);
         host.stop(LIMIT).unwrap();
         assert!(queue.is_closed());
     });
@@ -86,9 +86,9 @@ fn mark_complete_ends_the_restarts_of_a_service_only_if_its_run_returns_ok() {
             match runs {
                 1 => {
                     ctx.mark_complete();
-                    Err("and yet it failed".into())
+                    Err("a failure after the mark".into())
                 }
-                2 => Ok(()), // the mark of the first run is gone
+                2 => Ok(()), // the mark of the first run does not count
                 _ => {
                     ctx.mark_complete();
                     Ok(())
@@ -117,8 +117,8 @@ impl Service for Probe {
 }
 
 fn probe() -> (impl Fn() -> Box<dyn Service> + Clone + Send + 'static, Receiver<StopToken>, Sender<()>) {
-    let ((tell, told), (fail, failing)) = (unbounded(), unbounded());
-    (move || Box::new(Probe(tell.clone(), failing.clone())), told, fail)
+    let ((sender, receiver), (fail, failing)) = (unbounded(), unbounded());
+    (move || Box::new(Probe(sender.clone(), failing.clone())), receiver, fail)
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn the_token_of_attach_outlasts_restarts_and_is_stopped_by_the_last_stop() {
         }
         host.stop(LIMIT).unwrap();
         assert!(alone.stop_requested() && first.stop_requested());
-        assert!(token_alone.try_recv().is_err(), "attached once, for all its runs");
+        assert!(token_alone.try_recv().is_err(), "attached once for all runs");
     });
 }
 

@@ -33,23 +33,23 @@ fn a_job_that_fails_or_panics_is_logged_and_counted_and_affects_no_other_job() {
     let queue = Queue::bounded(4);
     (1..=4).for_each(|n| queue.push(n).unwrap());
     queue.close();
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     let events = host.events();
     host.add(
         "mailer",
         queue.consumer(move |n, _| {
-            told.send(n)?;
+            sender.send(n)?;
             match n {
                 1 => Err("no such address".into()),
                 2 => panic!("no such letter"),
-                3 => Err(Stopped.into()), // of somebody else's token
+                3 => Err(Stopped.into()), // as if from another token
                 _ => Ok(()),
             }
         }),
     );
     let report = host.run_until(&StopToken::never()).unwrap();
-    assert_eq!(tells.try_iter().collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert!(matches!(report.services[0].outcome, Outcome::Completed));
     assert_eq!((report.services[0].errors, report.services[0].restarts), (3, 0));
     let is_report = |event: &Event| matches!(event.kind, EventKind::Reported { .. });
@@ -64,23 +64,23 @@ fn a_job_that_fails_or_panics_is_logged_and_counted_and_affects_no_other_job() {
 fn a_stop_request_does_not_interrupt_a_job_that_sleeps_or_receives() {
     let queue = Queue::bounded(1);
     let (go, gone) = bounded(0);
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let (consumer, tokens) = with_token(queue.consumer(move |(), ctx| {
-        told.send(Ok(()))?;
+        sender.send(Ok(()))?;
         let received = ctx.recv(&gone).map_err(|_| Stopped);
-        Ok(told.send(received.and_then(|()| ctx.sleep(MS)).and_then(|()| ctx.check()))?)
+        Ok(sender.send(received.and_then(|()| ctx.sleep(MS)).and_then(|()| ctx.check()))?)
     }));
     let mut host = Host::new();
     host.add("consumer", consumer);
     host.start().unwrap();
     let token = next(&tokens);
     queue.push(()).unwrap();
-    next(&tells).unwrap();
+    next(&receiver).unwrap();
     let stopping = stop_aside(host, LIMIT);
     token.wait();
-    assert!(tells.is_empty(), "it still waits");
+    assert!(receiver.is_empty(), "it still waits");
     go.send_timeout((), LIMIT).unwrap();
-    assert_eq!(next(&tells), Ok(()));
+    assert_eq!(next(&receiver), Ok(()));
     let report = stopping.join().unwrap().1.unwrap();
     assert_eq!(report.services[0].errors, 0);
 }
@@ -90,29 +90,29 @@ fn a_stop_request_does_not_interrupt_a_job_that_sleeps_or_receives() {
 fn at_the_stop_deadline_a_jobs_context_is_stopped_and_no_job_is_taken() {
     let queue = Queue::bounded(3);
     (1..=3).for_each(|n| queue.push(n).unwrap());
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     let events = host.events();
     host.add(
         "consumer",
         queue.consumer(move |n, ctx| {
-            told.send((n, None))?;
+            sender.send((n, None))?;
             let slept = ctx.sleep(Duration::MAX);
-            told.send((n, Some((slept, ctx.stop_deadline(), Instant::now()))))?;
+            sender.send((n, Some((slept, ctx.stop_deadline(), Instant::now()))))?;
             Ok(slept?)
         }),
     );
     host.start().unwrap();
-    assert_eq!(next(&tells), (1, None));
-    let report = host.stop(MS * 2_000).unwrap(); // 100 of them for the end itself
-    let (_, end) = next(&tells);
+    assert_eq!(next(&receiver), (1, None));
+    let report = host.stop(MS * 2_000).unwrap(); // 100 ms of them are the margin of the deadline
+    let (_, end) = next(&receiver);
     let (slept, deadline, at) = end.unwrap();
     assert_eq!(slept, Err(Stopped));
-    // Told a lead before the deadline, which is at most half of the time.
-    assert!(at + MS * 1_000 >= deadline.expect("a stop has a deadline"), "cut short before its time was up");
-    assert!(tells.is_empty(), "a job was taken when the time was up");
+    // The job's token stops before the deadline, by at most half of the time.
+    assert!(at + MS * 1_000 >= deadline.expect("a stop has a deadline"), "the token stopped too early");
+    assert!(receiver.is_empty(), "the consumer took a job after the deadline");
     assert_eq!(queue.drain(), [2, 3]);
-    assert_eq!(report.services[0].errors, 1, "the job was not done, and says so");
+    assert_eq!(report.services[0].errors, 1, "the job was not done, and failed");
     assert_eq!(left_in_queue(&events), [("consumer".to_owned(), 2)]);
 }
 
@@ -121,19 +121,19 @@ fn at_the_stop_deadline_a_jobs_context_is_stopped_and_no_job_is_taken() {
 fn a_consumers_own_stop_timeout_is_its_stop_deadline() {
     let queue = Queue::bounded(2);
     (1..=2).for_each(|n| queue.push(n).unwrap());
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     host.add(
         "consumer",
         queue.consumer(move |n, ctx| {
-            told.send(n)?;
+            sender.send(n)?;
             Ok(ctx.sleep(Duration::MAX)?)
         }),
     )
     .stop_timeout(MS * 50);
     host.start().unwrap();
-    next(&tells);
-    host.stop(Duration::MAX).unwrap(); // would wait forever
+    next(&receiver);
+    host.stop(Duration::MAX).unwrap(); // hangs if the consumer waits
     assert_eq!(queue.drain(), [2]);
 }
 
@@ -142,27 +142,27 @@ fn a_consumers_own_stop_timeout_is_its_stop_deadline() {
 fn a_queue_closes_at_the_stop_request_of_its_last_consumer_even_during_a_job() {
     let queue = Queue::bounded(1);
     let (go, gone) = unbounded::<()>();
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let (consumer, tokens) = with_token(queue.consumer(move |n, _| {
-        told.send(n)?;
+        sender.send(n)?;
         Ok(gone.recv()?)
     }));
     let mut host = Host::new();
     host.add("consumer", consumer);
     host.start().unwrap();
     queue.push(1).unwrap();
-    next(&tells);
+    next(&receiver);
     queue.push(2).unwrap();
     let (refused, refuses) = unbounded();
     let theirs = queue.clone();
-    spawn(move || refused.send(theirs.push(3)).unwrap()); // it waits: the queue is full
+    spawn(move || refused.send(theirs.push(3)).unwrap()); // waits, because the queue is full
     let stopping = stop_aside(host, LIMIT);
     next(&tokens).wait();
     let refusal = refuses.recv_timeout(LIMIT / 6);
     (0..3).for_each(|_| go.send(()).unwrap());
     stopping.join().unwrap().1.unwrap();
-    assert_eq!(refusal, Ok(Err(PushError::Closed(3))), "a producer waits for a queue that nobody will empty");
-    assert_eq!((next(&tells), queue.drain()), (2, vec![]));
+    assert_eq!(refusal, Ok(Err(PushError::Closed(3))), "a producer still waits for room that nobody will make");
+    assert_eq!((next(&receiver), queue.drain()), (2, vec![]));
 }
 
 // 70
@@ -172,12 +172,12 @@ fn a_consumer_without_a_host_finishes_its_queue_after_the_stop_and_closes_it() {
     (1..=3).for_each(|n| queue.push(n).unwrap());
     stop.request_stop();
     let mut handled = Vec::new();
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let ctx = Context::new("consumer", stop.token());
-    let mut consumer = queue.consumer(move |n, job| Ok(told.send((n, job.stop_requested(), job.stop_deadline()))?));
-    consumer.run(&ctx).unwrap(); // as a unit test does it, without `start`
-    handled.extend(tells.try_iter());
-    assert_eq!(handled, [1, 2, 3].map(|n| (n, false, None)), "no host, no deadline");
+    let mut consumer = queue.consumer(move |n, job| Ok(sender.send((n, job.stop_requested(), job.stop_deadline()))?));
+    consumer.run(&ctx).unwrap(); // as in a unit test, without `start`
+    handled.extend(receiver.try_iter());
+    assert_eq!(handled, [1, 2, 3].map(|n| (n, false, None)), "without a host there is no deadline");
     assert_eq!(queue.try_push(4), Err(PushError::Closed(4)));
 }
 
@@ -186,10 +186,10 @@ fn a_consumer_without_a_host_finishes_its_queue_after_the_stop_and_closes_it() {
 fn a_consumer_without_a_host_ends_when_its_queue_is_closed_and_empty() {
     for started in [false, true] {
         let queue = Queue::bounded(3);
-        let (told, tells) = unbounded();
+        let (sender, receiver) = unbounded();
         let ctx = Context::new("consumer", StopSource::new().token());
         let mut consumer = queue.consumer(move |n, _| {
-            told.send(n)?;
+            sender.send(n)?;
             Err("is logged".into())
         });
         (1..=3).for_each(|n| queue.push(n).unwrap());
@@ -199,6 +199,6 @@ fn a_consumer_without_a_host_ends_when_its_queue_is_closed_and_empty() {
         }
         consumer.run(&ctx).unwrap();
         consumer.stop(&ctx).unwrap();
-        assert_eq!(tells.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
     }
 }

@@ -1,4 +1,4 @@
-//! Guarantees 69 and 70 with several consumers: which of them closes the queue, and that no job is lost or handled
+//! Guarantees 69 and 70 with several consumers: which consumer closes the queue, and that no job is lost or handled
 //! twice.
 
 use super::with_token::WithToken;
@@ -8,7 +8,7 @@ use hosted::{Context, Host, PushError, Queue, Result, Service, StopToken, task, 
 use std::thread::spawn;
 use std::time::Duration;
 
-/// A service whose `stop` tells that it is called, and then waits until it may return.
+/// A service whose `stop` reports its call, and then waits until it may return.
 struct Gate(Sender<()>, Receiver<()>);
 
 impl Service for Gate {
@@ -28,11 +28,12 @@ fn gate() -> (Gate, Receiver<()>, Sender<()>) {
 fn every_accepted_job_is_handled_once_by_one_consumer() {
     const EACH: u32 = 2_000;
     let queue = Queue::bounded(7);
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     for name in ["a", "b", "c"] {
-        let told = told.clone();
-        host.add(name, queue.consumer(move |n: u32, ctx| Ok(told.send((n, ctx.name().to_owned()))?))).after::<&str>([]);
+        let sender = sender.clone();
+        host.add(name, queue.consumer(move |n: u32, ctx| Ok(sender.send((n, ctx.name().to_owned()))?)))
+            .after::<&str>([]);
     }
     host.start().unwrap();
     let producers = [0, 1].map(|p| {
@@ -41,7 +42,7 @@ fn every_accepted_job_is_handled_once_by_one_consumer() {
     });
     producers.into_iter().for_each(|producer| producer.join().unwrap());
     host.stop(LIMIT).unwrap();
-    let mut handled = tells.try_iter().map(|job| job.0).collect::<Vec<_>>();
+    let mut handled = receiver.try_iter().map(|job| job.0).collect::<Vec<_>>();
     handled.sort_unstable();
     assert_eq!(handled, (0..2 * EACH).collect::<Vec<_>>());
     assert!(queue.is_empty());
@@ -51,8 +52,8 @@ fn every_accepted_job_is_handled_once_by_one_consumer() {
 #[test]
 fn a_queue_closes_at_the_stop_request_of_its_last_consumer() {
     let queue = Queue::bounded(3);
-    let (told, tells) = unbounded();
-    let job = move |n: u32, ctx: &Context| Ok(told.send((n, ctx.name().to_owned()))?);
+    let (sender, receiver) = unbounded();
+    let job = move |n: u32, ctx: &Context| Ok(sender.send((n, ctx.name().to_owned()))?);
     let (gate, reached, open) = gate();
     let mut host = Host::new();
     host.add("last", queue.consumer(job.clone()));
@@ -62,20 +63,21 @@ fn a_queue_closes_at_the_stop_request_of_its_last_consumer() {
     let stopping = spawn(move || host.stop(LIMIT));
     next(&reached); // so "first" has received its stop request, and has exited
     queue.push(1).expect("it is open");
-    assert_eq!(next(&tells), (1, "last".to_owned()));
+    assert_eq!(next(&receiver), (1, "last".to_owned()));
     open.send(()).unwrap();
     stopping.join().unwrap().unwrap();
     assert_eq!(queue.try_push(2), Err(PushError::Closed(2)));
 }
 
-/// One consumer is asked in its job 1, with 2, 3 and 4 in the queue, and the other is asked later, and is in its job 0
-/// until the first one has ended or has had its time. What each of the two took.
+/// The first consumer receives its stop request in its job 1, with 2, 3 and 4 in the queue. The second receives it
+/// later, and is in its job 0 until the first has exited or exceeded its time. Returns the jobs that each of the two
+/// took.
 fn asked_in_a_job(limit: Option<Duration>) -> (Vec<u32>, Vec<u32>) {
     let queue = Queue::bounded(4);
-    let ((told, tells), (busy, is_busy), (go, gone)) = (unbounded(), unbounded(), unbounded());
+    let ((sender, receiver), (busy, is_busy), (go, gone)) = (unbounded(), unbounded(), unbounded());
     let ((gate, reached, open), (token, tokens)) = (gate(), unbounded::<StopToken>());
     let mut host = Host::new();
-    let (first, last) = (told.clone(), told);
+    let (first, last) = (sender.clone(), sender);
     host.add(
         "last",
         queue.consumer(move |n, _| {
@@ -88,7 +90,7 @@ fn asked_in_a_job(limit: Option<Duration>) -> (Vec<u32>, Vec<u32>) {
         }),
     );
     queue.push(0).unwrap();
-    host.add("settled", task(move |_| Ok(is_busy.recv_timeout(LIMIT)?)));
+    host.add("dependency", task(move |_| Ok(is_busy.recv_timeout(LIMIT)?)));
     host.add("gate", gate);
     let consumer = queue.consumer(move |n, ctx| {
         first.send(("first", n))?;
@@ -101,13 +103,13 @@ fn asked_in_a_job(limit: Option<Duration>) -> (Vec<u32>, Vec<u32>) {
     host.add("first", WithToken(consumer, token)).stop_timeout(limit.unwrap_or(LIMIT));
     host.start().unwrap();
     (1..=4).for_each(|n| queue.push(n).unwrap());
-    assert_eq!([next(&tells), next(&tells)], [("last", 0), ("first", 1)]);
+    assert_eq!([next(&receiver), next(&receiver)], [("last", 0), ("first", 1)]);
     let stopping = spawn(move || host.stop(LIMIT));
     next(&reached);
     go.send(()).unwrap();
     open.send(()).unwrap();
     stopping.join().unwrap().unwrap();
-    let (first, last) = tells.try_iter().partition::<Vec<_>, _>(|taken| taken.0 == "first");
+    let (first, last) = receiver.try_iter().partition::<Vec<_>, _>(|taken| taken.0 == "first");
     let numbers = |taken: Vec<(_, u32)>| taken.into_iter().map(|taken| taken.1).collect();
     (numbers(first), numbers(last))
 }
@@ -136,7 +138,7 @@ fn a_consumer_that_never_started_keeps_no_queue_open() {
     assert_eq!(queue.push(()), Err(PushError::Closed(())));
 }
 
-/// How a round goes: how the services are added, what the jobs do, and when the deadline cuts in.
+/// The plan of a round: how the services are added, how long jobs take, and the deadline.
 struct Round {
     number: u32,
     timeout: Duration,
@@ -148,7 +150,7 @@ impl Round {
         Round { number, timeout }
     }
 
-    /// Some jobs take long: as long as they may where time will be up, else a moment.
+    /// The length of a job: some are as long as the deadline allows, the others are short.
     fn job(&self, done: Sender<u32>) -> impl FnMut(u32, &Context) -> Result + Send + use<> {
         let long = if self.timeout == LIMIT { MS } else { Duration::MAX };
         move |item, ctx| {
@@ -157,7 +159,7 @@ impl Round {
         }
     }
 
-    /// Pushes until it is stopped or the queue is closed, and tells what was accepted.
+    /// Pushes until its stop request or until the queue is closed, and reports the accepted items.
     fn producer(&self, p: u32, queue: Queue<u32>, accepted: Sender<u32>) -> impl Service + use<> {
         let outlives = self.outlives(p);
         worker(move |ctx| {
@@ -177,12 +179,12 @@ impl Round {
         })
     }
 
-    /// This producer is added before the consumers, and so is still there when they stop.
+    /// Returns `true` if this producer is added before the consumers, and so still runs when they stop.
     fn outlives(&self, p: u32) -> bool {
         p < self.number % 3
     }
 
-    /// What was accepted, what was handled, and what was drained.
+    /// The accepted, handled and drained items.
     fn play(&self) -> [Vec<u32>; 3] {
         let queue = Queue::bounded(1 + self.number as usize % 5);
         let ((done, handled), (accept, accepted)) = (unbounded(), unbounded());
@@ -203,7 +205,8 @@ impl Round {
         add_producers(&mut host, false);
         host.start().unwrap();
         let first = next(&handled);
-        // Who was late is waited for again; in short steps, as one that had not heard of the first deadline takes the next.
+        // Services that were late are waited for again, in short steps: a service that missed the first deadline takes
+        // the next.
         let stopped = host.stop(self.timeout).is_ok() || (0..3_000).any(|_| host.stop(MS * 20).is_ok());
         assert!(stopped);
         let handled = [first].into_iter().chain(handled.try_iter()).collect();

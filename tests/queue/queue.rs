@@ -1,4 +1,5 @@
-//! Guarantees 69 and 71: what a `Queue` accepts and refuses, and when a push waits. (Consumers: `consumer`.)
+//! Guarantees 69 and 71: which pushes a `Queue` accepts and refuses, and when a push waits. (The tests of consumers are
+//! in `consumer`.)
 
 use crate::support::{LIMIT, MS, next};
 use crossbeam_channel::{Receiver, unbounded};
@@ -8,11 +9,11 @@ use std::sync::Arc;
 use std::thread::spawn;
 use std::time::{Duration, Instant};
 
-/// What `f` returns, on a thread of its own.
+/// Runs `f` on another thread and sends its result.
 fn aside<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> Receiver<R> {
-    let (told, tells) = unbounded();
-    spawn(move || told.send(f()));
-    tells
+    let (sender, receiver) = unbounded();
+    spawn(move || sender.send(f()));
+    receiver
 }
 
 fn full() -> Queue<u32> {
@@ -41,7 +42,7 @@ fn every_push_into_a_closed_queue_returns_the_item() {
     let queue = Queue::bounded(5);
     queue.push("in time").unwrap();
     queue.clone().close();
-    queue.close(); // twice is once
+    queue.close(); // closing twice changes nothing
     assert_eq!(queue.push("a"), Err(PushError::Closed("a")));
     assert_eq!(queue.try_push("b"), Err(PushError::Closed("b")));
     assert_eq!(queue.push_timeout("c", LIMIT), Err(PushError::Closed("c")));
@@ -55,16 +56,16 @@ fn items_in_a_closed_queue_are_handled_before_its_consumers_complete() {
     let queue = Queue::bounded(10);
     (0..10).for_each(|n| queue.push(n).unwrap());
     queue.close();
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     for name in ["a", "b"] {
-        let told = told.clone();
-        host.add(name, queue.consumer(move |n, _| Ok(told.send(n)?)));
+        let sender = sender.clone();
+        host.add(name, queue.consumer(move |n, _| Ok(sender.send(n)?)));
     }
     let report = host.run_until(&StopToken::never()).unwrap();
     assert_eq!(report.reason, StopReason::AllCompleted);
     assert!(report.services.iter().all(|service| matches!(service.outcome, Outcome::Completed)));
-    let mut handled = tells.try_iter().collect::<Vec<_>>();
+    let mut handled = receiver.try_iter().collect::<Vec<_>>();
     handled.sort_unstable();
     assert_eq!(handled, (0..10).collect::<Vec<_>>());
 }
@@ -72,17 +73,17 @@ fn items_in_a_closed_queue_are_handled_before_its_consumers_complete() {
 // 71
 #[test]
 fn a_full_queue_makes_push_wait_for_room() {
-    let (queue, (told, tells)) = (full(), unbounded());
+    let (queue, (sender, receiver)) = (full(), unbounded());
     for limit in [None, Some(Duration::MAX)] {
-        let (queue, told) = (queue.clone(), told.clone());
+        let (queue, sender) = (queue.clone(), sender.clone());
         let push = move || limit.map_or_else(|| queue.push(1), |limit| queue.push_timeout(2, limit));
-        spawn(move || told.send(push()).unwrap());
+        spawn(move || sender.send(push()).unwrap());
     }
-    assert!(tells.is_empty() && queue.len() == 1);
+    assert!(receiver.is_empty() && queue.len() == 1);
     let mut out = Vec::new();
     for _ in 1..=2 {
         out.extend(queue.drain());
-        assert_eq!(next(&tells), Ok(())); // at least one of the two, for there is room for one
+        assert_eq!(next(&receiver), Ok(())); // there is room for one of the two
     }
     out.extend(queue.drain());
     out[1..].sort_unstable();
@@ -128,16 +129,16 @@ fn push_until_accepts_nothing_after_the_stop_even_if_there_is_room() {
 fn a_producer_that_a_stop_woke_ends_cleanly_with_the_question_mark() {
     let queue = full();
     let mut host = Host::new();
-    let (producer, (told, tells)) = (queue.clone(), unbounded());
+    let (producer, (sender, receiver)) = (queue.clone(), unbounded());
     host.add(
         "producer",
         worker(move |ctx: &Context| {
-            told.send(())?;
+            sender.send(())?;
             Ok(producer.push_until(1, ctx.stop_token())?)
         }),
     );
     host.start().unwrap();
-    next(&tells);
+    next(&receiver);
     let report = host.stop(LIMIT).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::Stopped));
     assert_eq!(report.services[0].errors, 0);
@@ -170,14 +171,14 @@ fn closing_a_queue_wakes_all_waiting_producers_with_their_items() {
 #[test]
 fn a_push_fails_if_the_producer_was_added_before_its_consumer() {
     let queue = Queue::bounded(1);
-    let (producer, (told, tells)) = (queue.clone(), unbounded());
+    let (producer, (sender, receiver)) = (queue.clone(), unbounded());
     let mut host = Host::new();
     host.add(
         "producer",
         worker(move |_| {
             loop {
                 if let Err(error) = producer.push(()) {
-                    told.send(error)?;
+                    sender.send(error)?;
                     return Ok(());
                 }
             }
@@ -186,7 +187,7 @@ fn a_push_fails_if_the_producer_was_added_before_its_consumer() {
     host.add("consumer", queue.consumer(|(), _| Ok(())));
     host.start().unwrap();
     host.stop(LIMIT).unwrap();
-    let error = next(&tells);
+    let error = next(&receiver);
     let text = error.to_string();
     assert_eq!(error, PushError::Closed(()));
     for word in ["closed", "consumer", "add producers"] {
@@ -194,14 +195,14 @@ fn a_push_fails_if_the_producer_was_added_before_its_consumer() {
     }
 }
 
-/// It implements nothing at all, but can go to another thread.
+/// A type that implements no trait, but can be sent to another thread.
 struct Plain;
 
 // 69
 #[test]
 fn a_push_error_needs_no_traits_of_the_item() {
     fn push(queue: &Queue<Plain>) -> Result {
-        Ok(queue.try_push(Plain)?) // an error of any service
+        Ok(queue.try_push(Plain)?) // `?` converts it into the error of a service
     }
     let queue = Queue::bounded(1);
     push(&queue).unwrap();

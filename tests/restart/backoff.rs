@@ -1,4 +1,4 @@
-//! Guarantee 43: the length of the backoff, with a clock that the test moves.
+//! Guarantee 43: the length of the backoff, with a manual clock.
 
 use crate::support::{LIMIT, MS, SECOND};
 use crossbeam_channel::Receiver;
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Longer than any backoff here.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A host on a manual clock, with these services, all of which have failed once.
+/// A host on a manual clock with these services, each of which has failed once.
 fn failed_once(services: Vec<Box<dyn Service>>, restart: &Restart) -> (ManualClock, Host, Receiver<Event>) {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
@@ -29,11 +29,11 @@ fn failing() -> Box<dyn Service> {
     Box::new(worker(|_| Err("no network".into())))
 }
 
-/// The waits that were announced since the last look, by service.
+/// The announced waits since the last call, by service.
 fn waits(events: &Receiver<Event>) -> BTreeMap<String, Duration> {
     let wait = |event: Event| match event.kind {
         EventKind::Restarting { after, .. } => Some((event.service.unwrap().to_string(), after)),
-        EventKind::Lagged { .. } => panic!("the test has not listened"),
+        EventKind::Lagged { .. } => panic!("the test has missed events"),
         _ => None,
     };
     events.try_iter().filter_map(wait).collect()
@@ -53,7 +53,7 @@ fn rounds(services: usize, rounds: usize, restart: Restart) -> Vec<Vec<Duration>
     seen
 }
 
-/// Every wait of each round lies between three quarters of what the doubling came to and that, and within the range.
+/// Asserts that each wait is between three quarters and all of the doubled backoff, and within the range.
 fn assert_doubling(seen: &[Vec<Duration>], min: Duration, max: Duration) {
     let mut doubled = min;
     for (n, waits) in seen.iter().enumerate() {
@@ -123,9 +123,9 @@ fn a_backoff_too_long_for_an_instant_lasts_until_the_stop() {
 #[test]
 fn on_a_manual_clock_a_restart_comes_exactly_at_the_announced_moment() {
     let (runs, ran) = crossbeam_channel::unbounded();
-    let told = runs.clone();
+    let sender = runs.clone();
     let service = worker(move |_| {
-        told.send(())?;
+        sender.send(())?;
         Err("no network".into())
     });
     let (time, mut host, events) = failed_once(vec![Box::new(service)], &Restart::on_failure());
@@ -134,7 +134,7 @@ fn on_a_manual_clock_a_restart_comes_exactly_at_the_announced_moment() {
         let after = waits(&events)["s0"];
         time.advance(after - Duration::from_nanos(1));
         time.wait_for_sleepers(1);
-        assert_eq!(ran.len(), n, "a nanosecond before its time");
+        assert_eq!(ran.len(), n, "a nanosecond too early");
         time.advance(Duration::from_nanos(1));
         time.wait_for_sleepers(1);
     }
@@ -192,7 +192,7 @@ fn after_a_stable_run_the_backoff_starts_at_its_minimum() {
 #[test]
 fn a_backoff_whose_minimum_exceeds_its_maximum_is_an_error_of_start() {
     let mut host = Host::new();
-    #[allow(clippy::reversed_empty_ranges)] // which is what this is about
+    #[allow(clippy::reversed_empty_ranges)] // the test needs a reversed range
     host.add("feed", failing()).restart(Restart::on_failure().backoff(SECOND * 2..=SECOND));
     let error = host.start().unwrap_err();
     assert!(error.failures().is_empty());
@@ -216,11 +216,11 @@ fn a_stop_request_at_the_end_of_a_backoff_is_not_followed_by_a_restart() {
         host.start().unwrap();
         host.stop(LIMIT).unwrap();
         let events: Vec<_> = events.try_iter().map(|event| event.kind).collect();
-        let asked = events.iter().position(|kind| matches!(kind, EventKind::HostStopping { .. }));
-        let Some(asked) = asked else { continue }; // they did not fit: this machine was busy
-        let stopping = events[asked..].iter().position(|kind| matches!(kind, EventKind::Stopping)).unwrap();
-        let started = events[asked + stopping..].iter().any(|kind| matches!(kind, EventKind::Starting));
-        assert!(!started, "round {round}: {:?}", &events[asked..]);
+        let stop_request = events.iter().position(|kind| matches!(kind, EventKind::HostStopping { .. }));
+        let Some(stop_request) = stop_request else { continue }; // the events were dropped because the machine was busy
+        let stopping = events[stop_request..].iter().position(|kind| matches!(kind, EventKind::Stopping)).unwrap();
+        let started = events[stop_request + stopping..].iter().any(|kind| matches!(kind, EventKind::Starting));
+        assert!(!started, "round {round}: {:?}", &events[stop_request..]);
         judged += 1;
     }
     assert!(judged > 100, "{judged} rounds fitted");

@@ -1,4 +1,4 @@
-//! A stop request while a service waits to be restarted: what is reported, and the policy that finishes the work.
+//! A stop request while a service waits to be restarted: the report, and the policy that finishes the work.
 
 use crate::support::{LIMIT, MS};
 use crossbeam_channel::{Receiver, bounded, unbounded};
@@ -23,14 +23,15 @@ fn wait_for(events: &Receiver<Event>, is: impl Fn(&EventKind) -> bool) {
     while !is(&events.recv_timeout(LIMIT).expect("the event, and no hang").kind) {}
 }
 
-/// A service that returns what `run` returns, with the number of the run, and tells each call of its methods.
-struct Told<F> {
+/// A service that returns the result of `run`, which receives the number of the run. It reports each call of its
+/// methods.
+struct Reporting<F> {
     run: F,
     runs: u32,
     calls: crossbeam_channel::Sender<&'static str>,
 }
 
-impl<F: FnMut(u32, &Context) -> Result + Send + 'static> Service for Told<F> {
+impl<F: FnMut(u32, &Context) -> Result + Send + 'static> Service for Reporting<F> {
     fn start(&mut self, _: &Context) -> Result {
         Ok(self.calls.send("start")?)
     }
@@ -46,15 +47,15 @@ impl<F: FnMut(u32, &Context) -> Result + Send + 'static> Service for Told<F> {
     }
 }
 
-fn told<F>(run: F) -> (Told<F>, Receiver<&'static str>)
+fn reporting<F>(run: F) -> (Reporting<F>, Receiver<&'static str>)
 where
     F: FnMut(u32, &Context) -> Result + Send + 'static,
 {
-    let (calls, told) = unbounded();
-    (Told { run, runs: 0, calls }, told)
+    let (calls, receiver) = unbounded();
+    (Reporting { run, runs: 0, calls }, receiver)
 }
 
-/// A store that fails in its first run, and afterwards stores whatever was accepted, also after the stop request.
+/// A store that fails in its first run, and later stores everything that was accepted, even after the stop request.
 fn store(accepted: Receiver<u32>, stored: crossbeam_channel::Sender<u32>) -> impl Service {
     let mut locked = true;
     worker(move |ctx| {
@@ -186,7 +187,7 @@ fn finish_on_stop_gives_a_service_in_a_backoff_one_last_run() {
 
 #[test]
 fn finish_on_stop_also_ends_the_backoff_after_a_completed_run() {
-    let (service, calls) = told(|_, _| Ok(()));
+    let (service, calls) = reporting(|_, _| Ok(()));
     let mut host = Host::new();
     let events = host.events();
     host.add("batch", service).restart(Restart::always().backoff(always(FOREVER)).finish_on_stop());
@@ -199,7 +200,7 @@ fn finish_on_stop_also_ends_the_backoff_after_a_completed_run() {
 
 /// Waits for the stop request in its first run, and fails after it.
 fn fails_until(last: u32) -> (impl Service, Receiver<&'static str>) {
-    told(move |run, ctx| {
+    reporting(move |run, ctx| {
         ctx.wait();
         if run < last { Err(format!("run {run} failed").into()) } else { Ok(()) }
     })
@@ -247,7 +248,7 @@ fn a_backoff_while_finishing_is_cut_so_that_there_is_time_for_another_try() {
 
 #[test]
 fn a_service_that_has_no_time_left_to_finish_has_failed_and_is_not_hung() {
-    let time = ManualClock::new(); // it is not moved: no backoff ends before the deadline
+    let time = ManualClock::new(); // stands still, so that no backoff ends before the deadline
     let (service, calls) = fails_until(u32::MAX);
     let mut host = Host::with_clock(time.clock());
     let restart = Restart::on_failure().backoff(always(FOREVER)).finish_on_stop();
@@ -265,7 +266,7 @@ fn a_service_that_has_no_time_left_to_finish_has_failed_and_is_not_hung() {
 
 #[test]
 fn a_last_run_that_ends_with_stopped_is_reported_as_not_restarted() {
-    let (service, _calls) = told(|run, ctx| match run {
+    let (service, _calls) = reporting(|run, ctx| match run {
         1 => Err("lost".into()),
         _ => Ok(ctx.check()?),
     });

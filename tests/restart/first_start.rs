@@ -1,4 +1,4 @@
-//! Guarantee 40: whether a first start that fails is tried again.
+//! Guarantee 40: whether a first start that fails is retried.
 
 use super::observed::{fails, no_backoff, observed, panics};
 use crate::support::{LIMIT, next};
@@ -29,12 +29,12 @@ fn also_first_start_retries_the_first_start_while_its_dependents_wait() {
         ("run", _) => Ok(ctx.sleep(Duration::MAX)?),
         _ => Ok(()),
     });
-    let ((told, tells), seen) = (unbounded(), steps.clone());
+    let ((sender, receiver), seen) = (unbounded(), steps.clone());
     let mut host = Host::new();
     host.add("it", service).restart(Restart::on_failure().backoff(no_backoff()).also_first_start());
-    host.add("after", task(move |_| Ok(told.send(seen.len())?)));
+    host.add("after", task(move |_| Ok(sender.send(seen.len())?)));
     host.start().unwrap();
-    assert!(next(&tells) >= 3);
+    assert!(next(&receiver) >= 3);
     let report = host.stop(LIMIT).unwrap();
     assert_eq!(steps.try_iter().collect::<Vec<_>>(), ["start", "start", "start", "run", "stop"]);
     assert_eq!((report.services[0].restarts, report.services[0].errors), (2, 2));
@@ -43,7 +43,7 @@ fn also_first_start_retries_the_first_start_while_its_dependents_wait() {
 // 40
 #[test]
 fn a_first_start_is_retried_within_its_start_timeout_and_no_longer() {
-    let time = ManualClock::new(); // it is not moved: the backoff would last forever
+    let time = ManualClock::new(); // stands still, so that the backoff lasts forever
     let mut host = Host::with_clock(time.clock());
     let (service, steps) = observed(|_, _, _| fails());
     let limit = Duration::from_millis(50);
@@ -63,12 +63,12 @@ fn a_stop_request_ends_the_backoff_of_a_first_start_without_a_failure() {
     let (service, steps) = observed(|_, _, _| fails());
     host.add("it", service).restart(Restart::on_failure().also_first_start());
     let handle = host.handle();
-    let asking = std::thread::spawn(move || {
+    let requester = std::thread::spawn(move || {
         time.wait_for_sleepers(1);
         handle.request_stop();
     });
     let error = host.start().unwrap_err();
-    asking.join().unwrap();
+    requester.join().unwrap();
     assert!(error.failures().is_empty(), "{error}");
     assert_eq!(error.report().reason, StopReason::Requested);
     assert_eq!(steps.try_iter().collect::<Vec<_>>(), ["start"]);

@@ -7,7 +7,7 @@ use hosted::testing::ManualClock;
 use hosted::{Context, Host, Restart, Result, Service};
 use std::time::Duration;
 
-/// Says when it is started, and when it is dropped.
+/// Reports its start and its drop.
 struct Fails(Sender<&'static str>);
 
 impl Service for Fails {
@@ -30,7 +30,7 @@ fn a_service_that_misses_its_start_timeout_in_a_backoff_is_not_restarted() {
     let mut host = Host::with_clock(time.clock());
     let restart = Restart::on_failure().also_first_start();
     host.add("late", Fails(say)).restart(restart).start_timeout(Duration::from_millis(300));
-    // Ends the backoff as soon as the service has failed, and lets `start` go on only when the service has.
+    // Ends the backoff when the service has failed, and lets `start` return only after that.
     on_line(move |line| {
         if line.level == Level::Error && line.text.contains("`late` did not start within") {
             _ = said.recv_timeout(LIMIT); // the first start

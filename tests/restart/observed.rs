@@ -11,7 +11,7 @@ pub(crate) struct Observed<F> {
     act: F,
 }
 
-/// A service that sends the name of each step, and then calls `act` with it and with the number of starts so far.
+/// A service that sends the name of each step, and then calls `act` with the name and the number of starts so far.
 pub(crate) fn observed<F>(act: F) -> (Observed<F>, Receiver<&'static str>)
 where
     F: FnMut(&'static str, u32, &Context) -> Result,

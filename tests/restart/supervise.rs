@@ -9,7 +9,7 @@ use hosted::{
 };
 use std::time::Duration;
 
-/// Runs a host of one service until it ends by itself: how often it ran, and what became of it.
+/// Runs a host with one service until it stops on its own. Returns the number of runs and the report.
 fn lived(restart: Restart, end: fn() -> Result) -> (usize, ServiceReport) {
     let (service, steps) = observed(move |step, _, _| if step == "run" { end() } else { Ok(()) });
     let mut host = Host::new();
@@ -78,7 +78,7 @@ fn the_stop_of_the_old_run_returns_before_the_start_of_the_new_run() {
     for _ in 1..=2 {
         assert_eq!([next(&steps), next(&steps), next(&steps)], ["start", "run", "stop"]);
         assert_eq!(host.handle().services()[0].state, ServiceState::Restarting);
-        assert!(steps.is_empty(), "the old one is not gone");
+        assert!(steps.is_empty(), "the old run has not ended");
         go.send(()).unwrap();
     }
     assert_eq!([next(&steps), next(&steps)], ["start", "run"]);
@@ -91,15 +91,15 @@ fn the_stop_of_the_old_run_returns_before_the_start_of_the_new_run() {
 #[test]
 fn after_exactly_n_restarts_the_failure_is_final() {
     for n in [0, 1, 5] {
-        let (told, tells) = unbounded();
+        let (sender, receiver) = unbounded();
         let service = worker(move |ctx| {
-            told.send(ctx.restarts())?;
+            sender.send(ctx.restarts())?;
             fails()
         });
         let mut host = Host::new();
         host.add("it", service).restart(Restart::on_failure().backoff(no_backoff()).give_up_after(n));
         let error = host.run_until(&StopToken::never()).unwrap_err();
-        assert_eq!(tells.try_iter().collect::<Vec<_>>(), (0..=n).collect::<Vec<_>>());
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), (0..=n).collect::<Vec<_>>());
         let report = error.report();
         assert_eq!(report.reason, StopReason::Failed("it".into()));
         assert_eq!((report.services[0].restarts, report.services[0].errors), (n, u64::from(n) + 1));
@@ -107,7 +107,8 @@ fn after_exactly_n_restarts_the_failure_is_final() {
     }
 }
 
-/// How often a service that fails after runs of so many seconds is started again; the limit is two in a row.
+/// Returns how often a service that fails after runs of these lengths in seconds is restarted, with a limit of two in a
+/// row.
 fn restarts_after(runs: &'static [u32]) -> usize {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
@@ -151,7 +152,7 @@ fn a_run_as_long_as_stable_after_resets_the_restart_count() {
 // 44
 #[test]
 fn a_stop_request_ends_a_backoff_at_once_and_the_service_is_not_called_again() {
-    let time = ManualClock::new(); // it is not moved: the backoff would last forever
+    let time = ManualClock::new(); // stands still, so that the backoff lasts forever
     let mut host = Host::with_clock(time.clock());
     let (service, steps) = observed(|step, _, _| if step == "run" { fails() } else { Ok(()) });
     host.add("it", service).restart(Restart::on_failure());

@@ -1,5 +1,4 @@
-//! Shutdown with very many services, or without time: all receive their stop request, and the
-//! report is true.
+//! Shutdown with very many services, or without time: all services receive their stop request, and the report is true.
 
 use crate::support::log::{Level, on_line};
 use crate::support::{LIMIT, idle, stop_timed_out, unresponsive};
@@ -13,7 +12,8 @@ use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A service that waits for its stop request, with a callback whose guard it leaves on the shelf.
+/// A service that waits for its stop request. It stores the guard of a callback outside, so that the guard outlives its
+/// run.
 fn with_callback(shelf: &Sender<StopCallback>, callback: impl FnOnce() + Send + 'static) -> impl Service {
     let (shelf, mut callback) = (shelf.clone(), Some(callback));
     worker(move |ctx| {
@@ -36,7 +36,7 @@ fn started<F: FnOnce() + Send + 'static>(services: usize, callback: impl Fn() ->
     (host, guards)
 }
 
-/// How many threads call so many callbacks that do not block.
+/// Returns the number of threads that call this many callbacks, none of which blocks.
 fn threads_for(services: usize) -> usize {
     let threads = Arc::new(Mutex::new(HashSet::new()));
     let (mut host, guards) = started(services, || {
@@ -51,7 +51,7 @@ fn threads_for(services: usize) -> usize {
 // 93
 #[test]
 fn callbacks_that_do_not_block_share_a_few_threads() {
-    // More than one try: callbacks that this machine lets wait look like callbacks that block.
+    // Try more than once: on a busy machine, callbacks that wait look like callbacks that block.
     let tries: Vec<usize> = (0..10).map(|_| threads_for(300)).take_while(|&threads| threads >= 150).collect();
     assert!(tries.len() < 10, "{tries:?}");
 }
@@ -61,27 +61,27 @@ fn callbacks_that_do_not_block_share_a_few_threads() {
 fn callbacks_that_block_delay_no_others_and_use_at_most_512_threads() {
     const SERVICES: usize = 600;
     let (release, held) = bounded::<()>(0);
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (mut host, guards) = started(SERVICES, || {
-        let (held, tell, inside, most) = (held.clone(), tell.clone(), inside.clone(), most.clone());
+        let (held, sender, inside, most) = (held.clone(), sender.clone(), inside.clone(), most.clone());
         move || {
             most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
             _ = held.recv();
             inside.fetch_sub(1, Ordering::SeqCst);
         }
     });
-    let (guards, release) = (guards, release); // dropped in reverse: where this fails, it ends
+    let (guards, release) = (guards, release); // dropped in reverse, so that a failed test ends
     let stopping = thread::spawn(move || host.stop(LIMIT).map(drop));
-    // Other tests of this program have some of the 512 for a while.
-    (0..512).for_each(|_| told.recv_timeout(LIMIT).unwrap());
-    // That no more come is the promise: there is no event to wait for.
-    assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+    // Other tests of this program use some of the 512 threads for a while.
+    (0..512).for_each(|_| receiver.recv_timeout(LIMIT).unwrap());
+    // The promise is that no more threads are created: there is no event to wait for.
+    assert!(receiver.recv_timeout(Duration::from_millis(200)).is_err());
     drop(release);
     stopping.join().unwrap().unwrap();
     drop(guards);
-    assert_eq!(512 + told.try_iter().count(), SERVICES);
+    assert_eq!(512 + receiver.try_iter().count(), SERVICES);
     assert!(most.load(Ordering::SeqCst) <= 512);
 }
 
@@ -89,17 +89,17 @@ fn callbacks_that_block_delay_no_others_and_use_at_most_512_threads() {
 #[test]
 fn all_services_due_to_stop_have_their_request_before_the_first_callback_runs() {
     let tokens = Arc::new(Mutex::new(Vec::<StopToken>::new()));
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let (shelf, guards) = unbounded();
     let mut host = Host::new();
     for number in 0..200 {
-        let (mine, shelf, tell) = (tokens.clone(), shelf.clone(), tell.clone());
+        let (mine, shelf, sender) = (tokens.clone(), shelf.clone(), sender.clone());
         let run = move |ctx: &Context| {
             mine.lock().unwrap().push(ctx.stop_token().clone());
-            let (tokens, tell) = (mine.clone(), tell.clone());
+            let (tokens, sender) = (mine.clone(), sender.clone());
             shelf.send(ctx.on_stop(move || {
                 let all = tokens.lock().unwrap().iter().all(StopToken::stop_requested);
-                _ = tell.send(all);
+                _ = sender.send(all);
             }))?;
             ctx.wait();
             Ok(())
@@ -109,7 +109,7 @@ fn all_services_due_to_stop_have_their_request_before_the_first_callback_runs() 
     host.start().unwrap();
     let _guards: Vec<_> = (0..200).map(|_| guards.recv_timeout(LIMIT).unwrap()).collect();
     host.stop(LIMIT).unwrap();
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), vec![true; 200]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), vec![true; 200]);
 }
 
 // 93
@@ -117,18 +117,18 @@ fn all_services_due_to_stop_have_their_request_before_the_first_callback_runs() 
 fn timers_whose_callbacks_block_share_the_pool_and_delay_no_other_timer() {
     const SOURCES: usize = 600;
     let (release, held) = bounded::<()>(0);
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let sources: Vec<StopSource> = (0..SOURCES).map(|_| StopSource::new()).collect();
     let _guards: Vec<StopCallback> = sources
         .iter()
         .map(|source| {
-            let (held, tell, inside, most) = (held.clone(), tell.clone(), inside.clone(), most.clone());
+            let (held, sender, inside, most) = (held.clone(), sender.clone(), inside.clone(), most.clone());
             source.token().on_stop(move || {
                 most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 _ = held.recv();
                 inside.fetch_sub(1, Ordering::SeqCst);
-                tell.send(()).unwrap();
+                sender.send(()).unwrap();
             })
         })
         .collect();
@@ -136,9 +136,9 @@ fn timers_whose_callbacks_block_share_the_pool_and_delay_no_other_timer() {
     sources.iter().for_each(|source| source.token().wait());
     let later = StopSource::new();
     later.request_stop_after(Duration::from_millis(1));
-    assert!(later.token().wait_timeout(LIMIT), "the timer is held up");
+    assert!(later.token().wait_timeout(LIMIT), "a callback delays the timer");
     drop(release);
-    (0..SOURCES).for_each(|_| told.recv_timeout(LIMIT).unwrap());
+    (0..SOURCES).for_each(|_| receiver.recv_timeout(LIMIT).unwrap());
     assert!(most.load(Ordering::SeqCst) <= 512);
 }
 
@@ -173,10 +173,10 @@ fn a_slow_service_times_out_even_if_a_completed_task_is_before_its_dependency() 
     host.stop(LIMIT).unwrap();
 }
 
-/// Groups in one another, each with a service that says by when it should have ended.
-fn nested(depth: usize, told: Sender<Option<Instant>>) -> impl Service {
+/// Nested groups, each with a service that reports its stop deadline.
+fn nested(depth: usize, sender: Sender<Option<Instant>>) -> impl Service {
     group(move |host| {
-        let mine = told.clone();
+        let mine = sender.clone();
         host.add(
             "service",
             worker(move |ctx| {
@@ -185,8 +185,8 @@ fn nested(depth: usize, told: Sender<Option<Instant>>) -> impl Service {
             }),
         );
         if depth > 0 {
-            // Boxed: else its type would have itself in it.
-            let inner: Box<dyn Service> = Box::new(nested(depth - 1, told.clone()));
+            // Box the group. Otherwise its type would contain itself.
+            let inner: Box<dyn Service> = Box::new(nested(depth - 1, sender.clone()));
             host.add("group", inner).after::<&str>([]);
         }
         Ok(())
@@ -196,12 +196,12 @@ fn nested(depth: usize, told: Sender<Option<Instant>>) -> impl Service {
 #[test]
 fn services_in_deeply_nested_groups_have_the_same_stop_deadline() {
     const DEPTH: usize = 10;
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
-    host.add("group", nested(DEPTH, tell));
+    host.add("group", nested(DEPTH, sender));
     host.start().unwrap();
     host.stop(LIMIT).unwrap();
-    let deadlines: Vec<_> = told.try_iter().collect();
+    let deadlines: Vec<_> = receiver.try_iter().collect();
     assert_eq!(deadlines.len(), DEPTH + 1);
     assert!(deadlines[0].is_some() && deadlines.iter().all(|deadline| *deadline == deadlines[0]), "{deadlines:?}");
 }
@@ -238,18 +238,19 @@ fn all_of_a_thousand_hung_services_are_named_and_inspected_while_time_lasts() {
 
 #[test]
 fn after_a_freeze_beyond_the_deadline_services_have_a_moment_to_stop() {
-    // Freezes the host's owner until long after the deadline, in the line that this service has exceeded its stop timeout.
+    // Blocks the owner of the host until long after the deadline, in the log line that this service has exceeded its
+    // stop timeout.
     on_line(|line| {
         if line.level == Level::Warn && line.text.starts_with("service `freezes`") {
             thread::sleep(4 * SHORT);
         }
     });
-    // More than one try: a last moment is a quarter of a second, and this machine may need longer.
+    // Try more than once: a service has 250 ms after the freeze, and a busy machine may need longer.
     let is_stopped = || {
         let ((slow, release), mut host) = (unresponsive(), Host::new());
         let takes_a_moment = worker(|ctx| {
             ctx.wait();
-            thread::sleep(SHORT / 10); // to close, say
+            thread::sleep(SHORT / 10); // stands for a clean-up
             Ok(())
         });
         host.add("database", takes_a_moment);

@@ -1,4 +1,4 @@
-//! Guarantee 73: a stop callback that blocks delays no other service and no deadline, and is named. A panic is in the
+//! Guarantee 73: a stop callback that blocks delays no other service and no deadline, and is named. Its panic is in the
 //! result.
 
 use crate::support::{LIMIT, hung, idle};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Where a service leaves a guard that is to outlive its run.
+/// Where a service stores a guard that must outlive its run.
 type Shelf = Sender<StopCallback>;
 
-/// A service that stops at once, with a stop callback whose guard it leaves on the shelf.
+/// A service that stops at once, with a stop callback whose guard outlives its run.
 fn with_callback(shelf: &Shelf, callback: impl Fn() + Clone + Send + 'static) -> impl Service {
     let shelf = shelf.clone();
     worker(move |ctx| {
@@ -42,7 +42,7 @@ fn a_callback_that_blocks_delays_no_service_and_no_deadline_and_is_named() {
     host.add("blocked", with_callback(&shelf, callback));
     host.add("last", idle());
     host.start().unwrap();
-    let (guard, release) = (registered(&guards), release); // dropped in reverse: where this fails, it ends
+    let (guard, release) = (registered(&guards), release); // dropped in reverse, so that a failed test ends
     let began = Instant::now();
     let error = host.stop(SHORT).unwrap_err(); // returns, although nobody has released it
     assert!(began.elapsed() >= SHORT);
@@ -77,14 +77,14 @@ fn dependencies_stop_after_their_dependent_even_if_its_callback_blocks() {
     host.add("blocked", with_callback(&shelf, callback));
     host.start().unwrap();
     let _guard = registered(&guards);
-    let report = host.stop(Duration::MAX).unwrap(); // of which no half is ever over
+    let report = host.stop(Duration::MAX).unwrap(); // a hold without end
     assert!(report.services.iter().all(|service| !service.stop_timed_out), "{report}");
 }
 
 // 73
 #[test]
 fn a_callback_that_blocks_is_named_even_if_its_service_waits_for_it() {
-    let (tell, ready) = bounded(1);
+    let (sender, ready) = bounded(1);
     let (begin, begun) = bounded::<()>(0);
     let (callback, release) = blocking();
     let run = move |ctx: &Context| {
@@ -93,9 +93,9 @@ fn a_callback_that_blocks_is_named_even_if_its_service_waits_for_it() {
             _ = begin.send(());
             callback();
         });
-        tell.send(())?;
+        sender.send(())?;
         begun.recv()?;
-        drop(guard); // which waits until the callback has returned
+        drop(guard); // waits until the callback has returned
         Ok(())
     };
     let mut host = Host::new();
@@ -112,13 +112,13 @@ fn a_callback_that_blocks_is_named_even_if_its_service_waits_for_it() {
 #[test]
 fn callbacks_run_after_the_flag_is_set_on_a_thread_with_the_services_name() {
     let (shelf, guards) = unbounded();
-    let (tell, told) = bounded(2);
+    let (sender, receiver) = bounded(2);
     let mut host = Host::new();
     let run = move |ctx: &Context| {
-        let (asked, tell) = (ctx.clone(), tell.clone());
+        let (context, sender) = (ctx.clone(), sender.clone());
         let callback = move || {
             let name = std::fs::read_to_string("/proc/thread-self/comm").ok();
-            _ = tell.send((asked.stop_requested(), std::thread::current().id(), name));
+            _ = sender.send((context.stop_requested(), std::thread::current().id(), name));
         };
         shelf.send(ctx.on_stop(callback))?;
         ctx.wait();
@@ -128,19 +128,19 @@ fn callbacks_run_after_the_flag_is_set_on_a_thread_with_the_services_name() {
     host.start().unwrap();
     let _guard = registered(&guards);
     host.stop(LIMIT).unwrap();
-    let (flagged, thread, name) = told.try_recv().unwrap(); // a stop that returns well has run them
+    let (flagged, thread, name) = receiver.try_recv().unwrap(); // a successful stop has run the callbacks
     assert!(flagged && thread != std::thread::current().id());
     assert!(!cfg!(target_os = "linux") || name.as_deref() == Some("one:on_stop\n"), "{name:?}");
-    assert!(told.try_recv().is_err(), "once");
+    assert!(receiver.try_recv().is_err(), "once");
 }
 
 // 73
 #[test]
 fn a_callback_that_panics_is_in_the_result_and_all_others_run() {
     let (shelf, guards) = unbounded();
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let run = move |ctx: &Context| {
-        let ends = tell.clone();
+        let ends = sender.clone();
         shelf.send(ctx.on_stop(|| panic!("ouch")))?;
         shelf.send(ctx.on_stop(move || _ = ends.send(())))?;
         ctx.wait();
@@ -157,50 +157,50 @@ fn a_callback_that_panics_is_in_the_result_and_all_others_run() {
     assert!(matches!(failure.cause(), Cause::Panicked(text) if text == "ouch"), "{error}");
     assert!(matches!(error.report().services[1].outcome, Outcome::Failed(_)), "{error}");
     assert!(matches!(error.report().services[0].outcome, Outcome::Stopped), "{error}");
-    assert_eq!((told.try_iter().count(), error.report().services[1].errors), (1, 1));
+    assert_eq!((receiver.try_iter().count(), error.report().services[1].errors), (1, 1));
 }
 
 // 73
 #[test]
 fn a_callback_of_stopping_that_blocks_delays_no_shutdown() {
     let (callback, release) = blocking();
-    let (tell, told) = bounded(1);
+    let (sender, receiver) = bounded(1);
     let mut host = Host::new();
     host.add("idle", idle());
     host.start().unwrap();
     let guard = host.handle().stopping().on_stop(move || {
-        _ = tell.send(());
+        _ = sender.send(());
         callback();
     });
-    let (_guard, release) = (guard, release); // dropped in reverse: where this fails, it ends
+    let (_guard, release) = (guard, release); // dropped in reverse, so that a failed test ends
     host.stop(LIMIT).unwrap(); // returns, although nobody has released it
-    told.recv_timeout(LIMIT).unwrap();
+    receiver.recv_timeout(LIMIT).unwrap();
     drop(release);
 }
 
 // 73
 #[test]
 fn a_callback_of_stopping_runs_even_if_the_last_completion_stops_the_host() {
-    let (tell, told) = bounded(1);
+    let (sender, receiver) = bounded(1);
     let (end, ended) = bounded::<()>(0);
     let mut host = Host::new();
     host.add("one-shot", worker(move |_| Ok(_ = ended.recv())));
-    let _guard = host.handle().stopping().on_stop(move || _ = tell.send(()));
+    let _guard = host.handle().stopping().on_stop(move || _ = sender.send(()));
     host.start().unwrap();
     drop(end);
-    told.recv_timeout(LIMIT).unwrap();
+    receiver.recv_timeout(LIMIT).unwrap();
     assert_eq!(host.wait(), StopReason::AllCompleted);
     host.stop(LIMIT).unwrap();
 }
 
-/// Whether a run until `stop` returns, well, though a callback of `stopping` blocks for as long as it lasts.
+/// Returns `true` if a run until `stop` returns `Ok` while a callback of `stopping` blocks.
 fn returns_from_run(stop: StopToken, service: impl Service) -> bool {
     let (callback, release) = blocking();
     let mut host = Host::new();
     host.add("idle", service);
     let guard = host.handle().stopping().on_stop(callback);
-    let (tell, ended) = bounded(1);
-    let running = std::thread::spawn(move || tell.send(host.run_until(&stop).is_ok()));
+    let (sender, ended) = bounded(1);
+    let running = std::thread::spawn(move || sender.send(host.run_until(&stop).is_ok()));
     let result = ended.recv_timeout(LIMIT);
     drop(release);
     running.join().unwrap().unwrap();
@@ -215,7 +215,7 @@ fn a_callback_of_stopping_that_blocks_does_not_block_run() {
     let token = stop.token();
     let service = worker(move |ctx| {
         let stop = stop.clone();
-        std::thread::spawn(move || stop.request_stop()); // callbacks run there
+        std::thread::spawn(move || stop.request_stop()); // the callbacks run on that thread
         ctx.wait();
         Ok(())
     });

@@ -32,11 +32,11 @@ fn sticky() -> (impl Service, Sender<()>) {
 }
 
 /// Sends its name at its stop request, and returns `result`.
-fn telling(name: &'static str, tell: &Sender<&'static str>, result: fn() -> Result) -> impl Service {
-    let tell = tell.clone();
+fn telling(name: &'static str, sender: &Sender<&'static str>, result: fn() -> Result) -> impl Service {
+    let sender = sender.clone();
     worker(move |ctx| {
         ctx.wait();
-        tell.send(name)?;
+        sender.send(name)?;
         result()
     })
 }
@@ -48,16 +48,16 @@ fn panics(f: impl FnOnce()) -> bool {
 // 55
 #[test]
 fn dropping_a_running_host_stops_it_in_reverse() {
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     for name in ["a", "b", "c"] {
-        host.add(name, telling(name, &tell, || Ok(())));
+        host.add(name, telling(name, &sender, || Ok(())));
     }
-    drop(tell);
+    drop(sender);
     host.start().unwrap();
     let handle = host.handle();
     drop(host);
-    assert_eq!(told.iter().collect::<Vec<_>>(), ["c", "b", "a"]);
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), ["c", "b", "a"]);
     assert_eq!(handle.state(), HostState::Stopped);
     assert!(handle.services().iter().all(|service| service.state == ServiceState::Stopped));
 }
@@ -84,29 +84,29 @@ fn dropping_a_running_host_takes_no_longer_than_its_stop_timeout() {
 // 55
 #[test]
 fn dropping_a_host_never_panics_whatever_its_services_do() {
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
-    host.add("good", telling("good", &tell, || Ok(())));
+    host.add("good", telling("good", &sender, || Ok(())));
     host.add("sore", sore());
-    host.add("bad", telling("bad", &tell, || Err("no".into())));
-    host.add("panics", telling("panics", &tell, || panic!("ouch")));
+    host.add("bad", telling("bad", &sender, || Err("no".into())));
+    host.add("panics", telling("panics", &sender, || panic!("ouch")));
     host.start().unwrap();
     assert!(!panics(|| drop(host)));
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), ["panics", "bad", "good"]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["panics", "bad", "good"]);
 }
 
 // 55
 #[test]
 fn a_host_dropped_by_a_panic_of_its_owner_is_stopped() {
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let owner = move || {
         let mut host = Host::new();
-        host.add("bad", telling("bad", &tell, || panic!("ouch")));
+        host.add("bad", telling("bad", &sender, || panic!("ouch")));
         host.start().unwrap();
         panic!("the owner's own");
     };
     assert!(panics(owner));
-    assert_eq!(told.iter().collect::<Vec<_>>(), ["bad"]);
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), ["bad"]);
 }
 
 // 55
@@ -127,19 +127,19 @@ fn dropping_a_host_never_panics_even_if_dropping_an_unstarted_service_does() {
 #[test]
 fn dropping_a_host_never_panics_even_if_the_logger_does() {
     on_line(|line| assert!(line.level > Level::Error || !line.text.contains("hazard"), "the logger's own"));
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
-    host.add("hazard", telling("hazard", &tell, || Err("no".into())));
+    host.add("hazard", telling("hazard", &sender, || Err("no".into())));
     host.start().unwrap();
     assert!(!panics(|| drop(host)));
-    assert_eq!(told.try_iter().count(), 1);
+    assert_eq!(receiver.try_iter().count(), 1);
 }
 
-/// Tells on which thread it runs and on which it is dropped.
+/// Reports on which thread it runs and on which thread it is dropped.
 struct Homing(Sender<(&'static str, std::thread::ThreadId, Option<String>)>);
 
 impl Homing {
-    fn tell(&self, what: &'static str) {
+    fn sender(&self, what: &'static str) {
         let thread = std::thread::current();
         self.0.send((what, thread.id(), thread.name().map(str::to_owned))).unwrap();
     }
@@ -147,14 +147,14 @@ impl Homing {
 
 impl Service for Homing {
     fn start(&mut self, ctx: &Context) -> Result {
-        self.tell("start");
+        self.sender("start");
         if ctx.name() == "bad" { Err("no".into()) } else { Ok(()) }
     }
 }
 
 impl Drop for Homing {
     fn drop(&mut self) {
-        self.tell("drop");
+        self.sender("drop");
     }
 }
 
@@ -162,13 +162,13 @@ impl Drop for Homing {
 #[test]
 fn a_services_value_is_dropped_on_its_own_thread() {
     for name in ["good", "bad"] {
-        let (tell, told) = unbounded();
+        let (sender, receiver) = unbounded();
         let mut host = Host::new();
-        host.add(name, Homing(tell));
+        host.add(name, Homing(sender));
         if host.start().is_ok() {
             host.stop(LIMIT).unwrap();
         }
-        let all: Vec<_> = told.try_iter().collect(); // what is not there by now came too late
+        let all: Vec<_> = receiver.try_iter().collect(); // a later report would be too late
         let [("start", begun, _), ("drop", ended, thread)] = &all[..] else { panic!("{name}: {all:?}") };
         assert_eq!((begun, thread.as_deref()), (ended, Some(name)));
     }
@@ -177,8 +177,8 @@ fn a_services_value_is_dropped_on_its_own_thread() {
 // 76
 #[test]
 fn the_values_of_a_closure_are_dropped_before_stop_returns() {
-    let (tell, told) = bounded(1);
-    let owned = OnDrop(move || tell.send(std::thread::current().name().map(str::to_owned)).unwrap());
+    let (sender, receiver) = bounded(1);
+    let owned = OnDrop(move || sender.send(std::thread::current().name().map(str::to_owned)).unwrap());
     let mut host = Host::new();
     let run = move |ctx: &Context| {
         let _ = &owned;
@@ -188,7 +188,7 @@ fn the_values_of_a_closure_are_dropped_before_stop_returns() {
     host.add("owner", worker(run));
     host.start().unwrap();
     host.stop(LIMIT).unwrap();
-    assert_eq!(told.try_recv().unwrap().as_deref(), Some("owner"));
+    assert_eq!(receiver.try_recv().unwrap().as_deref(), Some("owner"));
 }
 
 // 76
@@ -223,16 +223,16 @@ fn a_drop_that_hangs_is_reported_and_later_its_true_outcome() {
 // 76
 #[test]
 fn a_service_is_dropped_before_its_dependencies_receive_their_stop_request() {
-    let (tell, told) = bounded(1);
-    let (asked, was_dropped) = bounded(1);
+    let (sender, receiver) = bounded(1);
+    let (result, was_dropped) = bounded(1);
     let first = worker(move |ctx| {
         ctx.wait();
-        asked.send(told.try_recv().is_ok())?;
+        result.send(receiver.try_recv().is_ok())?;
         Ok(())
     });
     let mut host = Host::new();
     host.add("first", first);
-    host.add("second", OnDrop(move || tell.send(()).unwrap()));
+    host.add("second", OnDrop(move || sender.send(()).unwrap()));
     host.start().unwrap();
     host.stop(LIMIT).unwrap();
     assert_eq!(was_dropped.try_recv(), Ok(true));

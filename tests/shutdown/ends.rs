@@ -21,7 +21,7 @@ fn a_failure_stops_the_host_and_is_its_reason_with_service_phase_and_cause() {
         drop(gate.0);
         assert_eq!(host.wait(), StopReason::Failed("b".into()));
         assert_eq!((stopping.stop_requested(), host.handle().state()), (true, HostState::Stopping));
-        assert_eq!(host.handle().services()[0].state, ServiceState::Running); // the owner's stop is what asks it
+        assert_eq!(host.handle().services()[0].state, ServiceState::Running); // only the stop of the owner requests its stop
         let error = host.stop(LIMIT).unwrap_err();
         assert_eq!(failures(&error), [("b", Phase::Run)]);
         assert!(matches!(error.failures()[0].cause(), Cause::Failed(error) if error.to_string() == "cable cut"));
@@ -105,7 +105,7 @@ fn an_ignored_failure_does_not_stop_the_host_and_is_in_the_report() {
 fn a_run_that_returns_ok_is_completed_is_logged_and_leaves_the_host_running() {
     in_time(|| {
         let (mut host, lines) = (Host::new(), listen());
-        // The log is that of all tests: no other has a service of this name.
+        // The log has the lines of all tests. No other test has a service with this name.
         host.add("catalogue", worker(|_| Ok(())));
         host.add("server", idle());
         host.start().unwrap();
@@ -159,7 +159,7 @@ fn a_completion_can_stop_the_host_while_it_runs_and_while_it_starts() {
 fn a_clean_stop_or_a_failure_is_not_a_completion_that_stops_the_host() {
     in_time(|| {
         let mut host = Host::new();
-        host.add("asked", idle()).on_completion(OnCompletion::StopHost);
+        host.add("completes", idle()).on_completion(OnCompletion::StopHost);
         let broken = host.add("broken", worker(|_| Err("no".into())));
         broken.on_completion(OnCompletion::StopHost).on_failure(OnFailure::Ignore);
         host.add("last", idle());

@@ -1,4 +1,4 @@
-//! Guarantee 36, from outside: a handle requests a stop, and neither delays its host nor is delayed by it.
+//! Guarantee 36, from outside: a handle requests the stop of its host. Neither delays the other.
 
 use crate::support::{LIMIT, idle};
 use crossbeam_channel::bounded;
@@ -19,31 +19,31 @@ fn a_stop_request_from_a_handle_ends_the_wait_but_reaches_no_service() {
     std::thread::spawn(move || handle.request_stop()).join().unwrap();
     assert_eq!(host.wait(), StopReason::Requested);
     assert_eq!(host.handle().state(), HostState::Stopping);
-    assert_eq!(host.handle().services()[0].state, ServiceState::Running, "asking it is the owner's part");
+    assert_eq!(host.handle().services()[0].state, ServiceState::Running, "the owner requests its stop");
     assert_eq!(host.stop(LIMIT).unwrap().reason, StopReason::Requested);
 }
 
 // 36
 #[test]
 fn a_stop_requested_from_a_handle_on_another_thread_ends_a_run() {
-    let (tell, started) = bounded(1);
+    let (sender, started) = bounded(1);
     let mut host = Host::new();
     let run = move |ctx: &Context| {
         ctx.wait_until_started()?;
-        tell.send(())?;
+        sender.send(())?;
         ctx.wait();
         Ok(())
     };
     host.add("idle", worker(run));
     let handle = host.handle();
-    let asking = std::thread::spawn(move || {
+    let requester = std::thread::spawn(move || {
         started.recv_timeout(LIMIT).unwrap();
         handle.request_stop();
-        handle.request_stop(); // again is no different
+        handle.request_stop(); // a second request changes nothing
     });
     let report = host.run_until(&StopToken::never()).unwrap();
     assert_eq!(report.reason, StopReason::Requested);
-    asking.join().unwrap();
+    requester.join().unwrap();
 }
 
 // 36
@@ -112,9 +112,9 @@ fn a_handle_outlives_its_host() {
     assert_eq!((&*services[0].name, services[0].state), ("idle", ServiceState::Stopped));
     handle.request_stop();
     assert_eq!(handle.state(), HostState::Stopped);
-    let (asked, told) = bounded(1);
-    let _late = handle.stopping().on_stop(move || asked.send(()).unwrap());
-    told.try_recv().unwrap(); // after the stop: at once, here
+    let (sender, receiver) = bounded(1);
+    let _late = handle.stopping().on_stop(move || sender.send(()).unwrap());
+    receiver.try_recv().unwrap(); // after the stop the callback runs at once, on this thread
 }
 
 // 36

@@ -1,4 +1,4 @@
-//! Guarantees 25, 26, 27, 30 and 36: a host from its start to its stop. (How services end: `ends`.)
+//! Guarantees 25, 26, 27, 30 and 36: a host from its start to its stop. (The tests of how services end are in `ends`.)
 
 use crate::support::{LIMIT, by_phase, failures, idle, idle_phase, in_phase, in_time};
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -13,14 +13,14 @@ use std::time::Duration;
 #[test]
 fn a_service_that_fails_while_a_later_one_starts_ends_the_start_and_is_the_cause() {
     in_time(|| {
-        let (mut host, (tell, starting)) = (Host::new(), bounded::<()>(0));
+        let (mut host, (sender, starting)) = (Host::new(), bounded::<()>(0));
         let run = move |_: &Context| {
             starting.recv()?;
             Err("lost the connection".into())
         };
         host.add("a", worker(run));
         let start = move |ctx: &Context| {
-            tell.send(())?;
+            sender.send(())?;
             Ok(ctx.sleep(Duration::MAX)?)
         };
         host.add("b", in_phase(Phase::Start, start));
@@ -79,17 +79,17 @@ fn an_empty_host_starts_stops_and_ends() {
 #[test]
 fn a_new_service_sees_no_stop_request() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
         let service = by_phase(move |phase, ctx| {
-            tell.send((phase, ctx.stop_requested()))?;
+            sender.send((phase, ctx.stop_requested()))?;
             idle_phase(phase, ctx)
         });
         host.add("a", service);
         host.start().unwrap();
-        let calls = [told.recv().unwrap(), told.recv().unwrap()];
+        let calls = [receiver.recv().unwrap(), receiver.recv().unwrap()];
         assert_eq!(calls, [(Phase::Start, false), (Phase::Run, false)]);
         host.stop(LIMIT).unwrap();
-        assert_eq!(told.recv(), Ok((Phase::Stop, true)));
+        assert_eq!(receiver.recv(), Ok((Phase::Stop, true)));
     });
 }
 
@@ -97,9 +97,9 @@ fn a_new_service_sees_no_stop_request() {
 #[test]
 fn a_service_stopped_while_it_starts_runs_once_with_a_stopped_token() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
         let service = by_phase(move |phase, ctx| {
-            tell.send((phase, ctx.stop_requested()))?;
+            sender.send((phase, ctx.stop_requested()))?;
             if phase == Phase::Start {
                 ctx.host().request_stop();
                 ctx.wait();
@@ -108,7 +108,7 @@ fn a_service_stopped_while_it_starts_runs_once_with_a_stopped_token() {
         });
         host.add("a", service);
         host.start().unwrap_err();
-        let calls: Vec<_> = told.try_iter().collect();
+        let calls: Vec<_> = receiver.try_iter().collect();
         assert_eq!(calls, [(Phase::Start, false), (Phase::Run, true), (Phase::Stop, true)]);
     });
 }
@@ -118,14 +118,14 @@ fn a_service_stopped_while_it_starts_runs_once_with_a_stopped_token() {
 fn a_host_stopped_right_after_its_start_has_run_each_service_once() {
     in_time(|| {
         for _ in 0..100 {
-            let (mut host, (tell, told)) = (Host::new(), unbounded());
+            let (mut host, (sender, receiver)) = (Host::new(), unbounded());
             for name in ["a", "b", "c"] {
-                let tell = tell.clone();
-                host.add(name, worker(move |ctx| Ok(tell.send(ctx.name().to_owned())?)));
+                let sender = sender.clone();
+                host.add(name, worker(move |ctx| Ok(sender.send(ctx.name().to_owned())?)));
             }
             host.start().unwrap();
             host.stop(LIMIT).unwrap();
-            let mut bodies: Vec<_> = told.try_iter().collect();
+            let mut bodies: Vec<_> = receiver.try_iter().collect();
             bodies.sort();
             assert_eq!(bodies, ["a", "b", "c"]);
         }
@@ -155,9 +155,9 @@ fn a_stop_may_be_requested_from_inside_any_phase_of_a_service() {
 #[test]
 fn a_stop_may_be_requested_from_a_handle_on_another_thread() {
     in_time(|| {
-        let (mut host, (tell, running)) = (Host::new(), bounded(0));
+        let (mut host, (sender, running)) = (Host::new(), bounded(0));
         let run = move |ctx: &Context| {
-            tell.send(())?;
+            sender.send(())?;
             idle_phase(Phase::Run, ctx)
         };
         host.add("a", worker(run));
@@ -165,13 +165,13 @@ fn a_stop_may_be_requested_from_a_handle_on_another_thread() {
         let requester = thread::spawn(move || {
             running.recv().unwrap();
             handle.request_stop();
-            handle.request_stop(); // again: nothing
+            handle.request_stop(); // a second request changes nothing
             handle
         });
         assert_eq!(host.run_until(&StopToken::never()).unwrap().reason, StopReason::Requested);
         let handle = requester.join().unwrap();
         drop(host);
-        handle.request_stop(); // it outlives its host
+        handle.request_stop(); // the handle outlives its host
         assert_eq!((handle.state(), handle.services()[0].state), (HostState::Stopped, ServiceState::Stopped));
     });
 }
@@ -186,27 +186,27 @@ fn a_stop_may_be_requested_from_callbacks_of_stopping_and_of_a_services_own_toke
         };
         let causes: [fn(&Context) -> Result; 2] = [ask, |_| Err("broken".into())];
         for cause in causes {
-            let (mut host, (tell, told)) = (Host::new(), unbounded());
-            let (handle, done) = (host.handle(), tell.clone());
+            let (mut host, (sender, receiver)) = (Host::new(), unbounded());
+            let (handle, done) = (host.handle(), sender.clone());
             let _guard = host.handle().stopping().on_stop(move || {
                 handle.request_stop();
                 _ = done.send(handle.services().len());
             });
             let run = move |ctx: &Context| {
-                let (handle, done) = (ctx.host().clone(), tell.clone());
+                let (handle, done) = (ctx.host().clone(), sender.clone());
                 let (over, called) = bounded::<()>(0);
                 let _guard = ctx.on_stop(move || {
                     let _over = over;
                     handle.request_stop();
                     _ = done.send(handle.services().len());
                 });
-                _ = called.recv(); // the guard is there until the callback has run
+                _ = called.recv(); // the guard lives until the callback has run
                 Ok(())
             };
             host.add("a", worker(run));
             host.add("b", worker(cause));
             _ = host.run_until(&StopToken::never());
-            assert_eq!((told.recv(), told.recv()), (Ok(2), Ok(2)));
+            assert_eq!((receiver.recv(), receiver.recv()), (Ok(2), Ok(2)));
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Guarantees 49 and 53: a hung service is named, and is tracked until its true end.
+//! Guarantees 49 and 53: a hung service is named, and the host tracks it until it exits.
 
 use crate::support::{LIMIT, hung, idle};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -64,7 +64,7 @@ fn a_service_hung_in_its_drop_is_named_and_all_others_stop_within_the_timeout() 
 }
 
 fn is_named_and_alone_hung(phase: Phase) {
-    const TIMEOUT: Duration = Duration::from_secs(2); // half of it for the first one to end in
+    const TIMEOUT: Duration = Duration::from_secs(2); // half of it is for the first service to exit
     let (service, release) = stuck(phase);
     let mut host = Host::new();
     host.add("first", idle());
@@ -94,11 +94,11 @@ fn is_named_and_alone_hung(phase: Phase) {
 // 49
 #[test]
 fn a_hung_service_is_named_with_the_time_since_its_stop_request() {
-    let (tell, told) = bounded(1);
+    let (sender, receiver) = bounded(1);
     let (release, held) = bounded::<()>(0);
     let run = move |ctx: &Context| {
         ctx.wait();
-        tell.send(Instant::now())?;
+        sender.send(Instant::now())?;
         _ = held.recv();
         Ok(())
     };
@@ -108,9 +108,12 @@ fn a_hung_service_is_named_with_the_time_since_its_stop_request() {
     let began = Instant::now();
     let error = host.stop(SHORT).unwrap_err();
     let took = began.elapsed();
-    let asked = told.recv().unwrap(); // or a little later
+    let stop_request = receiver.recv().unwrap(); // or a little later
     let waited = hung(error.report(), 0).waited;
-    assert!(waited <= took && waited >= (began + SHORT).saturating_duration_since(asked), "{waited:?} of {took:?}");
+    assert!(
+        waited <= took && waited >= (began + SHORT).saturating_duration_since(stop_request),
+        "{waited:?} of {took:?}"
+    );
     drop(release);
     host.stop(LIMIT).unwrap();
 }
@@ -155,7 +158,7 @@ fn a_hung_service_is_never_reported_as_stopped_and_a_second_stop_waits_again() {
     assert_eq!(host.handle().services()[0].state, ServiceState::Hung);
     let began = Instant::now();
     let second = host.stop(SHORT).unwrap_err();
-    assert!(began.elapsed() >= SHORT, "it was not waited for again");
+    assert!(began.elapsed() >= SHORT, "the second stop did not wait");
     assert!(hung(second.report(), 0).waited > hung(first.report(), 0).waited);
     assert_eq!(host.handle().services()[0].state, ServiceState::Hung);
     let report = std::thread::scope(|scope| {
@@ -203,8 +206,8 @@ fn a_service_that_ends_between_two_stops_shows_its_true_end() {
     drop(release);
     let began = Instant::now();
     while host.handle().services()[0].state != ServiceState::Stopped {
-        assert!(began.elapsed() < LIMIT, "it is hung for ever");
-        std::thread::yield_now(); // nothing tells that its thread is gone
+        assert!(began.elapsed() < LIMIT, "it stays hung");
+        std::thread::yield_now(); // no event reports the end of its thread
     }
     assert!(matches!(host.stop(LIMIT).unwrap().services[0].outcome, Outcome::Stopped));
 }

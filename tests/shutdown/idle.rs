@@ -1,6 +1,6 @@
 //! A stop that waits uses no processor time, even if little time is left.
 
-#![cfg(target_os = "linux")] // elsewhere nothing tells what a thread has cost
+#![cfg(target_os = "linux")] // only /proc shows the processor time of a thread
 
 use crate::support::{LIMIT, alone, cost, task_named, unresponsive};
 use hosted::{Host, group};
@@ -19,7 +19,7 @@ fn a_stop_that_waits_for_an_unresponsive_service_uses_no_cpu() {
         host.stop(Duration::from_millis(12)).unwrap_err();
     }
     let (after, _) = cost("/proc/thread-self").unwrap();
-    // In ticks of 10 ms: polling, or spinning for the last ten milliseconds of each, would cost one a stop.
+    // In ticks of 10 ms. Polling, or spinning in the last ten milliseconds of each stop, would cost a tick for each.
     assert!(after - before < STOPS / 10, "{} ticks", after - before);
     drop(release);
     host.stop(LIMIT).unwrap();
@@ -40,7 +40,7 @@ fn a_group_that_waits_for_an_unresponsive_child_uses_no_cpu() {
     let task = task_named("with a stuck").unwrap();
     let (before, _) = cost(&task).unwrap();
     host.stop(Duration::from_secs(1)).unwrap_err();
-    let (after, _) = cost(&task).unwrap(); // it waits on, for its child
+    let (after, _) = cost(&task).unwrap(); // the thread still waits for the child
     assert!(after - before < 25, "{} ticks of a hundred", after - before);
     drop(release);
     host.stop(LIMIT).unwrap();

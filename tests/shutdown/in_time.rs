@@ -28,7 +28,7 @@ fn a_service_past_its_own_stop_timeout_is_awaited_until_the_deadline() {
     host.stop(LIMIT).unwrap();
 }
 
-/// How long a stop takes in which somebody is hung.
+/// Returns how long a stop with a hung service takes.
 fn stop_in_vain() -> Duration {
     let (service, release) = unresponsive();
     let mut host = Host::new();
@@ -46,21 +46,21 @@ fn stop_in_vain() -> Duration {
 // 49
 #[test]
 fn a_stop_returns_within_its_timeout_plus_250_ms() {
-    // More than one try: a busy machine may add as much as it likes, but not each time.
+    // Try more than once: a busy machine may add any delay, but not each time.
     assert!((0..20).any(|_| stop_in_vain() < TIMEOUT * 3 / 2));
 }
 
 /// Sends the time until its stop deadline, at its stop request.
-struct Asked(Sender<Duration>);
+struct ReportsDeadline(Sender<Duration>);
 
-impl Service for Asked {
+impl Service for ReportsDeadline {
     fn stop(&mut self, ctx: &Context) -> Result {
         let by = ctx.stop_deadline().ok_or("a stop has a deadline")?;
         Ok(self.0.send(by.saturating_duration_since(Instant::now()))?)
     }
 }
 
-/// A way for a host to come to its end, and a name for it.
+/// A way in which a host ends, and its name.
 type Way = (&'static str, fn(Host));
 
 // 21, 55
@@ -69,7 +69,7 @@ fn a_drop_a_run_and_a_failed_start_give_services_the_stop_timeout_of_the_host() 
     let ways: [Way; 3] = [
         ("drop", |mut host| host.start().unwrap()),
         ("run", |mut host| {
-            host.add("asks", worker(|ctx| Ok(ctx.wait_until_started().map(|()| ctx.host().request_stop())?)));
+            host.add("requester", worker(|ctx| Ok(ctx.wait_until_started().map(|()| ctx.host().request_stop())?)));
             host.run_until(&StopToken::never()).unwrap();
         }),
         ("failed start", |mut host| {
@@ -78,11 +78,11 @@ fn a_drop_a_run_and_a_failed_start_give_services_the_stop_timeout_of_the_host() 
         }),
     ];
     for (name, way) in ways {
-        let (tell, told) = bounded(1);
+        let (sender, receiver) = bounded(1);
         let mut host = Host::new();
-        host.stop_timeout(HOUR).add("asked", Asked(tell));
+        host.stop_timeout(HOUR).add("reporter", ReportsDeadline(sender));
         way(host);
-        let given = told.try_recv().unwrap();
+        let given = receiver.try_recv().unwrap();
         assert!(given > HOUR / 2 && given < HOUR, "{name}: {given:?}");
     }
 }

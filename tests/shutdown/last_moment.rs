@@ -6,7 +6,7 @@ use crossbeam_channel::unbounded;
 use hosted::{Host, Outcome, Report};
 use std::time::Duration;
 
-/// Whether `last`, which has ended when the time is up, is called stopped.
+/// Returns `true` if `last`, which exits at the deadline, is reported as stopped.
 fn last_is_stopped() -> bool {
     let mut host = Host::new();
     for name in ["first of the last moment", "last of the last moment"] {
@@ -25,13 +25,14 @@ fn last_is_stopped() -> bool {
 
 #[test]
 fn a_service_that_has_ended_at_the_deadline_is_joined() {
-    // Blocks the thread that stops the host, in the line that `first` is stopping, until there is the line that `last` has stopped.
+    // Blocks the thread that stops the host: in the line that `first` is stopping, until the line that `last` has
+    // stopped.
     let (ended, ends) = unbounded();
     on_line(move |line| match &*line.text {
         "service `first of the last moment` is stopping" => next(&ends),
         "service `last of the last moment` has stopped" => ended.send(()).unwrap(),
         _ => {}
     });
-    // More than one try: joining has a quarter of a second, and this machine may need longer.
+    // Try more than once: joining has 250 ms, and a busy machine may need longer.
     assert!((0..10).any(|_| last_is_stopped()));
 }

@@ -1,5 +1,5 @@
 //! Guarantees 47, 48, 50, 51, 52, 56 and 57: a shutdown runs in reverse order, within its time, and reaches every
-//! service. (49 and 53: `hung`.)
+//! service. (The tests of 49 and 53 are in `hung`.)
 
 use crate::support::{LIMIT, failures, idle, stop_timed_out, unresponsive};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 /// A service that runs until its stop request, sends the time of the request, and then drops `held`.
 fn polite(mut held: Option<Sender<()>>) -> (impl Service, Receiver<Instant>) {
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let run = move |ctx: &Context| {
         ctx.wait();
-        tell.send(Instant::now())?;
+        sender.send(Instant::now())?;
         drop(held.take());
         Ok(())
     };
-    (worker(run), told)
+    (worker(run), receiver)
 }
 
-/// Reports each call, and its `stop` returns what the test wants.
+/// Reports each call. Its `stop` returns what the test wants.
 struct Witness {
     name: &'static str,
     calls: Sender<(&'static str, &'static str)>,
@@ -60,7 +60,7 @@ fn a_stop_without_a_start_returns_ok_and_calls_no_service() {
     }
     assert_eq!(host.handle().state(), HostState::Stopped);
     drop(host);
-    assert_eq!(called.iter().count(), 0); // the service is gone: nobody can tell any more
+    assert_eq!(called.iter().count(), 0); // the service is dropped, so no further call can be reported
 }
 
 // 47
@@ -104,7 +104,7 @@ fn after_an_error_or_a_panic_in_a_stop_all_others_are_stopped_and_reported() {
         matches!(all[..], [("a", Stopped), ("b", Failed(_)), ("c", Failed(_)), ("d", Failed(_)), ("e", Stopped)]),
         "{error}"
     );
-    assert_eq!(error.report().reason, StopReason::Requested, "a failure on the way is not the reason");
+    assert_eq!(error.report().reason, StopReason::Requested, "a failure during the shutdown is not the reason");
 }
 
 // 50
@@ -134,16 +134,16 @@ fn four_hung_services_cost_one_timeout() {
 fn a_slow_service_delays_its_dependencies_by_half_of_the_remaining_time() {
     const TIMEOUT: Duration = Duration::from_secs(4);
     let (slow, release) = unresponsive();
-    let (first, asked) = polite(Some(release)); // the slow one ends as soon as the stop has gone on past it
+    let (first, stop_request) = polite(Some(release)); // the slow service exits as soon as its dependency has its stop request
     let mut host = Host::new();
     host.add("first", first);
     host.add("slow", slow);
     host.start().unwrap();
     let began = Instant::now();
     let report = host.stop(TIMEOUT).unwrap();
-    let held_up = asked.recv().unwrap() - began;
-    assert!(held_up >= TIMEOUT / 2, "asked after {held_up:?}, though who depends on it was alive");
-    assert!(held_up < TIMEOUT * 3 / 4, "asked after {held_up:?}, which is more than a little late");
+    let held_up = stop_request.recv().unwrap() - began;
+    assert!(held_up >= TIMEOUT / 2, "requested after {held_up:?}, while a dependent was alive");
+    assert!(held_up < TIMEOUT * 3 / 4, "requested after {held_up:?}, which is too late");
     assert_eq!(stop_timed_out(&report), ["slow"]);
     assert!(matches!(outcomes(&report)[..], [("first", Outcome::Stopped), ("slow", Outcome::Stopped)]), "{report}");
 }
@@ -151,7 +151,7 @@ fn a_slow_service_delays_its_dependencies_by_half_of_the_remaining_time() {
 // 51
 #[test]
 fn all_services_receive_their_stop_request_in_order_if_many_are_unresponsive() {
-    let names: Vec<String> = (0..40).map(|n| format!("stuck {n}")).collect(); // more than any halving has time for
+    let names: Vec<String> = (0..40).map(|n| format!("stuck {n}")).collect(); // more services than halving the time can serve
     let mut host = Host::new();
     let mut releases = Vec::new();
     for name in &names {
@@ -163,14 +163,14 @@ fn all_services_receive_their_stop_request_in_order_if_many_are_unresponsive() {
     let events = host.events();
     let error = host.stop(Duration::from_millis(500)).unwrap_err();
     let lines: Vec<String> = events.try_iter().map(|event| event.to_string()).collect();
-    let asked: Vec<&String> = lines.iter().filter(|line| line.ends_with("is stopping")).collect();
+    let stop_request: Vec<&String> = lines.iter().filter(|line| line.ends_with("is stopping")).collect();
     let in_reverse: Vec<String> = names.iter().rev().map(|name| format!("service `{name}` is stopping")).collect();
-    assert_eq!(asked, in_reverse.iter().collect::<Vec<_>>());
+    assert_eq!(stop_request, in_reverse.iter().collect::<Vec<_>>());
     let place = |part: &str| lines.iter().position(|line| line.contains(part));
     assert!(place("service `stuck 0` is stopping") < place("did not stop"), "{lines:#?}");
     assert_eq!(stop_timed_out(error.report()), names[1..], "the first depends on nobody");
-    let told = lines.iter().filter(|line| line.contains("stopping its dependencies now")).count();
-    assert_eq!(told, names.len() - 1, "{lines:#?}");
+    let timed_out = lines.iter().filter(|line| line.contains("stopping its dependencies now")).count();
+    assert_eq!(timed_out, names.len() - 1, "{lines:#?}");
     drop(releases);
     host.stop(LIMIT).unwrap();
 }
@@ -180,14 +180,14 @@ fn all_services_receive_their_stop_request_in_order_if_many_are_unresponsive() {
 fn a_services_own_stop_timeout_lets_its_dependencies_stop_earlier() {
     const OWN: Duration = Duration::from_millis(50);
     let (slow, release) = unresponsive();
-    let (first, asked) = polite(Some(release));
+    let (first, stop_request) = polite(Some(release));
     let mut host = Host::new();
     host.add("first", first);
     host.add("slow", slow).stop_timeout(OWN);
     host.start().unwrap();
     let began = Instant::now();
-    let report = host.stop(2 * LIMIT).unwrap(); // of which half would be longer than the limit
-    let held_up = asked.recv().unwrap() - began;
+    let report = host.stop(2 * LIMIT).unwrap(); // half of this is longer than the limit
+    let held_up = stop_request.recv().unwrap() - began;
     assert!(held_up >= OWN && held_up < LIMIT, "{held_up:?}");
     assert_eq!(stop_timed_out(&report), ["slow"]);
     assert!(matches!(report.services[1].outcome, Outcome::Stopped), "{report}");
@@ -198,14 +198,14 @@ fn a_services_own_stop_timeout_lets_its_dependencies_stop_earlier() {
 fn a_stop_timeout_beyond_the_hosts_is_half_of_the_remaining_time() {
     const TIMEOUT: Duration = Duration::from_secs(2);
     let (slow, release) = unresponsive();
-    let (first, asked) = polite(Some(release));
+    let (first, stop_request) = polite(Some(release));
     let mut host = Host::new();
     host.add("first", first);
     host.add("slow", slow).stop_timeout(LIMIT);
     host.start().unwrap();
     let began = Instant::now();
     host.stop(TIMEOUT).unwrap();
-    let held_up = asked.recv().unwrap() - began;
+    let held_up = stop_request.recv().unwrap() - began;
     assert!(held_up >= TIMEOUT / 2 && held_up < TIMEOUT * 3 / 4, "{held_up:?}");
 }
 
@@ -250,10 +250,14 @@ fn with_a_timeout_of_zero_all_services_receive_a_stop_request_without_a_wait() {
     }
     host.start().unwrap();
     let tokens: Vec<_> = theirs.iter().take(4).collect();
-    let error = host.stop(Duration::ZERO).unwrap_err(); // they cannot end before it returns: it did not wait
+    let error = host.stop(Duration::ZERO).unwrap_err(); // the services cannot exit before `stop` returns, so it did not wait
     assert!(tokens.iter().all(|token| token.stop_requested()));
     assert!(error.report().services.iter().all(|service| matches!(service.outcome, Outcome::Hung(_))), "{error}");
-    assert_eq!(stop_timed_out(error.report()), ["b", "c", "d"], "each was alive when those it depends on were asked");
+    assert_eq!(
+        stop_timed_out(error.report()),
+        ["b", "c", "d"],
+        "each was alive when its dependencies received their requests"
+    );
     drop(release);
     host.stop(LIMIT).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Guarantee 74: a thread-local destructor that blocks makes no stop miss its deadline, and delays no other service.
+//! Guarantee 74: a thread-local destructor that blocks delays neither the deadline of a stop nor another service.
 
 use crate::support::{BlocksInDrop, LIMIT, idle};
 use crossbeam_channel::{Sender, bounded};
@@ -10,7 +10,7 @@ thread_local! {
     static HELD: RefCell<Option<BlocksInDrop>> = const { RefCell::new(None) };
 }
 
-/// A service whose thread ends only when the sender is dropped, though it has long done all that it does.
+/// A service whose thread exits only when the sender is dropped, long after the service has returned.
 fn lingering() -> (impl Service, Sender<()>) {
     let (release, held) = bounded::<()>(0);
     let run = move |ctx: &Context| {
@@ -60,7 +60,7 @@ fn dependencies_stop_even_if_a_thread_local_destructor_still_blocks() {
     host.add("first", first);
     host.add("lingering", service);
     host.start().unwrap();
-    let report = host.stop(Duration::MAX).unwrap(); // of which no half is ever over
+    let report = host.stop(Duration::MAX).unwrap(); // a hold without end
     assert!(report.services.iter().all(|service| !service.stop_timed_out), "{report}");
 }
 
@@ -84,7 +84,7 @@ fn several_do_not_hold_up_twenty_others(several: usize) {
     let mut releases = Vec::new();
     for n in 0..several {
         let (service, release) = lingering();
-        host.add(format!("lingering {n}"), service).after((0..20).map(|n| format!("idle {n}"))); // ends before them
+        host.add(format!("lingering {n}"), service).after((0..20).map(|n| format!("idle {n}"))); // exits before them
         releases.push(release);
     }
     host.start().unwrap();
@@ -101,12 +101,12 @@ fn a_thread_that_cannot_be_joined_delays_no_others_at_a_second_stop() {
     let mut host = Host::new();
     let (lingering, lets_it_go) = lingering();
     let (release, held) = bounded::<()>(0);
-    let (tell, told) = bounded(2);
+    let (sender, receiver) = bounded(2);
     for name in ["stuck", "stuck too"] {
-        let (held, tell) = (held.clone(), tell.clone());
+        let (held, sender) = (held.clone(), sender.clone());
         let run = move |_: &Context| {
             _ = held.recv();
-            Ok(tell.send(())?)
+            Ok(sender.send(())?)
         };
         host.add(name, worker(run)).after::<&str>([]);
     }
@@ -116,7 +116,7 @@ fn a_thread_that_cannot_be_joined_delays_no_others_at_a_second_stop() {
     assert_eq!(hung(first.report()), ["stuck", "stuck too", "lingering"]);
     drop(release);
     for _ in 0..2 {
-        told.recv_timeout(LIMIT).unwrap();
+        receiver.recv_timeout(LIMIT).unwrap();
     }
     let second = host.stop(Duration::from_secs(1)).unwrap_err();
     assert_eq!(hung(second.report()), ["lingering"], "{second}");
@@ -138,7 +138,7 @@ fn a_thread_that_cannot_be_joined_delays_no_others_at_a_stop_without_time() {
         host.add(format!("done {n}"), worker(|_| Ok(())));
     }
     let events = host.events();
-    _ = host.start(); // which all may have completed before
+    _ = host.start(); // all services may have completed before
     let completed = |event: &Event| matches!(event.kind, EventKind::Completed);
     assert_eq!(events.iter().filter(completed).take(21).count(), 21);
     let error = host.stop(Duration::ZERO).unwrap_err();
@@ -173,7 +173,8 @@ fn a_hung_service_stays_hung_until_its_thread_has_exited() {
 
 #[test]
 fn a_stop_returns_with_the_last_thread_and_not_at_the_next_log_line() {
-    // A progress line comes every second. If a stop returned only at the next line, so many stops would take too long.
+    // A progress line comes every second. If a stop returned only with its next line, this many stops would take too
+    // long.
     const STOPS: usize = 100;
     let (done, over) = bounded(1);
     std::thread::spawn(move || {
@@ -185,5 +186,5 @@ fn a_stop_returns_with_the_last_thread_and_not_at_the_next_log_line() {
         }
         done.send(()).unwrap();
     });
-    over.recv_timeout(LIMIT).expect("each ends with its last thread");
+    over.recv_timeout(LIMIT).expect("each stop returns with its last thread");
 }

@@ -1,6 +1,6 @@
-//! How many threads join the threads of services.
+//! The number of threads that join the threads of services.
 
-#![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
+#![cfg(target_os = "linux")] // only /proc lists threads
 
 use crate::support::{LIMIT, alone, idle};
 use crossbeam_channel::bounded;
@@ -8,7 +8,7 @@ use hosted::{Host, worker};
 use std::fs;
 use std::time::Duration;
 
-/// How many that end at once, beside one that does not.
+/// The number of services that exit at once, beside one that does not.
 const ENDING: usize = 20;
 
 fn reapers() -> usize {
@@ -16,7 +16,8 @@ fn reapers() -> usize {
     tasks.filter(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim_end() == "hosted-reaper")).count()
 }
 
-/// Stops those that end, waits for the unresponsive one as long as it takes many reapers to be made, and counts them.
+/// Stops the services, waits so long for the unresponsive one that many reapers could be created, and counts the
+/// reapers.
 fn reapers_of_a_stop() -> usize {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
@@ -40,7 +41,7 @@ fn reapers_of_a_stop() -> usize {
 #[test]
 fn a_few_reapers_join_many_threads_that_exit_at_once() {
     alone!();
-    // More than one try: a reaper that this machine lets wait looks like one that is held up.
+    // Try more than once: on a busy machine a reaper that waits looks like one that blocks.
     let tries: Vec<usize> = (0..5).map(|_| reapers_of_a_stop()).collect();
     assert!(tries.iter().any(|&reapers| (1..ENDING / 2).contains(&reapers)), "{tries:?}");
 }

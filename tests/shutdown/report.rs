@@ -1,5 +1,5 @@
-//! Guarantee 58: the report has every service in order, with durations, and its timeline shows which service took how
-//! long.
+//! Guarantee 58: the report has every service in order, with durations, and its timeline shows how long each service
+//! took.
 
 use crate::support::{LIMIT, idle, unresponsive};
 use crossbeam_channel::{Receiver, bounded, unbounded};
@@ -23,7 +23,7 @@ impl Service for Slow {
     }
 }
 
-/// Until one has completed, as far as its thread is concerned.
+/// Waits until one service has completed and its thread has exited.
 fn wait_for_completed(events: &Receiver<Event>) {
     let until = Instant::now() + LIMIT;
     while !matches!(events.recv_deadline(until).expect("one completes").kind, EventKind::Completed) {}
@@ -33,7 +33,8 @@ fn names(report: &Report) -> Vec<&str> {
     report.services.iter().map(|service| &*service.name).collect()
 }
 
-/// `text` with every time as `T` and every bar as `[--]`, and without the threads: the same on any machine.
+/// Replaces every time by `T` and every bar by `[--]`, and removes the threads, so that the text is the same on any
+/// machine.
 fn shape(text: &str) -> String {
     let line = |line: &str| {
         let line = line.split("  thread").next().unwrap_or_default();
@@ -52,7 +53,7 @@ fn shape(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The bars of a report's picture, top down: from where to where, of 40.
+/// Returns the bars of the timeline, top down: the first and the last of 40 columns.
 fn bars(report: &Report) -> Vec<(usize, usize)> {
     let text = report.to_string();
     let bars = text.lines().filter_map(|line| line.split('|').nth(1));
@@ -86,7 +87,7 @@ fn a_report_has_every_service_in_order_of_registration_with_durations() {
         assert!(slow.start_took >= A_WHILE && slow.start_took <= start_took, "{:?}", slow.start_took);
         assert!(slow.stop_took >= A_WHILE && slow.stop_took <= report.took, "{report}");
     }
-    assert!(db.start_took + web.start_took <= start_took, "one after the other");
+    assert!(db.start_took + web.start_took <= start_took, "the services start one after the other");
     assert!(db.stop_took + web.stop_took <= report.took && report.took <= took, "{report} in {took:?}");
     assert!(cache.start_took > Duration::ZERO && cache.stop_took > Duration::ZERO);
     assert_eq!(
@@ -117,9 +118,9 @@ fn a_report_of_a_failed_start_has_every_service_too() {
     assert!(matches!(&cache.outcome, Outcome::Failed(failure) if failure.service() == "cache"), "{report}");
     assert!(matches!(web.outcome, Outcome::NeverStarted), "{report}");
     assert!(db.stop_took >= A_WHILE && report.took >= db.stop_took, "{report}");
-    assert!(cache.start_took.is_zero() && web.start_took.is_zero(), "neither was ever ready");
+    assert!(cache.start_took.is_zero() && web.start_took.is_zero(), "neither service was ever ready");
     assert!(web.stop_took.is_zero(), "it received no stop request: {report}");
-    assert!(schema.start_took > Duration::ZERO && schema.stop_took.is_zero(), "it had ended before the stop");
+    assert!(schema.start_took > Duration::ZERO && schema.stop_took.is_zero(), "it had completed before the stop");
     // The failed service may have exited before its stop request, or not.
     let picture = shape(&error.to_string()).replace("failed         [--] T  errors", "failed         errors");
     assert_eq!(picture, FAILED_START);
@@ -215,7 +216,7 @@ fn the_bars_of_the_timeline_show_each_stop_request_and_duration() {
     let (mut begins, mut ends): (Vec<_>, Vec<_>) = bars.into_iter().unzip();
     begins.reverse();
     ends.reverse();
-    assert!(begins.is_sorted() && ends.is_sorted(), "the last one receives its request first:\n{report}");
+    assert!(begins.is_sorted() && ends.is_sorted(), "the last service receives its request first:\n{report}");
 }
 
 // 58
@@ -246,7 +247,7 @@ fn a_service_exceeds_its_stop_timeout_only_if_its_dependencies_stopped_meanwhile
     let mut host = Host::new();
     host.add("first", first);
     host.add("slow", slow).stop_timeout(Duration::from_millis(20));
-    host.add("alone", other).after::<&str>([]).stop_timeout(Duration::from_millis(20)); // nobody waits for its end
+    host.add("alone", other).after::<&str>([]).stop_timeout(Duration::from_millis(20)); // no service depends on it
     host.start().unwrap();
     let releaser = std::thread::spawn(move || {
         is_requested.recv_timeout(LIMIT).unwrap();

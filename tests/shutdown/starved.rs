@@ -1,4 +1,4 @@
-//! Shutdown in a process that can create no more threads. Each test runs a program in such a process. Linux.
+//! Shutdown in a process that cannot create threads. Each test runs a program in such a process. Linux.
 #![cfg(target_os = "linux")]
 
 use crate::support::LIMIT;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{fs, thread};
 
-/// Takes all threads that the process can have from now on, until it is dropped.
+/// Takes all threads that the process can still create, until it is dropped.
 struct NoThreads(Rlimit);
 
 impl NoThreads {
@@ -19,10 +19,10 @@ impl NoThreads {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
         let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
-        // A thread's stack does not fit into a megabyte; what a test allocates does.
+        // The stack of a thread does not fit into a megabyte; the allocations of a test do.
         let current = Some((kilobytes << 10) + (1 << 20));
         setrlimit(Resource::As, Rlimit { current, ..before }).unwrap();
-        // Stacks of threads that have ended may be there to be used again.
+        // The process may reuse stacks of threads that have exited.
         while thread::Builder::new().spawn(thread::park).is_ok() {}
         NoThreads(before)
     }
@@ -47,12 +47,12 @@ fn well(program: &str) {
 
 fn callback_of_a_host() {
     say("ready");
-    let (tell, told) = bounded(1);
+    let (sender, receiver) = bounded(1);
     let (shelf, guards) = unbounded();
     let mut host = Host::new();
     let run = move |ctx: &Context| {
-        let tell = tell.clone();
-        shelf.send(ctx.on_stop(move || tell.send(thread::current().id()).unwrap()))?;
+        let sender = sender.clone();
+        shelf.send(ctx.on_stop(move || sender.send(thread::current().id()).unwrap()))?;
         ctx.wait();
         Ok(())
     };
@@ -60,8 +60,8 @@ fn callback_of_a_host() {
     host.start().unwrap();
     let _guard = guards.recv_timeout(LIMIT).unwrap();
     let starved = NoThreads::new();
-    _ = host.stop(LIMIT / 60); // its thread is joined by nobody, or it is let go
-    assert_eq!(told.try_recv(), Ok(thread::current().id()));
+    _ = host.stop(LIMIT / 60); // without a thread nobody joins it
+    assert_eq!(receiver.try_recv(), Ok(thread::current().id()));
     drop(starved);
     leave(ExitCode::SUCCESS);
 }
@@ -73,14 +73,14 @@ fn a_callback_is_called_by_the_stopping_thread_if_no_thread_can_be_created() {
 
 fn repeated_callback() {
     say("ready");
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let source = StopSource::new();
-    let guard = source.token().on_stop_repeating(Duration::from_millis(1), move || tell.send(()).unwrap());
+    let guard = source.token().on_stop_repeating(Duration::from_millis(1), move || sender.send(()).unwrap());
     let starved = NoThreads::new();
     source.request_stop();
-    assert_eq!(told.try_recv(), Ok(()));
+    assert_eq!(receiver.try_recv(), Ok(()));
     drop(guard);
-    assert_eq!(told.try_iter().count(), 0);
+    assert_eq!(receiver.try_iter().count(), 0);
     drop(starved);
     leave(ExitCode::SUCCESS);
 }
@@ -92,18 +92,18 @@ fn a_repeated_callback_is_called_once_if_no_thread_can_be_created() {
 
 fn a_jobs_time() {
     say("ready");
-    let (tell, told) = bounded(1);
+    let (sender, receiver) = bounded(1);
     let queue = Queue::bounded(1);
     let mut host = Host::new();
     let job = move |(): (), ctx: &Context| {
-        tell.send(()).unwrap();
+        sender.send(()).unwrap();
         ctx.wait(); // until the stop deadline
         Ok(())
     };
     host.add("consumer", queue.consumer(job)).stop_timeout(Duration::from_millis(10));
     host.start().unwrap();
     queue.push(()).unwrap();
-    told.recv_timeout(LIMIT).unwrap();
+    receiver.recv_timeout(LIMIT).unwrap();
     let starved = NoThreads::new();
     host.stop(LIMIT).unwrap();
     drop(starved);
@@ -117,15 +117,15 @@ fn a_jobs_token_stops_at_its_deadline_even_if_no_thread_can_be_created() {
 
 fn callback_of_a_timer() {
     say("ready");
-    // From here on the timer has its thread, and what that allocates at first.
+    // Now the timer has its thread, and what it allocates first.
     let warm = StopSource::new();
     warm.request_stop_after(Duration::ZERO);
     warm.token().wait();
     let (first, second) = (StopSource::new(), StopSource::new());
-    let ((release, held), (tell, told)) = (bounded::<()>(0), bounded(1));
+    let ((release, held), (sender, receiver)) = (bounded::<()>(0), bounded(1));
     let _guard = first.token().on_stop(move || {
         _ = held.recv();
-        tell.send(()).unwrap();
+        sender.send(()).unwrap();
     });
     let (token, (ready, is_ready)) = (second.token(), bounded(1));
     let waiting = thread::spawn(move || {
@@ -138,7 +138,7 @@ fn callback_of_a_timer() {
     second.request_stop_after(Duration::from_millis(1));
     assert!(waiting.join().unwrap(), "the timer's thread is in the callback");
     drop((starved, release));
-    told.recv_timeout(LIMIT).unwrap();
+    receiver.recv_timeout(LIMIT).unwrap();
     leave(ExitCode::SUCCESS);
 }
 

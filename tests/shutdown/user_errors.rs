@@ -1,4 +1,4 @@
-//! Guarantees 31, 48 and 56, if an error has user code in its `Display` and its `Drop`.
+//! Guarantees 31, 48 and 56, for errors with user code in their `Display` and their `Drop`.
 
 use crate::support::LIMIT;
 use crossbeam_channel::{Sender, bounded};
@@ -6,7 +6,7 @@ use hosted::{Context, Host, HostHandle, Outcome, Phase, Restart, Result, Service
 use std::fmt;
 use std::time::Duration;
 
-/// An error that looks at the host when it is shown and when it is dropped.
+/// An error that takes a snapshot of the host when it is formatted and when it is dropped.
 struct Curious(HostHandle);
 
 impl fmt::Display for Curious {
@@ -29,26 +29,26 @@ impl Drop for Curious {
     }
 }
 
-/// An error that panics when it is shown.
+/// An error that panics when it is formatted.
 #[derive(Debug)]
 struct Shy;
 
 impl fmt::Display for Shy {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        panic!("do not look at me")
+        panic!("do not format me")
     }
 }
 
 impl std::error::Error for Shy {}
 
-/// What `f` returns, unless it hangs.
+/// Returns the result of `f`. Fails if it hangs.
 fn within_the_limit<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
-    let (tell, told) = bounded(1);
-    std::thread::spawn(move || tell.send(f()));
-    told.recv_timeout(LIMIT).expect("no deadlock")
+    let (sender, receiver) = bounded(1);
+    std::thread::spawn(move || sender.send(f()));
+    receiver.recv_timeout(LIMIT).expect("no deadlock")
 }
 
-/// Fails in one phase, with an error that looks at the host.
+/// Fails in one phase, with an error that takes a snapshot of the host.
 struct Fails(Phase);
 
 impl Fails {
@@ -86,12 +86,12 @@ fn an_error_may_call_the_host_in_its_display() {
     }
 }
 
-fn flaky(tell: Sender<()>) -> impl Service {
+fn flaky(sender: Sender<()>) -> impl Service {
     worker(move |ctx| {
         if ctx.restarts() == 0 {
             return Err(Curious(ctx.host().clone()).into());
         }
-        tell.send(())?;
+        sender.send(())?;
         ctx.wait();
         Ok(())
     })
@@ -101,12 +101,12 @@ fn flaky(tell: Sender<()>) -> impl Service {
 #[test]
 fn an_error_may_call_the_host_in_its_drop() {
     within_the_limit(|| {
-        let (tell, told) = bounded(1);
+        let (sender, receiver) = bounded(1);
         let mut host = Host::new();
         let restart = Restart::on_failure().backoff(Duration::from_millis(1)..=Duration::from_millis(1));
-        host.add("flaky", flaky(tell)).restart(restart);
+        host.add("flaky", flaky(sender)).restart(restart);
         host.start().unwrap();
-        told.recv_timeout(LIMIT).unwrap();
+        receiver.recv_timeout(LIMIT).unwrap();
         host.stop(LIMIT).unwrap();
     });
 }
@@ -121,9 +121,9 @@ fn an_error_whose_display_panics_is_still_a_failure() {
     };
     host.add("shy", worker(run));
     host.start().unwrap();
-    let (handle, (tell, told)) = (host.handle(), bounded(1));
-    let _guard = handle.stopping().on_stop(move || _ = tell.send(()));
-    told.recv_timeout(LIMIT).expect("it asks the host to stop");
+    let (handle, (sender, receiver)) = (host.handle(), bounded(1));
+    let _guard = handle.stopping().on_stop(move || _ = sender.send(()));
+    receiver.recv_timeout(LIMIT).expect("the error requests the stop of the host");
     assert_eq!(host.wait(), StopReason::Failed("shy".into()));
     let error = host.stop(LIMIT).unwrap_err();
     assert!(matches!(error.report().services[0].outcome, Outcome::Failed(_)));

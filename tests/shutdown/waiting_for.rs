@@ -6,7 +6,7 @@ use hosted::{EventKind, Host, task};
 use std::thread;
 use std::time::Duration;
 
-/// What a host says of `number` services whose starts take long.
+/// Returns the progress line of a host with `number` services whose starts take long.
 fn waited_for(number: usize) -> String {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
@@ -23,7 +23,7 @@ fn waited_for(number: usize) -> String {
     loop {
         let event = events.recv_timeout(LIMIT).unwrap();
         if let EventKind::StillStarting { waited, services } = event.kind {
-            assert!(waited >= Duration::from_secs(1), "a second first: {waited:?}");
+            assert!(waited >= Duration::from_secs(1), "the first line came too early: {waited:?}");
             drop(release);
             assert!(starts.join().unwrap());
             return services;
@@ -49,7 +49,7 @@ fn ten_of_many_services_that_the_host_waits_for_are_named_and_the_rest_counted()
     }
 }
 
-/// How long a host has waited at its first and at its second line that names services.
+/// Returns when a host writes its first and its second progress line.
 fn first_two_words() -> [Duration; 2] {
     let (release, held) = bounded::<()>(0);
     let mut host = Host::new();
@@ -79,6 +79,6 @@ fn a_line_each_second_names_the_services_that_the_host_waits_for() {
         assert!(one >= second && two >= second * 2, "{one:?}, {two:?}");
         one < second * 2 && two < second * 3
     };
-    // More than one try: a busy machine may be late, but not each time.
+    // Try more than once: a busy machine may be late, but not each time.
     assert!((0..10).any(|_| in_time(first_two_words())));
 }

@@ -1,4 +1,5 @@
-//! Guarantees 59, 60, 64 and 77: many signals, several kinds at once, to one thread, and during the exit.
+//! Guarantees 59, 60, 64 and 77: many signals, several kinds at once, signals to one thread, and signals during the
+//! exit.
 #![cfg(target_os = "linux")]
 
 use crate::support::LIMIT;
@@ -14,7 +15,7 @@ use std::time::Instant;
 unsafe extern "C" {
     /// Sends a signal to the calling thread.
     safe fn raise(signal: c_int) -> c_int;
-    /// Has the exit of the process call a function.
+    /// Registers a function that the exit of the process calls.
     safe fn atexit(then: extern "C" fn()) -> c_int;
 }
 
@@ -28,17 +29,18 @@ pub(crate) const PROGRAMS: &[Program] = &[
     ("TERM to a thread", || to_a_thread(15)),
 ];
 
-/// 200 signals, with nothing between them but system calls.
+/// 200 signals, with only system calls between them.
 fn at_once(signal: &str) -> String {
     format!("kill -s {signal} $(yes $1 | head -n 200)")
 }
 
-/// 200 signals, each from a process of its own, side by side.
+/// 200 signals, each from another process, side by side.
 fn side_by_side(signal: &str) -> String {
     format!("for _ in $(seq 200); do (kill -s {signal} $1) & done; wait")
 }
 
-/// How a process may end that many signals came to: as it wants, or at once by the second of them. `Some` in how it did.
+/// Asserts that a process with many signals stopped gracefully or exited at the second signal. Returns `Some` for the
+/// second.
 fn ends_by_many(child: Child, during: &str) -> i32 {
     let (code, said, complaints) = child.ends_saying();
     let end = (code, said.last().map(String::as_str));
@@ -47,8 +49,8 @@ fn ends_by_many(child: Child, during: &str) -> i32 {
     code
 }
 
-/// For a reader who uses `--nocapture`.
-fn tell(what: &str, codes: &[i32]) {
+/// Prints the counts for a reader who uses `--nocapture`.
+fn sender(what: &str, codes: &[i32]) {
     let second = codes.iter().filter(|code| **code == 130).count();
     eprintln!("{what}: of {} processes {second} ended with 130, the others gracefully", codes.len());
 }
@@ -62,7 +64,7 @@ fn a_burst_of_200_signals_ends_a_process_gracefully_or_with_130() {
             child.suffers(&burst(signal));
             ends_by_many(child, how)
         });
-        tell(&format!("200 signals {how}"), &ends);
+        sender(&format!("200 signals {how}"), &ends);
     }
 }
 
@@ -72,7 +74,7 @@ fn a_burst_of_200_signals_during_the_stop_ends_the_process_with_130() {
     for (signal, _) in KINDS {
         let child = Child::play("stuck");
         child.signal(signal);
-        child.says("asked");
+        child.says("stop requested");
         child.suffers(&at_once(signal));
         assert_eq!(child.ends(), (130, String::new()), "{signal}");
     }
@@ -88,13 +90,13 @@ fn installing() {
 #[test]
 fn signals_while_the_handler_is_installed_end_gracefully_or_with_130() {
     let ends = KINDS.map(|(signal, _)| {
-        // Ignored until then: else the first would do to the process what it does to any other.
+        // Ignore the signal until then. Otherwise it would end the process before there is a handler.
         let ignored = format!(r#"trap '' {signal}; exec "$0" "$@""#);
         let child = Child::script(&ignored, "installing");
         child.suffers(&format!("while kill -s {signal} $1; do :; done"));
         ends_by_many(child, signal)
     });
-    tell("signals without a pause from before the handler on", &ends);
+    sender("signals without a pause, from before the handler is installed", &ends);
 }
 
 // 59
@@ -102,12 +104,12 @@ fn signals_while_the_handler_is_installed_end_gracefully_or_with_130() {
 fn signals_of_different_kinds_that_come_together_are_one() {
     let ends = [(); 10].map(|()| {
         let child = Child::play("graceful");
-        // What comes to a process that stands still comes to it when it goes on, all at once.
+        // A stopped process receives its signals when it continues, all at once.
         child.suffers("kill -s STOP $1; kill -s INT $1; kill -s TERM $1; kill -s HUP $1; kill -s CONT $1");
         ends_by_many(child, "three kinds")
     });
-    tell("three kinds at once", &ends);
-    // On a busy machine they may be seen further apart than a millisecond: never in all of them.
+    sender("three kinds at once", &ends);
+    // On a busy machine the handler may see them more than a millisecond apart, but not in each process.
     assert!(ends.contains(&7), "{ends:?}");
 }
 
@@ -118,7 +120,7 @@ fn to_a_thread(signal: c_int) {
         say("ready");
         raise(signal);
         ctx.wait();
-        say("asked");
+        say("stop requested");
         raise(signal);
         crate::support::child::programs::forever()
     };
@@ -131,12 +133,12 @@ fn to_a_thread(signal: c_int) {
 fn a_signal_to_one_thread_is_a_signal_to_the_process_and_so_is_a_second_one() {
     for (signal, _) in KINDS {
         let child = Child::play(&format!("{signal} to a thread"));
-        child.says("asked");
+        child.says("stop requested");
         assert_eq!(child.ends(), (130, String::new()), "{signal}");
     }
 }
 
-/// What the thread with the handler waits for, as the kernel has it. `None` while it waits for nothing.
+/// Returns what the thread with the handler waits for, as the kernel reports it. Returns `None` while it runs.
 fn handler_waits_for() -> Option<String> {
     let threads = fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
     let named = |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|name| name == "ctrl-c\n");
@@ -144,18 +146,18 @@ fn handler_waits_for() -> Option<String> {
     Some(fs::read_to_string(handler.join("syscall")).unwrap()).filter(|call| call != "running\n")
 }
 
-fn until<T>(look: impl Fn() -> Option<T>) -> T {
+fn until<T>(condition: impl Fn() -> Option<T>) -> T {
     let limit = Instant::now() + LIMIT;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = condition() {
             return found;
         }
-        assert!(Instant::now() < limit, "the handler hears nothing");
+        assert!(Instant::now() < limit, "the handler receives no signal");
         std::thread::yield_now();
     }
 }
 
-/// Goes on when the handler has heard a signal, and waits for something else than the next.
+/// Returns when the handler has received a signal and waits for something else than the next signal.
 extern "C" fn wait_for_the_handler() {
     let next = until(handler_waits_for);
     say("exits");

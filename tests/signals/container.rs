@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::Instant;
 
-/// The namespaces that a user can have, and how to get them: as root, or by a user namespace.
+/// Two ways to create the namespaces: as root, and with a user namespace.
 const WAYS: [&str; 2] = ["unshare --pid --fork", "unshare --user --map-root-user --pid --fork"];
 
 pub(crate) const PROGRAMS: &[Program] = &[
@@ -24,14 +24,14 @@ fn as_number_1(program: fn()) {
     program();
 }
 
-/// Plays a program as number 1. `None`, and a line that nobody can miss, where the machine lets nobody have a namespace.
+/// Starts a program as PID 1. If the machine allows no namespaces, prints a line and returns `None`.
 fn play(program: &str) -> Option<Child> {
     let attempt = |way: &str| Command::new("sh").args(["-c", &format!("{way} true")]).output().unwrap();
     let Some(way) = WAYS.iter().find(|way| attempt(way).status.success()) else {
         let why = attempt(WAYS[1]).stderr;
         let line =
             format!("\nNOT TESTED: `{program}` as number 1 of a PID namespace: {}", String::from_utf8_lossy(&why));
-        std::io::stderr().write_all(line.as_bytes()).unwrap(); // what `eprintln` says the harness keeps for itself
+        std::io::stderr().write_all(line.as_bytes()).unwrap(); // the harness captures `eprintln`
         return None;
     };
     Some(Child::script(&format!(r#"exec {way} "$0" "$@""#), program))
@@ -52,7 +52,7 @@ fn as_pid_1_a_second_signal_ends_the_process_with_130() {
     for signal in ["INT", "TERM", "HUP"] {
         let Some(child) = play("PID 1: stuck") else { return };
         child.signal(signal);
-        child.says("asked");
+        child.says("stop requested");
         child.signal(signal);
         assert_eq!(child.ends(), (130, String::new()), "{signal}");
     }
@@ -71,8 +71,8 @@ fn ends_with_its_input() {
 #[test]
 fn as_pid_1_a_host_that_only_started_is_terminated_by_sigkill_alone() {
     let Some(mut child) = play("PID 1: only started") else { return };
-    // While a thread makes another one it blocks all signals. One that finds the first thread at that is not ignored by
-    // the kernel, and ends the process.
+    // A thread that creates another thread blocks all signals. The kernel does not ignore a signal that finds the first
+    // thread in that state. It ends the process.
     child.falls_asleep();
     for signal in ["INT", "TERM", "HUP", "QUIT", "USR1"] {
         child.signal(signal);
@@ -82,11 +82,12 @@ fn as_pid_1_a_host_that_only_started_is_terminated_by_sigkill_alone() {
     assert_eq!(child.ends(), (0, String::new()));
     let Some(child) = play("PID 1: only started") else { return };
     child.signal("KILL");
-    let (_, said, _) = child.ends_saying(); // the exit code is what `unshare` makes of it
+    let (_, said, _) = child.ends_saying(); // the exit code is that of `unshare`
     assert_eq!(said, [""; 0]);
 }
 
-/// The state of the one orphan that this process has adopted, as `/proc` has it: `S` asleep, `Z` ended and not reaped.
+/// Returns the state of the one orphan that this process has adopted, from `/proc`: `S` is asleep, `Z` is exited and
+/// not reaped.
 fn orphan() -> Option<String> {
     let this = std::fs::read_link("/proc/self").unwrap();
     let stats = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -101,7 +102,7 @@ fn orphan() -> Option<String> {
     found.into_iter().next()
 }
 
-/// An orphan that ends when the handle is dropped.
+/// An orphan that exits when the handle is dropped.
 fn adopt() -> ChildStdin {
     let script = "exec 3<&0; (read -r _ <&3) &";
     let mut parent = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
@@ -116,7 +117,7 @@ fn orphans() {
     drop(orphans_input);
     let limit = Instant::now() + LIMIT;
     while orphan().as_deref() != Some("Z") {
-        assert!(Instant::now() < limit, "the orphan is not to be seen ended");
+        assert!(Instant::now() < limit, "the orphan never shows as exited");
         std::thread::yield_now();
     }
     let mut host = Host::new();

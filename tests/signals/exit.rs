@@ -1,5 +1,5 @@
-//! Guarantees 62, 63 and 64: how a process exits, and that only `run` and `ctrl_c` install signal handlers. (59, 60,
-//! 61, 77: `signal`.)
+//! Guarantees 62, 63 and 64: how a process exits, and that only `run` and `ctrl_c` install signal handlers. (The tests
+//! of 59, 60, 61 and 77 are in `signal`.)
 #![cfg(unix)]
 
 use crate::support::child::programs::forever;
@@ -20,7 +20,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     ("not started, code", || leave(not_started().run().unwrap_err().exit_code())),
     ("hung start, code", || leave(hung_start().run().unwrap_err().exit_code())),
     ("no handler", no_handler),
-    ("handler of its own", handler_of_its_own),
+    ("own handler", handler_of_its_own),
     ("exit in start", || exit_in(Phase::Start)),
     ("exit in run", || exit_in(Phase::Run)),
     ("exit in stop", || exit_in(Phase::Stop)),
@@ -55,7 +55,7 @@ fn failed() -> Host {
     host
 }
 
-/// The same, with one whose thread never ends.
+/// The same host, with a service whose thread never exits.
 fn failed_and_hung() -> Host {
     let mut host = failed();
     host.stop_timeout(SHORT).add("stuck", worker(|_| forever()));
@@ -109,7 +109,7 @@ fn the_exit_code_is_124_if_threads_were_abandoned_and_1_otherwise() {
     }
 }
 
-/// What this process does with signals, as the kernel has it.
+/// Returns what this process does with signals, as the kernel reports it.
 fn dispositions() -> Vec<String> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let of_signals = status.lines().filter(|line| line.starts_with("SigIgn") || line.starts_with("SigCgt"));
@@ -136,7 +136,7 @@ fn no_handler() {
     drop(idle_host().start());
     assert_eq!(dispositions(), before, "by drop");
     let token = ctrl_c().unwrap();
-    assert_ne!(dispositions(), before, "this test sees a handler where there is one");
+    assert_ne!(dispositions(), before, "this test must be able to see a handler");
     drop(token);
     say("ready");
     leave(())
@@ -164,7 +164,7 @@ fn handler_of_its_own() {
     let mut host = idle_host();
     let error = host.run().unwrap_err();
     assert!(error.failures().is_empty() && error.source().is_some(), "{error}");
-    assert!(error.to_string().contains("run_until"), "it says what to do: {error}");
+    assert!(error.to_string().contains("run_until"), "the error has the remedy: {error}");
     assert!(matches!(error.report().services[0].outcome, Outcome::NeverStarted));
     say("ready");
     leave(host.run_until(&stop.token()).map(drop))
@@ -173,16 +173,16 @@ fn handler_of_its_own() {
 // 63
 #[test]
 fn a_program_keeps_its_own_signal_handler_with_run_until() {
-    let child = Child::play("handler of its own");
+    let child = Child::play("own handler");
     child.signal("INT");
     assert_eq!(child.ends(), (0, String::new()));
 }
 
-/// Ends the process in one phase of its life.
+/// Exits the process in one phase of its life.
 struct Exits(Phase);
 
 impl Exits {
-    fn come_to(&self, phase: Phase) {
+    fn reach(&self, phase: Phase) {
         if self.0 == phase {
             std::process::exit(42);
         }
@@ -194,26 +194,26 @@ impl Service for Exits {
         if self.0 == Phase::Callback {
             std::mem::forget(ctx.on_stop(|| std::process::exit(42)));
         }
-        self.come_to(Phase::Start);
+        self.reach(Phase::Start);
         Ok(())
     }
 
     fn run(&mut self, ctx: &Context) -> Result {
-        self.come_to(Phase::Run);
+        self.reach(Phase::Run);
         ctx.host().request_stop();
         ctx.wait();
         Ok(())
     }
 
     fn stop(&mut self, _: &Context) -> Result {
-        self.come_to(Phase::Stop);
+        self.reach(Phase::Stop);
         Ok(())
     }
 }
 
 impl Drop for Exits {
     fn drop(&mut self) {
-        self.come_to(Phase::Drop);
+        self.reach(Phase::Drop);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Guarantees 59, 60, 61, 44 and 77: a signal during a stop, a rollback or a backoff; with two hosts, and with a group.
+//! Guarantees 59, 60, 61, 44 and 77: a signal during a stop, a rollback or a backoff; signals with two hosts and with a
+//! group.
 #![cfg(unix)]
 
 use crate::support::child::programs::{Server, forever, stay};
@@ -33,7 +34,7 @@ enum Why {
     FailedStart,
 }
 
-/// Its `stop` lasts until a signal has come, or forever.
+/// A service whose `stop` lasts until a signal has come, or forever.
 struct Slow {
     signal: StopToken,
     stays: bool,
@@ -43,12 +44,12 @@ impl Service for Slow {
     fn stop(&mut self, _: &Context) -> Result {
         say("ready");
         self.signal.wait();
-        say("told");
+        say("signal arrived");
         if self.stays { forever() } else { Ok(()) }
     }
 }
 
-/// Is ready when `slow` is being stopped.
+/// A service that is ready when `slow` is being stopped.
 fn stopping(why: Why, stays: bool) {
     let mut host = Host::new();
     let signal = ctrl_c().unwrap();
@@ -63,7 +64,7 @@ fn stopping(why: Why, stays: bool) {
     };
     match why {
         Why::FailedStart => _ = host.add("fails", task(|_| Err("no such table".into()))),
-        Why::Handle | Why::Failure => _ = host.add("asks", worker(run)),
+        Why::Handle | Why::Failure => _ = host.add("requester", worker(run)),
     }
     leave(host.run().map(|report| say(&format!("{:?}", report.reason))))
 }
@@ -73,15 +74,15 @@ fn stopping(why: Why, stays: bool) {
 fn a_first_signal_during_a_stop_changes_neither_its_reason_nor_the_exit_code() {
     let child = Child::play("handle");
     child.signal("TERM");
-    child.says("told");
+    child.says("signal arrived");
     child.says("Requested");
     assert_eq!(child.ends(), (0, String::new()));
-    let failed = "Error: service `asks` failed while running: connection refused\n";
+    let failed = "Error: service `requester` failed while running: connection refused\n";
     let not_started = "Error: service `fails` failed while starting: no such table\n";
     for (program, complaint) in [("failure", failed), ("rollback", not_started)] {
         let child = Child::play(program);
         child.signal("TERM");
-        child.says("told");
+        child.says("signal arrived");
         let (code, said) = child.ends();
         assert!(code == 1 && said.starts_with(complaint), "{program}: {code}, {said}");
     }
@@ -93,7 +94,7 @@ fn a_second_signal_ends_the_process_with_130_for_any_stop_reason() {
     for program in ["handle, stays", "failure, stays", "rollback, stays"] {
         let child = Child::play(program);
         child.signal("TERM");
-        child.says("told");
+        child.says("signal arrived");
         child.signal("TERM");
         assert_eq!(child.ends(), (130, String::new()), "{program}");
     }
@@ -125,7 +126,7 @@ fn backoff_of_the_first_start() {
     let time = ManualClock::new();
     let mut host = Host::with_clock(time.clock());
     std::thread::spawn(move || {
-        time.wait_for_sleepers(1); // and is not moved: the backoff would last forever
+        time.wait_for_sleepers(1); // the clock stands still, so that the backoff lasts forever
         say("ready");
     });
     host.add("flaky", task(|_| Err("no such table".into()))).restart(Restart::on_failure().also_first_start());
@@ -239,7 +240,7 @@ fn a_signal_stops_a_group_in_reverse_and_a_second_one_ends_the_process() {
     assert_eq!(child.ends(), (0, String::new()));
     let child = Child::play("stuck group");
     child.signal("TERM");
-    child.says("asked");
+    child.says("stop requested");
     child.signal("TERM");
     assert_eq!(child.ends(), (130, String::new()));
 }

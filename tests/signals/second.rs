@@ -1,4 +1,4 @@
-//! What is logged before a second signal ends the process, and handlers that fail or replace another.
+//! The log before a second signal ends the process, and handlers that cannot be installed or replace another.
 
 use crate::support::child::programs::{forever, unresponsive};
 use crate::support::child::{Child, Program, leave, say};
@@ -16,7 +16,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     ("two threads", || with_threads(2)),
 ];
 
-/// Says each warning to the parent, but for those that a busy machine makes.
+/// Prints each warning for the parent, except those that a busy machine causes.
 struct Says;
 
 impl log::Log for Says {
@@ -34,7 +34,7 @@ impl log::Log for Says {
     fn flush(&self) {}
 }
 
-/// Keeps each warning.
+/// Stores each warning.
 struct Keeps(&'static Mutex<Vec<String>>);
 
 impl log::Log for Keeps {
@@ -49,7 +49,7 @@ impl log::Log for Keeps {
     fn flush(&self) {}
 }
 
-/// Blocks forever in the line before the exit.
+/// Blocks forever in the log line before the exit.
 struct Blocks;
 
 impl log::Log for Blocks {
@@ -81,13 +81,13 @@ fn unresponsive_with_a_logger_that_blocks() {
     unresponsive();
 }
 
-/// The line before the exit, among those that the child has said.
+/// Returns the line before the exit, from the output of the child.
 fn last_line(more: &[String]) -> Option<&String> {
     more.iter().find(|line| line.starts_with("exiting with code 130"))
 }
 
-/// The last line of a child that `kill` kills. The line has 100 ms to be written: on a busy machine that may be too little,
-/// but not every time.
+/// Returns the last line of a child that `kill` kills. The line has 100 ms to be written. On a busy machine that may be
+/// too little, but not each time.
 fn last_line_of(program: &str, kill: impl Fn(&Child)) -> String {
     let mut tries = (0..50).map(|_| {
         let child = Child::play(program);
@@ -104,7 +104,7 @@ fn last_line_of(program: &str, kill: impl Fn(&Child)) -> String {
 fn a_second_signal_logs_which_services_are_left_before_the_process_exits() {
     let line = last_line_of("stuck with a log", |child| {
         child.signal("INT");
-        child.says("asked");
+        child.says("stop requested");
         child.signal("INT");
     });
     assert!(line.contains("another ctrl-c or termination signal; still running: `stuck` (`run`"), "{line}");
@@ -115,7 +115,7 @@ fn a_second_signal_logs_which_services_are_left_before_the_process_exits() {
 fn a_logger_that_blocks_cannot_keep_a_second_signal_from_ending_the_process() {
     let child = Child::play("stuck with a logger that blocks");
     child.signal("INT");
-    child.says("asked");
+    child.says("stop requested");
     child.signal("INT");
     assert_eq!(child.ends().0, 130);
 }
@@ -133,7 +133,7 @@ fn a_signal_that_nothing_waits_for_logs_that_no_service_is_left() {
     assert!(line.ends_with("still running: no service"), "{line}");
 }
 
-#[allow(unsafe_code)] // a handler that is not installed through `ctrlc` cannot be had without
+#[allow(unsafe_code)] // only unsafe code installs a handler without `ctrlc`
 fn handle_interrupts() {
     extern "C" fn handler(_: i32) {}
     unsafe extern "C" {
@@ -184,17 +184,17 @@ fn without_an_existing_handler_there_is_no_warning() {
 
 const MIB: usize = 1 << 20;
 
-/// The stack of every thread that asks for no other size, in the children below.
+/// The stack size of every thread without another size, in the children below.
 const STACK: usize = 64 * MIB;
 
-/// Whether there are so many bytes of address space, in one piece.
+/// Returns `true` if this many bytes of address space are free in one piece.
 fn has_room(bytes: usize) -> bool {
     Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
 }
 
-/// Fills the address space with threads, so that room for `threads` more is left. Then asks for ctrl-c.
+/// Fills the address space with threads until there is room for `threads` more. Then requests ctrl-c.
 ///
-/// Some room stays: a thread that cannot allocate its small stack for signals ends the process.
+/// Some room stays free: a thread that cannot allocate its small signal stack ends the process.
 fn with_threads(threads: usize) {
     let (mut parked, mut eaten) = (Vec::new(), Vec::new());
     while has_room(STACK + 20 * MIB) {
@@ -219,10 +219,11 @@ fn with_threads(threads: usize) {
     }
 }
 
-/// A child that has little address space, for threads above all.
+/// A child with little address space, and so with few possible threads.
 #[cfg(target_os = "linux")]
 fn with_little_room(program: &str) -> Child {
-    // One arena: else each thread reserves 64 MiB of address space beside its stack. What is freed goes back to the system.
+    // Use one arena. Otherwise each thread reserves 64 MiB of address space beside its stack. Freed memory goes back to
+    // the system.
     let script = format!(
         r#"export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072 RUST_MIN_STACK={STACK}
         ulimit -c 0; ulimit -v 1000000; exec "$0" "$@""#

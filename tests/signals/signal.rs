@@ -1,4 +1,5 @@
-//! Guarantees 59, 60, 61 and 77: what a first and a second signal do to a process. (62, 63, 64: `exit`.)
+//! Guarantees 59, 60, 61 and 77: what a first and a second signal do to a process. (The tests of 62, 63 and 64 are in
+//! `exit`.)
 #![cfg(unix)]
 
 use crate::support::child::programs::{forever, is_graceful, stay};
@@ -55,7 +56,7 @@ fn a_second_signal_during_the_stop_ends_the_process_at_once_with_130() {
     for (first, second) in [("INT", "INT"), ("TERM", "TERM"), ("HUP", "HUP"), ("TERM", "INT"), ("INT", "TERM")] {
         let child = Child::play("stuck");
         child.signal(first);
-        child.says("asked");
+        child.says("stop requested");
         child.signal(second);
         assert_eq!(child.ends(), (130, String::new()), "{first}, {second}");
     }
@@ -106,7 +107,7 @@ fn unresponsive_start() {
 fn a_second_signal_during_an_unresponsive_start_ends_the_process_with_130() {
     let child = Child::play("stuck start");
     child.signal("INT");
-    child.says("asked");
+    child.says("stop requested");
     child.signal("INT");
     assert_eq!(child.ends(), (130, String::new()));
 }

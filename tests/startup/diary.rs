@@ -1,4 +1,4 @@
-//! Which services were started and stopped, in order.
+//! Records which services were started and stopped, in order.
 
 use crate::support::{by_phase, idle_phase};
 use hosted::{Context, Phase, Result, Service};
@@ -16,7 +16,7 @@ impl Diary {
         self.0.lock().unwrap().clone()
     }
 
-    /// A service that notes its start, which returns what `started` returns, and its stop.
+    /// A service that records its start, which returns the result of `started`, and its stop.
     pub(crate) fn keeper(&self, started: fn(&Context) -> Result) -> impl Service {
         let diary = self.clone();
         by_phase(move |phase, ctx| {

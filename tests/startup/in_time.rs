@@ -1,5 +1,4 @@
-//! Guarantee 23, the other side: a service that is ready in time is not affected, and the source of a timeout decides
-//! its effect.
+//! Guarantee 23: a service that is ready in time is not affected, and the kind of a timeout decides its effect.
 
 use crate::support::{LIMIT, idle};
 use crossbeam_channel::{Sender, bounded};
@@ -24,7 +23,8 @@ fn a_service_that_was_ready_in_time_is_not_affected_by_the_start_timeout() {
     let mut host = Host::new();
     host.add("in time", idle()).start_timeout(OWN);
     let ready = host.handle();
-    // Its start outlasts the first one's time, and a second service is ready behind it: the start looks at both.
+    // Its start exceeds the timeout of the first service, and a second service is ready behind it: the start checks
+    // both.
     host.add(
         "slow",
         task(move |_| {
@@ -83,11 +83,11 @@ fn the_error_of_a_late_start_is_reported_even_before_its_stop_request() {
             }
             Err("no answer".into())
         };
-        // A policy that would try again has come too late as well.
+        // A policy that would retry cannot help after the timeout.
         let restart = if round % 2 == 0 { Restart::never() } else { Restart::on_failure().also_first_start() };
         host.add("late", task(start)).start_timeout(Duration::from_millis(1)).restart(restart);
         let error = host.start().unwrap_err();
-        let [late, failed] = error.failures() else { panic!("round {round}: two failures, not {error}") };
+        let [late, failed] = error.failures() else { panic!("round {round}: expected two failures: {error}") };
         assert!(matches!(late.cause(), Cause::TimedOut(_)), "{error}");
         assert!(failed.to_string().contains("no answer"), "{error}");
     }

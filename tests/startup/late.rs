@@ -10,7 +10,7 @@ use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Waits for its stop where it should become ready.
+/// Waits for its stop request in `start`.
 fn late(ctx: &Context) -> Result {
     idle_phase(Phase::Run, ctx)
 }
@@ -18,7 +18,7 @@ fn late(ctx: &Context) -> Result {
 /// Is ready when `limit` has passed, and not before.
 fn just_late(limit: Duration) -> impl FnMut(&Context) -> Result {
     move |_| {
-        let began = Instant::now(); // after the thread was made, which the limit counts from
+        let began = Instant::now(); // the limit counts from the creation of the thread, a moment earlier
         while began.elapsed() <= limit {
             std::hint::spin_loop();
         }
@@ -26,7 +26,7 @@ fn just_late(limit: Duration) -> impl FnMut(&Context) -> Result {
     }
 }
 
-/// The one failure of `error`: this service missed this start timeout.
+/// Asserts that the one failure of `error` is this service, which exceeded this start timeout.
 fn assert_timed_out(error: &HostError, service: &str, limit: Duration) {
     let [failure] = error.failures() else { panic!("one failure: {error}") };
     assert_eq!((failure.service(), failure.phase()), (service, Phase::Start), "{error}");
@@ -57,7 +57,7 @@ fn a_host_past_its_start_timeout_names_the_late_services() {
     in_time(|| {
         let (mut host, limit) = (Host::new(), Duration::from_millis(20));
         host.start_timeout(limit);
-        host.add("late", in_phase(Phase::Start, late)).on_failure(OnFailure::Ignore); // which gives the host no time
+        host.add("late", in_phase(Phase::Start, late)).on_failure(OnFailure::Ignore); // the host itself has no start timeout
         host.add("too", in_phase(Phase::Start, late)).after::<&str>([]);
         host.add("c", idle());
         let error = host.start().unwrap_err();
@@ -72,15 +72,15 @@ fn a_host_past_its_start_timeout_names_the_late_services() {
 #[test]
 fn a_start_that_returns_ok_after_its_timeout_fails_and_its_thread_calls_stop() {
     in_time(|| {
-        let (mut host, limit, (tell, told)) = (Host::new(), Duration::from_millis(20), unbounded());
+        let (mut host, limit, (sender, receiver)) = (Host::new(), Duration::from_millis(20), unbounded());
         let service = by_phase(move |phase, ctx| {
-            tell.send((phase, thread::current().name().map(str::to_owned)))?;
+            sender.send((phase, thread::current().name().map(str::to_owned)))?;
             if phase == Phase::Start { late(ctx) } else { Ok(()) }
         });
         host.add("late", service).start_timeout(limit);
         assert_timed_out(&host.start().unwrap_err(), "late", limit);
         let thread = Some("late".to_owned());
-        let calls: Vec<_> = told.try_iter().collect();
+        let calls: Vec<_> = receiver.try_iter().collect();
         assert_eq!(calls, [(Phase::Start, thread.clone()), (Phase::Stop, thread)]);
     });
 }
@@ -143,10 +143,10 @@ fn dependents_of_a_late_ignored_service_start_without_it() {
 #[test]
 fn a_stop_request_during_start_up_stops_the_started_services_without_a_failure() {
     in_time(|| {
-        let (mut host, diary, (tell, begun)) = (Host::new(), Diary::default(), bounded(0));
+        let (mut host, diary, (sender, begun)) = (Host::new(), Diary::default(), bounded(0));
         host.add("a", diary.keeper(|_| Ok(())));
         let start = move |ctx: &Context| {
-            tell.send(())?;
+            sender.send(())?;
             Ok(ctx.sleep(Duration::MAX)?)
         };
         host.add("b", in_phase(Phase::Start, start));
@@ -173,7 +173,7 @@ fn a_stop_request_during_start_up_makes_run_return_ok_with_that_reason() {
         let requester = stop.clone();
         let start = move |ctx: &Context| {
             requester.request_stop();
-            late(ctx) // ready in spite of it: then it is stopped like any other
+            late(ctx) // ready all the same, so it is stopped like any other service
         };
         host.add("a", in_phase(Phase::Start, start));
         host.add("b", diary.keeper(|_| Ok(())));

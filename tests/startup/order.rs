@@ -1,5 +1,5 @@
-//! Guarantees 17, 18, 28 and 29: the order of the start. (Failures: `rollback` and `late`. Random graphs and invalid
-//! input: `plan`.)
+//! Guarantees 17, 18, 28 and 29: the order of the start. (The tests of failures are in `rollback` and `late`, those of
+//! random graphs and invalid input in `plan`.)
 
 use crate::support::{Gate, LIMIT, by_phase, idle, in_phase, in_time, states};
 use crossbeam_channel::bounded;
@@ -7,7 +7,7 @@ use hosted::{Context, EventKind, Host, HostError, HostState, Outcome, Phase, Res
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-/// Starts the host on a thread of its own, for a test that looks on.
+/// Starts the host on another thread, for a test that observes it.
 fn starting(mut host: Host) -> thread::JoinHandle<std::result::Result<Host, HostError>> {
     thread::spawn(move || host.start().map(|()| host))
 }
@@ -89,7 +89,7 @@ fn a_service_with_after_waits_only_for_the_services_it_names() {
 #[test]
 fn independent_services_start_and_stop_side_by_side() {
     in_time(|| {
-        let (mut host, meeting) = (Host::new(), Arc::new(Barrier::new(3))); // which nobody passes alone
+        let (mut host, meeting) = (Host::new(), Arc::new(Barrier::new(3))); // no service passes it alone
         for name in ["a", "b", "c"] {
             let meeting = meeting.clone();
             let service = by_phase(move |phase, ctx| {

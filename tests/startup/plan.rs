@@ -11,7 +11,7 @@ use std::error::Error;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-/// Tells of every call, and on which thread it was dropped.
+/// Reports every call, and on which thread it was dropped.
 struct Witness(Sender<(&'static str, ThreadId)>);
 
 impl Witness {
@@ -45,10 +45,10 @@ fn source(error: &HostError) -> String {
     error.source().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The host that `fill` makes is refused by `start`, with `culprit` in the error, and nothing has happened.
+/// Asserts that `start` refuses the host that `fill` creates, names `culprit`, and calls nothing.
 fn assert_refused(culprit: &str, fill: impl FnOnce(&mut Host, &dyn Fn() -> Witness)) {
-    let (tell, told) = unbounded();
-    let witness = || Witness(tell.clone());
+    let (sender, receiver) = unbounded();
+    let witness = || Witness(sender.clone());
     let mut host = Host::new();
     host.add("first", witness());
     fill(&mut host, &witness);
@@ -64,10 +64,10 @@ fn assert_refused(culprit: &str, fill: impl FnOnce(&mut Host, &dyn Fn() -> Witne
     assert_eq!(host.handle().state(), HostState::New);
     assert!(host.handle().services().iter().all(|service| service.state == ServiceState::Waiting));
     drop(host);
-    drop(tell);
-    // A thread that was made for a service would have dropped it: they all go with the host, uncalled.
+    drop(sender);
+    // Dropping the host drops all witnesses on this thread. A thread of a service would have dropped its own.
     let here = thread::current().id();
-    assert!(told.iter().all(|(what, thread)| (what, thread) == ("drop", here)), "a service was called");
+    assert!(receiver.iter().all(|(what, thread)| (what, thread) == ("drop", here)), "a service was called");
 }
 
 // 19
@@ -174,11 +174,11 @@ fn a_second_start_is_an_error_and_does_not_affect_the_running_host() {
 #[test]
 fn a_service_added_after_the_start_is_an_error_of_the_next_start_and_never_runs() {
     in_time(|| {
-        let (tell, told) = unbounded();
+        let (sender, receiver) = unbounded();
         let mut host = Host::new();
         host.add("a", worker(|ctx| Ok(ctx.sleep(Duration::MAX)?)));
         host.start().unwrap();
-        host.add("newcomer", Witness(tell));
+        host.add("newcomer", Witness(sender));
         let error = host.start().unwrap_err();
         assert!(error.failures().is_empty() && source(&error).contains("`newcomer`"), "{error}");
         assert!(source(&error).contains("a host can run only once"), "{error}");
@@ -188,7 +188,7 @@ fn a_service_added_after_the_start_is_an_error_of_the_next_start_and_never_runs(
         assert!(matches!(report.services[0].outcome, Outcome::Stopped), "{report}");
         assert!(matches!(report.services[1].outcome, Outcome::NeverStarted), "{report}");
         drop(host);
-        assert_eq!(told.iter().collect::<Vec<_>>(), [("drop", thread::current().id())]);
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), [("drop", thread::current().id())]);
     });
 }
 
@@ -196,7 +196,7 @@ fn a_service_added_after_the_start_is_an_error_of_the_next_start_and_never_runs(
 struct Dice(u64);
 
 impl Dice {
-    /// 0, 1, … `below` - 1.
+    /// Returns a number from 0 to `below` - 1.
     fn throw(&mut self, below: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -205,14 +205,14 @@ impl Dice {
     }
 }
 
-/// Sees, in its start and in its stop, whether all those it comes after are running.
+/// Checks in its start and in its stop that all its dependencies are running.
 struct Looker {
     before: Vec<usize>,
     seen: Sender<(Phase, String, bool)>,
 }
 
 impl Looker {
-    fn look(&self, phase: Phase, ctx: &Context) -> Result {
+    fn observe(&self, phase: Phase, ctx: &Context) -> Result {
         let services = ctx.host().services();
         let all_run = self.before.iter().all(|&place| services[place].state == ServiceState::Running);
         Ok(self.seen.send((phase, ctx.name().to_owned(), all_run))?)
@@ -221,15 +221,15 @@ impl Looker {
 
 impl Service for Looker {
     fn start(&mut self, ctx: &Context) -> Result {
-        self.look(Phase::Start, ctx)
+        self.observe(Phase::Start, ctx)
     }
 
     fn stop(&mut self, ctx: &Context) -> Result {
-        self.look(Phase::Stop, ctx)
+        self.observe(Phase::Stop, ctx)
     }
 }
 
-/// A random graph: a third of the services come after all those before them, the others after some.
+/// A random graph: a third of the services depend on all earlier services, the others on some of them.
 fn random_host(dice: &mut Dice, seen: &Sender<(Phase, String, bool)>) -> (Host, usize) {
     let (mut host, services) = (Host::new(), 1 + dice.throw(9));
     for place in 0..services {
@@ -250,13 +250,13 @@ fn random_graphs_respect_every_edge_at_the_start_and_at_the_stop() {
     in_time(|| {
         let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
         for graph in 0..300 {
-            let (seen, looks) = unbounded();
+            let (seen, observations) = unbounded();
             let (mut host, services) = random_host(&mut dice, &seen);
             host.start().unwrap();
             host.stop(LIMIT).unwrap();
-            let looks: Vec<_> = looks.try_iter().collect();
-            assert_eq!(looks.len(), 2 * services, "graph {graph}: {looks:?}");
-            assert!(looks.iter().all(|look| look.2), "graph {graph}: {looks:?}");
+            let observations: Vec<_> = observations.try_iter().collect();
+            assert_eq!(observations.len(), 2 * services, "graph {graph}: {observations:?}");
+            assert!(observations.iter().all(|observation| observation.2), "graph {graph}: {observations:?}");
         }
     });
 }

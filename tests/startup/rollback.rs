@@ -69,17 +69,17 @@ fn dependents_of_an_ignored_failed_start_start_without_it() {
 #[test]
 fn the_rollback_has_the_whole_stop_timeout_after_a_start_timeout() {
     in_time(|| {
-        let (tell, told) = bounded(1);
+        let (sender, receiver) = bounded(1);
         let mut host = Host::new();
         host.start_timeout(Duration::from_secs(1)).stop_timeout(LIMIT * 10); // a second: enough for `a`
         let stop = move |ctx: &Context| {
-            tell.send(ctx.stop_deadline().map(|at| at.saturating_duration_since(Instant::now())))?;
+            sender.send(ctx.stop_deadline().map(|at| at.saturating_duration_since(Instant::now())))?;
             Ok(())
         };
         host.add("a", in_phase(Phase::Stop, stop));
         host.add("late", in_phase(Phase::Start, |ctx| idle_phase(Phase::Run, ctx)));
         let error = host.start().unwrap_err();
-        let left = told.recv().unwrap();
+        let left = receiver.recv().unwrap();
         assert!(left.is_some_and(|left| left > LIMIT * 8), "left to stop: {left:?}");
         assert_eq!(error.failures().iter().map(ServiceError::service).collect::<Vec<_>>(), ["late"]);
         assert!(matches!(error.report().services[0].outcome, Outcome::Stopped), "{error}");
@@ -130,7 +130,7 @@ fn if_a_thread_cannot_be_created_the_start_is_rolled_back_with_the_name() {
 #[test]
 fn after_a_failed_start_independent_services_that_wait_never_start() {
     in_time(|| {
-        const BESIDE: usize = 2_000; // so many that it has failed long before the last one's turn
+        const BESIDE: usize = 2_000; // so many that `bad` has failed long before the last one would start
         let mut host = Host::new();
         host.add("bad", in_phase(Phase::Start, |_| Err("no".into())));
         (0..BESIDE).for_each(|n| _ = host.add(format!("beside{n}"), idle()).after::<&str>([]));

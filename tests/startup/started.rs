@@ -1,4 +1,4 @@
-//! Guarantee 26: waiting until the whole host has started. (A host runs once: `plan`.)
+//! Guarantee 26: waiting until the whole host has started. (The tests of a second start are in `plan`.)
 
 use crate::support::{LIMIT, idle, idle_phase, in_phase, in_time};
 use crossbeam_channel::unbounded;
@@ -10,12 +10,12 @@ use std::time::Duration;
 #[test]
 fn a_worker_and_a_child_of_a_group_can_wait_until_the_whole_host_has_started() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
         let waiter = |name: &'static str| {
-            let (tell, handle) = (tell.clone(), host.handle());
+            let (sender, handle) = (sender.clone(), host.handle());
             worker(move |ctx| {
                 ctx.wait_until_started()?;
-                tell.send((name, handle.state()))?;
+                sender.send((name, handle.state()))?;
                 idle_phase(Phase::Run, ctx)
             })
         };
@@ -28,7 +28,7 @@ fn a_worker_and_a_child_of_a_group_can_wait_until_the_whole_host_has_started() {
         host.add("group", group(fill));
         host.add("last", idle());
         host.start().unwrap();
-        let mut seen = [told.recv().unwrap(), told.recv().unwrap()];
+        let mut seen = [receiver.recv().unwrap(), receiver.recv().unwrap()];
         seen.sort_unstable_by_key(|seen| seen.0);
         assert_eq!(seen, [("a", HostState::Started), ("child", HostState::Started)]);
         host.stop(LIMIT).unwrap();
@@ -39,15 +39,15 @@ fn a_worker_and_a_child_of_a_group_can_wait_until_the_whole_host_has_started() {
 #[test]
 fn wait_until_started_returns_at_once_after_the_start() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
         let run = move |ctx: &Context| {
             ctx.wait_until_started()?;
-            tell.send(ctx.restarts())?;
+            sender.send(ctx.restarts())?;
             if ctx.restarts() < 2 { Err("again".into()) } else { idle_phase(Phase::Run, ctx) }
         };
         host.add("a", worker(run)).restart(Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO));
         host.start().unwrap();
-        assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(receiver.iter().take(3).collect::<Vec<_>>(), [0, 1, 2]);
         host.stop(LIMIT).unwrap();
     });
 }
@@ -64,16 +64,16 @@ fn a_stop_and_a_failed_start_end_the_wait_for_the_start() {
             },
         ];
         for start in starts {
-            let (mut host, (tell, told)) = (Host::new(), unbounded());
+            let (mut host, (sender, receiver)) = (Host::new(), unbounded());
             let run = move |ctx: &Context| {
                 let waited = ctx.wait_until_started();
-                tell.send(waited)?;
+                sender.send(waited)?;
                 Ok(waited?)
             };
             host.add("a", worker(run));
             host.add("last", in_phase(Phase::Start, start));
             let error = host.start().unwrap_err();
-            assert_eq!(told.recv(), Ok(Err(Stopped)));
+            assert_eq!(receiver.recv(), Ok(Err(Stopped)));
             assert!(matches!(error.report().services[0].outcome, Outcome::Stopped), "{error}");
         }
     });
@@ -84,8 +84,8 @@ fn a_stop_and_a_failed_start_end_the_wait_for_the_start() {
 fn a_start_that_fails_at_the_very_end_never_counts_as_started() {
     in_time(|| {
         for round in 0..2_000 {
-            let (mut host, (tell, told)) = (Host::new(), unbounded());
-            host.add("a", worker(move |ctx| Ok(tell.send(ctx.wait_until_started())?)));
+            let (mut host, (sender, receiver)) = (Host::new(), unbounded());
+            host.add("a", worker(move |ctx| Ok(sender.send(ctx.wait_until_started())?)));
             let run = move |ctx: &Context| {
                 (0..round % 500 * 4).for_each(|n| _ = std::hint::black_box(n));
                 ctx.host().request_stop();
@@ -95,7 +95,7 @@ fn a_start_that_fails_at_the_very_end_never_counts_as_started() {
             let started = host.start();
             drop(host);
             if started.is_err() {
-                assert_eq!(told.recv(), Ok(Err(Stopped)), "round {round}");
+                assert_eq!(receiver.recv(), Ok(Err(Stopped)), "round {round}");
             }
         }
     });
@@ -114,13 +114,13 @@ fn wait_until_started_returns_at_once_without_a_host() {
 // 26
 #[test]
 fn in_a_unit_test_of_a_group_its_children_wait_for_no_host() {
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let fill = move |inside: &mut Host| {
-        let tell = tell.clone();
-        inside.add("child", worker(move |ctx| Ok(tell.send(ctx.wait_until_started())?)));
+        let sender = sender.clone();
+        inside.add("child", worker(move |ctx| Ok(sender.send(ctx.wait_until_started())?)));
         Ok(())
     };
     let (mut group, stop) = (group(fill), StopSource::new());
     group.start(&Context::new("group", stop.token())).unwrap();
-    assert_eq!(told.recv_timeout(LIMIT), Ok(Ok(())));
+    assert_eq!(receiver.recv_timeout(LIMIT), Ok(Ok(())));
 }

@@ -1,4 +1,4 @@
-//! Stop callbacks: when, where and how often they run. A failed assertion inside a callback would be caught, so
+//! Stop callbacks: when, where and how often they run. The library catches a failed assertion inside a callback, so
 //! callbacks report to the test.
 
 use crate::support::log::record;
@@ -58,7 +58,7 @@ fn a_callback_registered_after_the_stop_runs_at_once_on_the_registering_thread()
             drop(dropped);
             assert!(!source.token().on_stop(report).unregister(), "it has run");
             assert_eq!(reports.try_recv(), Ok(registering));
-            assert!(reports.recv().is_err(), "and never will again");
+            assert!(reports.recv().is_err(), "the callback is dropped after its one run");
         }
         drop(earlier);
     });
@@ -101,7 +101,7 @@ fn a_callback_may_drop_guards_register_link_wait_and_request_the_stop_again() {
             }));
         }
         assert!(source.request_stop());
-        // The first of them dropped them all, itself too; the one that it registered ran there and then.
+        // The first callback dropped all guards, also its own. The callback that it registered ran at once.
         assert_eq!(reports.try_iter().collect::<Vec<_>>(), [(3, true, Err(Stopped), true, false)]);
         assert_eq!(runs.load(Ordering::SeqCst), 1);
     });
@@ -111,7 +111,7 @@ fn a_callback_may_drop_guards_register_link_wait_and_request_the_stop_again() {
 #[test]
 fn no_lock_is_held_while_a_callback_runs_or_what_it_captured_is_dropped() {
     in_time(|| {
-        /// Does with a token, on another thread, all that can be done with one.
+        /// Uses a token in every possible way, on another thread.
         struct UsesToken(StopToken, mpsc::Sender<bool>);
 
         impl UsesToken {
@@ -145,7 +145,7 @@ fn no_lock_is_held_while_a_callback_runs_or_what_it_captured_is_dropped() {
         assert!(register().unregister());
         assert_eq!(reports.try_iter().collect::<Vec<_>>(), [true], "dropped with the registration");
         assert!(source.request_stop());
-        assert_eq!(reports.try_iter().collect::<Vec<_>>(), [true; 4], "run and then dropped, both of them");
+        assert_eq!(reports.try_iter().collect::<Vec<_>>(), [true; 4], "both are run and then dropped");
         drop(guards);
     });
 }

@@ -1,4 +1,4 @@
-//! The guards of stop callbacks: dropping and unregistering, at any moment.
+//! The guards of stop callbacks: dropping and unregistering at any moment.
 
 use crate::support::{LIMIT, Sleeper, asleep_in, counting, in_time, race};
 use hosted::{StopCallback, StopSource, StopToken};
@@ -14,7 +14,7 @@ fn take(slot: &Slot) -> Option<StopCallback> {
     slot.lock().unwrap().take()
 }
 
-/// Blocks in a callback until the test lets it go on, or has failed.
+/// Blocks in a callback until the test lets it continue, or has failed.
 fn gate() -> (mpsc::Sender<()>, impl FnOnce() + Send + 'static) {
     let (open, opened) = mpsc::channel();
     (open, move || _ = opened.recv_timeout(LIMIT))
@@ -38,7 +38,7 @@ fn dropping_a_guard_waits_for_its_callback_on_another_thread() {
             drop(guard);
             seen.load(Ordering::SeqCst)
         });
-        assert_eq!(dropper.result_so_far(), None, "the callback is not done");
+        assert_eq!(dropper.result_so_far(), None, "the callback still runs");
         open.send(()).unwrap();
         assert!(dropper.result(), "the drop returned before the callback had");
         assert!(requester.result());
@@ -58,7 +58,7 @@ fn dropping_a_guard_in_its_own_callback_does_not_wait() {
             drop(take(&own));
             report.send("itself").unwrap();
         }));
-        // Also when it is the callback of another source, running inside this one, that does it.
+        // This also holds if the callback of another source, which runs inside this one, drops the guard.
         let (outer, report) = (slots[1].clone(), sender);
         let inside = inner.token().on_stop(move || {
             drop(take(&outer));
@@ -92,7 +92,7 @@ fn dropping_a_guard_does_not_wait_for_another_callback() {
         }
         drop(started);
         let requester = asleep_in(move || source.request_stop());
-        // In whatever order they run: the first has run, the second runs, the third has yet to.
+        // The callbacks run in an unknown order: the first has run, the second runs, the third has not begun.
         let first = running.recv_timeout(LIMIT).unwrap();
         open[first].send(()).unwrap();
         let second = running.recv_timeout(LIMIT).unwrap();
@@ -113,13 +113,13 @@ fn unregister_never_waits_and_returns_true_if_the_callback_will_never_run() {
         let source = StopSource::new();
         let runs = Arc::new(AtomicUsize::new(0));
         assert!(source.token().on_stop(counting(&runs)).unregister(), "it never will");
-        assert_eq!(Arc::strong_count(&runs), 1, "and what it captured is gone");
+        assert_eq!(Arc::strong_count(&runs), 1, "the captured value is dropped");
 
         let (open, wait) = gate();
         let (running, has_run) = (source.token().on_stop(wait), source.token().on_stop(counting(&runs)));
         let requester = asleep_in(move || source.request_stop());
         assert!(!running.unregister(), "it runs now");
-        assert_eq!(requester.result_so_far(), None, "and unregistering did not wait for it");
+        assert_eq!(requester.result_so_far(), None, "unregistering did not wait for the callback");
         open.send(()).unwrap();
         assert!(requester.result());
         assert!(!has_run.unregister(), "it has run");
@@ -152,7 +152,7 @@ fn callbacks_that_unregister_each_other_at_the_same_time_do_not_deadlock() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "thousands take Miri longer than a hang may")]
+#[cfg_attr(miri, ignore = "thousands of rounds take Miri longer than the limit")]
 fn callbacks_that_stay_registered_among_thousands_run_exactly_once() {
     in_time(|| {
         let source = StopSource::new();
@@ -163,7 +163,7 @@ fn callbacks_that_stay_registered_among_thousands_run_exactly_once() {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let sender = sender.clone();
             guards.insert(number, source.token().on_stop(move || sender.send(number).unwrap()));
-            // Up to a thousand, then none, again and again: slots are reused, given back, and made anew.
+            // Up to a thousand, then none, again and again: slots are reused, freed and allocated again.
             let leave = if number / 2_000 % 2 == 0 { random >> 31 } else { 2 };
             for _ in 0..leave.min(guards.len() as u32) {
                 let chosen = *guards.keys().nth((random >> 16) as usize % guards.len()).unwrap();
@@ -171,7 +171,7 @@ fn callbacks_that_stay_registered_among_thousands_run_exactly_once() {
                 assert!(random & 1 == 0 || guard.unregister());
             }
         }
-        assert!(guards.len() > 100, "some are left to run");
+        assert!(guards.len() > 100, "some callbacks must be left to run");
         source.request_stop();
         let mut ran: Vec<_> = ran.try_iter().collect();
         ran.sort_unstable();
@@ -196,7 +196,7 @@ fn unregistering_some_callbacks_affects_no_others() {
     }
 }
 
-/// What one callback did, and its guard, which has neighbours and a slot that was another's before.
+/// Counts what one callback did. Its guard has neighbours, and its slot was used before.
 struct Registered {
     source: StopSource,
     guard: Mutex<Option<StopCallback>>,
@@ -242,8 +242,8 @@ fn a_callback_never_runs_after_the_drop_of_its_guard_in_10_000_races() {
     let check = |round: &Registered| {
         let (done, runs) = round.verdict.lock().unwrap().unwrap();
         assert!(runs <= 1);
-        assert_eq!(done, runs == 1, "half-way through when the drop returned");
-        assert_eq!(round.runs(), runs, "it has run after the drop returned");
+        assert_eq!(done, runs == 1, "the drop returned while the callback ran");
+        assert_eq!(round.runs(), runs, "the callback ran after the drop returned");
     };
     in_time(move || race(Registered::new, Registered::stop, forget, check));
 }

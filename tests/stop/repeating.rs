@@ -12,7 +12,7 @@ use std::{hint, thread};
 const OFTEN: Duration = Duration::from_millis(1);
 const NEVER_AGAIN: Duration = Duration::MAX;
 
-/// A callback that says when it is called and by which thread; its receiver disconnects when the callback has been dropped.
+/// A callback that reports each call and its thread. The receiver disconnects when the callback is dropped.
 fn telling() -> (impl FnMut() + Send + 'static, Receiver<String>) {
     let (sender, calls) = channel();
     (move || sender.send(thread::current().name().unwrap_or_default().to_owned()).unwrap_or_default(), calls)
@@ -25,14 +25,14 @@ fn a_repeating_callback_is_called_from_the_stop_until_its_guard_is_dropped() {
         for every in [Duration::ZERO, OFTEN] {
             let (source, (call, calls)) = (StopSource::new(), telling());
             let guard = source.token().on_stop_repeating(every, call);
-            assert!(calls.try_recv().is_err(), "not before the stop");
+            assert!(calls.try_recv().is_err(), "no call before the stop");
             source.request_stop();
             for _ in 0..5 {
                 assert_eq!(calls.recv().unwrap(), "hosted-on-stop");
             }
             drop(guard);
-            while calls.try_recv().is_ok() {} // those that came before the drop
-            assert!(calls.recv().is_err(), "and what it owned is gone");
+            while calls.try_recv().is_ok() {} // the calls before the drop
+            assert!(calls.recv().is_err(), "the captured sender is dropped");
         }
     });
 }
@@ -65,7 +65,7 @@ fn a_repeating_callback_dropped_before_the_stop_is_never_called() {
     for token in [StopSource::new().token(), StopToken::never()] {
         let (call, calls) = telling();
         drop(token.on_stop_repeating(OFTEN, call));
-        assert!(calls.recv().is_err(), "gone, and without a call");
+        assert!(calls.recv().is_err(), "the callback is dropped without a call");
     }
     let (source, (call, calls)) = (StopSource::new(), telling());
     drop(source.token().on_stop_repeating(OFTEN, call));
@@ -115,14 +115,14 @@ fn a_call_that_drops_its_own_guard_does_not_wait_and_is_the_last() {
     let slot = Arc::new(Mutex::new(None::<RepeatingStopCallback>));
     let own = slot.clone();
     let call = move || {
-        drop(own.lock().unwrap().take().expect("the second call has none"));
+        drop(own.lock().unwrap().take().expect("the second call has no guard"));
         called.send(()).unwrap();
     };
     *slot.lock().unwrap() = Some(source.token().on_stop_repeating(OFTEN, call));
     source.request_stop();
     in_time(move || {
         calls.recv().unwrap();
-        assert!(calls.recv().is_err(), "it was the last");
+        assert!(calls.recv().is_err(), "it was the last call");
     });
 }
 
@@ -139,7 +139,7 @@ fn a_call_that_panics_is_logged_and_is_the_last() {
     assert!(source.request_stop());
     in_time(move || {
         begins.recv().unwrap();
-        assert!(begins.recv().is_err(), "it was the last");
+        assert!(begins.recv().is_err(), "it was the last call");
         (0..3).for_each(|_| drop(calls.recv().unwrap()));
         drop((guard, other));
     });
@@ -201,7 +201,7 @@ fn no_call_comes_after_the_drop_of_the_guard_in_200_races_with_the_stop() {
                 drop(guard);
                 *over.lock().unwrap() = true;
             });
-            assert!(calls.iter().all(|late| !late), "until the callback has gone");
+            assert!(calls.iter().all(|late| !late), "no call may come after the drop");
         }
     });
 }
@@ -218,7 +218,7 @@ fn a_services_repeated_callback_runs_on_a_thread_of_its_name_until_the_service_e
         };
         let _guard = ctx.on_stop_repeating(OFTEN, call);
         ctx.wait();
-        (0..3).for_each(|_| interrupt.recv().unwrap()); // the first two came a moment too early
+        (0..3).for_each(|_| interrupt.recv().unwrap()); // the first two calls come a moment too early
         Ok(())
     };
     let mut host = Host::new();
@@ -233,8 +233,8 @@ fn a_services_repeated_callback_runs_on_a_thread_of_its_name_until_the_service_e
 fn the_thread_name_of_a_repeating_callback_is_escaped() {
     let (source, (named, name)) = (StopSource::new(), channel());
     let ctx = Context::new("a\0b\nc", source.token());
-    let tell = move || _ = named.send(thread::current().name().map(str::to_owned));
-    let _guard = ctx.on_stop_repeating(Duration::from_secs(1), tell);
+    let send_name = move || _ = named.send(thread::current().name().map(str::to_owned));
+    let _guard = ctx.on_stop_repeating(Duration::from_secs(1), send_name);
     source.request_stop();
     assert_eq!(name.recv_timeout(LIMIT).unwrap().as_deref(), Some("a\\0b\\nc:on_stop"));
 }

@@ -16,15 +16,15 @@ fn a_repeating_callback_has_a_thread_only_from_the_stop_until_the_drop() {
     for _ in 0..100 {
         let (source, (called, calls)) = (StopSource::new(), channel());
         let guard = source.token().on_stop_repeating(Duration::from_millis(1), move || called.send(()).unwrap());
-        assert_eq!(threads(), before, "nobody waits for the stop");
+        assert_eq!(threads(), before, "before the stop there is no thread");
         source.request_stop();
         calls.recv_timeout(LIMIT).unwrap();
         assert!(task_named("hosted-on-stop").is_some());
         drop(guard);
-        // A thread that has been joined is on the kernel's list for a moment longer.
+        // The kernel lists a thread for a moment after it was joined.
         let limit = Instant::now() + LIMIT;
         while threads() > before {
-            assert!(Instant::now() < limit, "it is still there");
+            assert!(Instant::now() < limit, "the thread still exists");
             thread::yield_now();
         }
     }

@@ -1,5 +1,5 @@
-//! `request_stop_after`. One thread fires all timers in order of their times, so a later timer that has fired shows
-//! that an earlier one did not.
+//! `request_stop_after`. One thread fires all timers in the order of their times. So if a later timer has fired, an
+//! earlier one that has not fired never will.
 
 use crate::support::{LIMIT, RACES, asleep_in, in_time, race};
 use hosted::{StopSource, StopToken};
@@ -19,8 +19,8 @@ fn let_timers_fire() {
     assert!(last.token().wait_timeout(LIMIT));
 }
 
-/// Sets a source's timer to `SOON`, then does `change`, and gives its result once the timer would have fired. Where
-/// this machine was so slow that it was due before the change, that says nothing, and is tried again.
+/// Sets the timer of a source to `SOON`, calls `change`, and returns the result of the source after the timer would
+/// have fired. If the timer was due before the change, because the machine was slow, it tries again.
 fn changed_in_time<R>(change: impl Fn(StopSource) -> R) -> R {
     for _ in 0..1_000 {
         let (source, start) = (StopSource::new(), Instant::now());
@@ -31,7 +31,7 @@ fn changed_in_time<R>(change: impl Fn(StopSource) -> R) -> R {
             return result;
         }
     }
-    panic!("this machine never got to it");
+    panic!("the machine was too slow in every attempt");
 }
 
 // 14
@@ -44,14 +44,14 @@ fn a_timer_stops_its_source_once_and_not_before_its_time() {
         source.request_stop_after(SOON);
         assert!(source.token().wait_timeout(LIMIT));
         assert!(start.elapsed() >= SOON);
-        assert!(source.stop_requested() && !source.request_stop(), "the timer's request was the one");
+        assert!(source.stop_requested() && !source.request_stop(), "the request of the timer was the first");
 
         let (at, by) = calls.recv_timeout(LIMIT).unwrap();
         assert!(at >= start + SOON);
-        assert_ne!(by, thread::current().id(), "on a thread of the library");
+        assert_ne!(by, thread::current().id(), "the callback runs on a thread of the library");
         source.request_stop_after(Duration::ZERO);
         let_timers_fire();
-        assert!(calls.recv().is_err(), "once, and never again");
+        assert!(calls.recv().is_err(), "the callback runs once");
         drop(guard);
     });
 }
@@ -130,9 +130,9 @@ fn a_second_call_replaces_the_timer_and_duration_max_removes_it() {
         source.request_stop_after(LATE);
         source
     });
-    assert!(!later.stop_requested(), "later than it was");
+    assert!(!later.stop_requested(), "the timer was moved to a later time");
     later.request_stop_after(SOON);
-    assert!(later.token().wait_timeout(LIMIT), "sooner than it was");
+    assert!(later.token().wait_timeout(LIMIT), "the timer was moved to an earlier time");
 
     let taken_back = changed_in_time(|source| {
         source.clone().request_stop_after(Duration::MAX);
@@ -140,7 +140,7 @@ fn a_second_call_replaces_the_timer_and_duration_max_removes_it() {
     });
     assert!(!taken_back.stop_requested());
     taken_back.request_stop_after(Duration::ZERO);
-    assert!(taken_back.token().wait_timeout(LIMIT), "and it may be set again");
+    assert!(taken_back.token().wait_timeout(LIMIT), "a cancelled timer may be set again");
 }
 
 #[test]

@@ -1,18 +1,18 @@
 //! The thread behind `request_stop_after`.
 
-#![cfg(target_os = "linux")] // elsewhere nothing tells which threads there are
+#![cfg(target_os = "linux")] // only /proc lists threads
 
 use crate::support::alone;
 use hosted::{StopSource, StopToken};
 use std::fs;
 use std::time::Duration;
 
-/// How many threads this process has.
+/// The number of threads in this process.
 fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// Waits, registers and links: everything that a stop, or the end of a source, has to undo.
+/// Waits, registers and links: creates everything that a stop or the drop of a source must undo.
 fn used() -> (StopSource, StopToken) {
     let source = StopSource::new();
     let token = source.token();
@@ -30,9 +30,9 @@ fn only_the_first_timer_starts_the_timer_thread() {
     drop((stopped, token));
     let (source, token) = used();
     drop(source.clone());
-    drop(source); // the last one, and its token lives on
+    drop(source); // the last source; its token still exists
     drop(token);
-    assert_eq!(threads(), before, "nobody has asked for a timer");
+    assert_eq!(threads(), before, "no timer was set");
 
     StopSource::new().request_stop_after(Duration::MAX);
     assert_eq!(threads(), before + 1);

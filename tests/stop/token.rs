@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 use std::{io, thread};
 
-/// A source at the end of a chain of `length` sources that hold one another, linked to `first`.
+/// The last source of a chain of `length` sources, linked to `first`.
 fn chain(first: &StopSource, length: usize) -> StopSource {
     (0..length).fold(first.clone(), |last, _| StopSource::linked([&last.token()]))
 }
@@ -21,15 +21,15 @@ fn a_new_source_is_not_stopped_and_a_stop_is_forever() {
         assert!(!source.stop_requested() && !clone.stop_requested() && !token.stop_requested());
         assert_eq!(token.check(), Ok(()));
 
-        assert!(clone.request_stop(), "the first request is the one that makes it");
+        assert!(clone.request_stop(), "the first request returns `true`");
         for _ in 0..3 {
-            assert!(!source.request_stop() && !clone.request_stop(), "it had been made");
+            assert!(!source.request_stop() && !clone.request_stop(), "later requests return `false`");
             assert!(source.stop_requested() && clone.stop_requested() && token.stop_requested());
             assert_eq!(token.check(), Err(Stopped));
-            assert!(source.token().stop_requested(), "a token made after the stop");
+            assert!(source.token().stop_requested(), "a token created after the stop");
         }
         drop((source, clone));
-        assert!(token.clone().stop_requested(), "for ever, also without a source");
+        assert!(token.clone().stop_requested(), "the stop is forever, even without a source");
     }
 }
 
@@ -39,7 +39,7 @@ fn exactly_one_of_many_concurrent_requests_returns_true() {
     const REQUESTERS: usize = 4;
     in_time(|| {
         for round in 0..times(1_000) {
-            // Linked or not, and with waiters' marks on it or not: each takes another path through the request.
+            // Linked or not, with or without the marks of waiters: each case takes another path through the request.
             let parent = StopSource::new();
             let source = if round % 2 == 0 { StopSource::new() } else { StopSource::linked([&parent.token()]) };
             let runs = Arc::new(AtomicUsize::new(0));
@@ -56,7 +56,7 @@ fn exactly_one_of_many_concurrent_requests_returns_true() {
                 let requesters: Vec<_> = (0..REQUESTERS).map(|_| scope.spawn(request)).collect();
                 requesters.into_iter().map(|requester| usize::from(requester.join().unwrap())).sum()
             });
-            assert_eq!(made, 1, "requests that were the one, in round {round}");
+            assert_eq!(made, 1, "requests that returned `true`, in round {round}");
             assert_eq!(runs.load(Ordering::SeqCst), guards.len(), "callbacks that ran, in round {round}");
         }
     });
@@ -74,10 +74,10 @@ fn any_parent_stops_a_linked_source_and_it_never_stops_a_parent() {
 
         assert!(parents[stopped].request_stop());
         assert!(linked.stop_requested() && linked.token().stop_requested() && grandchild.stop_requested());
-        assert!(!linked.request_stop(), "the parent's request was its request");
+        assert!(!linked.request_stop(), "after the request of the parent");
         let seen: Vec<_> = tokens.iter().map(StopToken::stop_requested).collect();
         let only: Vec<_> = (0..3).map(|parent| parent == stopped).collect();
-        assert_eq!(seen, only, "a parent's stop goes down and nowhere else");
+        assert_eq!(seen, only, "the stop of a parent reaches only its children");
     }
 
     let parents = [StopSource::new(), StopSource::new()];
@@ -85,7 +85,7 @@ fn any_parent_stops_a_linked_source_and_it_never_stops_a_parent() {
     let linked = StopSource::linked([&parents[0].token(), &parents[1].token()]);
     assert!(linked.request_stop());
     assert!(!parents[0].stop_requested() && !parents[1].stop_requested() && !sibling.stop_requested());
-    assert!(parents[0].request_stop(), "and the parents' requests are still to be made");
+    assert!(parents[0].request_stop(), "the parents are not stopped");
     assert!(parents[1].request_stop());
     assert!(sibling.stop_requested());
 }
@@ -117,8 +117,8 @@ fn a_source_linked_to_a_stopped_parent_is_born_stopped() {
         let tokens: Vec<_> = parents.iter().map(|parent| parent.token()).collect();
         let linked = StopSource::linked(&tokens);
         assert!(linked.stop_requested());
-        assert!(!linked.request_stop(), "its request was made before it was born");
-        assert!(StopSource::linked([&linked.token()]).stop_requested(), "and so for its own children");
+        assert!(!linked.request_stop(), "it was created stopped");
+        assert!(StopSource::linked([&linked.token()]).stop_requested(), "its children are created stopped too");
     }
     assert!(!running.stop_requested());
 }
@@ -127,7 +127,7 @@ fn a_source_linked_to_a_stopped_parent_is_born_stopped() {
 #[test]
 fn a_stop_reaches_a_linked_source_even_if_the_source_between_was_dropped() {
     let root = StopSource::new();
-    let leaf = chain(&root, 5); // the four between them have neither source nor token left
+    let leaf = chain(&root, 5); // the four between have no source and no token
     let root_token = root.token();
     let orphan = StopSource::linked([&root_token]);
     drop(root_token);
@@ -136,7 +136,7 @@ fn a_stop_reaches_a_linked_source_even_if_the_source_between_was_dropped() {
     assert!(!leaf.stop_requested());
     assert!(root.request_stop());
     assert!(leaf.stop_requested() && orphan.stop_requested());
-    assert!(waiter.result(), "and whoever waits there is woken");
+    assert!(waiter.result(), "the waiter is woken");
 }
 
 // 10
@@ -153,7 +153,7 @@ fn a_dropped_parent_stops_nobody() {
     assert!(!linked.stop_requested());
     assert!(!linked.token().wait_timeout(Duration::from_millis(1)));
     assert!(other.request_stop());
-    assert!(linked.stop_requested(), "and the other parent is still heard");
+    assert!(linked.stop_requested(), "the other parent still stops it");
 }
 
 // 10
@@ -165,7 +165,7 @@ fn a_source_linked_while_its_parent_stops_is_stopped_in_10_000_races() {
     let link = |(parents, linked): &Round| {
         let tokens = [parents[1].token(), parents[0].token()];
         let source = StopSource::linked(&tokens);
-        drop(StopSource::linked(&tokens)); // and one that leaves in the midst of it
+        drop(StopSource::linked(&tokens)); // another child is dropped at the same time
         *linked.lock().unwrap() = Some(StopSource::linked([&source.token()]));
     };
     let check = |(_, linked): &Round| assert!(linked.lock().unwrap().as_ref().unwrap().stop_requested());
@@ -182,7 +182,7 @@ fn a_chain_of_a_million_is_stopped_and_dropped_without_recursion() {
         assert!(root.request_stop());
         assert!(leaf.stop_requested());
         drop(root);
-        drop(leaf); // a million go here
+        drop(leaf); // drops a million sources
     });
     on_a_small_stack(|| {
         let never_stopped = chain(&StopSource::new(), times(1_000_000));
@@ -202,7 +202,7 @@ fn stopped_is_found_at_the_end_of_the_source_chain_even_in_io_error() {
     assert_eq!(chain(&Stopped), ["stop requested", marker]);
     assert_eq!(chain(&RecvError::Stopped), ["stop requested while waiting for a message", marker]);
     assert_eq!(chain(&RecvError::from(Stopped)), chain(&RecvError::Stopped));
-    // `io::Error` shows as its source only what is below the error that it carries.
+    // `io::Error` returns as its source only the source of the error that it contains.
     assert_eq!(chain(&io::Error::other(Stopped)), ["stop requested", marker]);
     assert_eq!(chain(&io::Error::other(RecvError::Stopped)).last().unwrap(), marker);
     assert_eq!(chain(&io::Error::other(io::Error::other(Stopped))).last().unwrap(), marker);

@@ -6,7 +6,7 @@ use hosted::{RecvError, StopSource, StopToken, Stopped};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Every way of waiting for a stop; true: it said that this was the stop.
+/// Every way to wait for a stop. Each returns `true` if it reported the stop.
 const WAITS: [fn(StopToken) -> bool; 12] = [
     |token| {
         token.wait();
@@ -31,7 +31,7 @@ const WAITS: [fn(StopToken) -> bool; 12] = [
     },
 ];
 
-/// A thread asleep in each of the waits.
+/// Threads that are asleep in each of the waits.
 fn asleep_in_all(token: &StopToken) -> Vec<Sleeper<bool>> {
     WAITS.iter().map(|wait| (wait, token.clone())).map(|(wait, token)| asleep_in(move || wait(token))).collect()
 }
@@ -44,11 +44,15 @@ fn every_wait_wakes_at_the_stop() {
     let grandchild = StopSource::linked([&linked.token()]);
     let tokens = [source.token(), linked.token(), grandchild.token()];
     let sleepers: Vec<_> = tokens.iter().flat_map(asleep_in_all).collect();
-    assert!(sleepers.iter().all(|sleeper| sleeper.result_so_far().is_none()), "none ends without a stop");
+    assert!(sleepers.iter().all(|sleeper| sleeper.result_so_far().is_none()), "no wait returns without a stop");
 
     assert!(source.request_stop());
     let said: Vec<_> = sleepers.iter().map(Sleeper::result).collect();
-    assert_eq!(said, vec![true; sleepers.len()], "by wait, of the source, of its child and of that one's child");
+    assert_eq!(
+        said,
+        vec![true; sleepers.len()],
+        "each wait, with the token of the source, of its child and of its grandchild"
+    );
 }
 
 // 12
@@ -67,7 +71,7 @@ fn every_wait_returns_at_once_after_the_stop() {
             let token = token.clone();
             assert!(in_time(move || wait(token)), "wait {number}");
         }
-        assert!(token.wait_timeout(Duration::ZERO), "the stop comes before the time that ran out");
+        assert!(token.wait_timeout(Duration::ZERO), "a stop counts more than an expired timeout");
         assert_eq!(token.sleep_until(Instant::now()), Err(Stopped));
         assert_eq!(token.done().try_recv(), Err(TryRecvError::Disconnected));
     }
@@ -91,7 +95,7 @@ fn a_wait_that_times_out_lasts_its_time_and_reports_no_stop() {
         assert_eq!(token.sleep_until(until), Ok(()));
         assert!(Instant::now() >= until);
 
-        assert_eq!(token.sleep_until(start), Ok(()), "a moment that has passed");
+        assert_eq!(token.sleep_until(start), Ok(()), "a moment in the past");
         assert_eq!(token.sleep(Duration::ZERO), Ok(()));
         assert!(!token.wait_timeout(Duration::ZERO));
     }
@@ -102,7 +106,7 @@ fn a_wait_that_times_out_lasts_its_time_and_reports_no_stop() {
 fn waits_of_duration_max_and_nearly_that_long_last_forever() {
     let source = StopSource::new();
     let last_instant = (0..63).rev().fold(Instant::now(), |far, bit| {
-        far.checked_add(Duration::from_secs(1 << bit)).unwrap_or(far) // as far off as the clock goes
+        far.checked_add(Duration::from_secs(1 << bit)).unwrap_or(far) // as far as an `Instant` can be
     });
     let far = last_instant.saturating_duration_since(Instant::now());
     let times = [Duration::MAX, Duration::MAX / 2, Duration::from_millis(u64::MAX), far, far - Duration::from_secs(1)];
@@ -122,7 +126,7 @@ fn waits_of_duration_max_and_nearly_that_long_last_forever() {
     source.request_stop();
     assert!(sleepers.iter().all(Sleeper::result));
 
-    // These sleep on until the process ends.
+    // These threads sleep until the process exits.
     let unstoppable = times.map(|time| asleep_in(move || StopToken::never().wait_timeout(time)));
     assert!(unstoppable.iter().all(|sleeper| sleeper.result_so_far().is_none()));
 }
@@ -140,7 +144,7 @@ fn no_wait_on_never_ends_with_a_stop() {
     drop(sender);
     assert_eq!(token.recv(&receiver), Err(RecvError::Disconnected));
 
-    // The callback is gone, unrun, by the time the guard is there.
+    // The callback is dropped without a run before the guard exists.
     let ran = Arc::new(());
     let guard = token.on_stop({
         let ran = ran.clone();
@@ -151,7 +155,7 @@ fn no_wait_on_never_ends_with_a_stop() {
 
     for sleeper in asleep_in_all(&token) {
         for _ in 0..3 {
-            sleeper.thread().unpark(); // as a stranger's left-over permit would
+            sleeper.thread().unpark(); // as a permit that other code left behind
             sleeper.fall_asleep();
         }
         assert_eq!(sleeper.result_so_far(), None);
@@ -184,18 +188,22 @@ fn recv_prefers_stopped_and_leaves_messages_in_the_channel() {
     }
     assert_eq!(receiver.try_recv(), Ok("tea"));
     drop(sender);
-    assert_eq!(source.token().recv(&receiver), Err(RecvError::Stopped), "also to the end of the channel");
+    assert_eq!(
+        source.token().recv(&receiver),
+        Err(RecvError::Stopped),
+        "after the stop, a disconnected channel does not count"
+    );
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "Miri has no /proc to say that a thread is asleep")]
+#[cfg_attr(miri, ignore = "Miri has no /proc to show that a thread is asleep")]
 fn a_recv_woken_by_a_stop_leaves_a_message_sent_after_the_stop() {
     for round in 0..100 {
         let (sender, receiver) = unbounded();
         let source = StopSource::new();
         let (token, from) = (source.token(), receiver.clone());
         let sleeper = asleep_in(move || {
-            // crossbeam shuffles a `select!`'s arms, but in each thread from the same seed: shuffle on.
+            // crossbeam shuffles the arms of `select!` from the same seed in each thread. So advance the seed.
             let gone = bounded::<&str>(0).1;
             (0..round).for_each(|_| assert_eq!(token.recv(&gone), Err(RecvError::Disconnected)));
             token.recv(&from)
@@ -237,7 +245,7 @@ fn a_stop_request_under_a_mutex_that_the_woken_thread_needs_does_not_deadlock() 
     in_time(move || {
         let held = mutex.lock().unwrap();
         assert!(source.request_stop());
-        sleepers.iter().for_each(Sleeper::fall_asleep); // now on the mutex: a request that waited would hang
+        sleepers.iter().for_each(Sleeper::fall_asleep); // now on the mutex; a request that waited for them would hang
         assert!(sleepers.iter().all(|sleeper| sleeper.result_so_far().is_none()));
         drop(held);
         assert!(sleepers.iter().all(Sleeper::result));
@@ -247,7 +255,7 @@ fn a_stop_request_under_a_mutex_that_the_woken_thread_needs_does_not_deadlock() 
 // 16
 #[test]
 #[cfg(target_os = "linux")]
-#[cfg_attr(miri, ignore = "Miri has no /proc to say what a thread costs")]
+#[cfg_attr(miri, ignore = "Miri has no /proc to show the processor time of a thread")]
 fn fifty_idle_waiters_use_no_cpu() {
     alone!();
     let (source, timer) = (StopSource::new(), StopSource::new());

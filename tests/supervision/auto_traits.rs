@@ -1,4 +1,4 @@
-//! Which types may cross threads: `Host`, the handles and tokens, and every error.
+//! Which types may cross threads: `Host`, the handles, the tokens, and every error.
 
 use hosted::testing::ManualClock;
 use hosted::{
@@ -14,7 +14,7 @@ fn send_sync<T: Send + Sync>() {}
 fn error<T: Error + Send + Sync + 'static>() {}
 fn service<T: Service>() {}
 
-/// Sent, but not shared.
+/// Can be sent, but not shared.
 type Unshared = Cell<u32>;
 
 #[test]

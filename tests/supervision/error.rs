@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{fmt, io};
 
-/// Runs a host with this one service, which fails, until it ends.
+/// Runs a host with this service until the service fails.
 fn error_of(service: impl Service) -> HostError {
     let mut host = Host::new();
     host.add("a", service);
@@ -64,7 +64,7 @@ fn a_time_out_names_the_service_the_phase_and_the_time() {
         assert_eq!(error.failures()[0].to_string(), "service `a` did not start within 20 ms");
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
         let unresponsive = move |_: &Context| {
-            _ = blocked.recv(); // until the sender is gone
+            _ = blocked.recv(); // until the sender is dropped
             Ok(())
         };
         host.add("a", worker(unresponsive));
@@ -154,7 +154,7 @@ fn exit_codes_tell_failures_from_abandoned_threads() {
         assert_eq!(code(&error_of(worker(|_| Err("no".into())))), format!("{:?}", ExitCode::from(1)));
         let (mut host, (release, blocked)) = (Host::new(), bounded::<()>(0));
         let unresponsive = move |_: &Context| {
-            _ = blocked.recv(); // until the sender is gone
+            _ = blocked.recv(); // until the sender is dropped
             Ok(())
         };
         host.add("stuck", worker(unresponsive));

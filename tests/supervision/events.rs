@@ -7,7 +7,7 @@ use hosted::{Context, Event, EventKind, Host, Phase, Restart, StopToken, worker}
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A word for what a service did.
+/// The name of what a service did.
 fn word(event: &Event) -> &'static str {
     match event.kind {
         EventKind::Starting => "starting",
@@ -27,12 +27,12 @@ fn word(event: &Event) -> &'static str {
     }
 }
 
-/// What happened to `service`, in order.
+/// Returns what happened to `service`, in order.
 fn story(events: &Receiver<Event>, service: Option<&str>) -> Vec<&'static str> {
     events.try_iter().filter(|event| event.service.as_deref() == service).map(|event| word(&event)).collect()
 }
 
-/// Waits until `service` has done this.
+/// Waits until this has happened to `service`.
 fn listen_for(what: &str, service: &str, events: &Receiver<Event>) {
     events.iter().find(|event| word(event) == what && event.service.as_deref() == Some(service)).unwrap();
 }
@@ -74,16 +74,16 @@ fn the_events_of_one_service_and_of_the_host_are_in_order() {
 #[test]
 fn a_step_is_announced_before_it_is_taken() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
         let events = host.events();
         let service = by_phase(move |phase, ctx| {
             idle_phase(phase, ctx)?; // in `run`: until the stop request
-            Ok(tell.send((phase, story(&events, Some("a"))))?)
+            Ok(sender.send((phase, story(&events, Some("a"))))?)
         });
         host.add("a", service);
         host.start().unwrap();
         host.stop(LIMIT).unwrap();
-        let seen: Vec<_> = told.try_iter().collect();
+        let seen: Vec<_> = receiver.try_iter().collect();
         let steps =
             [(Phase::Start, vec!["starting"]), (Phase::Run, vec!["started", "stopping"]), (Phase::Stop, vec![])];
         assert_eq!(seen, steps);
@@ -94,11 +94,11 @@ fn a_step_is_announced_before_it_is_taken() {
 #[test]
 fn a_service_in_its_stop_has_one_stopping_event_if_a_stop_is_requested() {
     in_time(|| {
-        let (mut host, (tell, closing)) = (Host::new(), bounded(0));
+        let (mut host, (sender, closing)) = (Host::new(), bounded(0));
         let events = host.events();
         let service = by_phase(move |phase, ctx| match phase {
             Phase::Stop => {
-                tell.send(())?;
+                sender.send(())?;
                 ctx.wait();
                 Ok(())
             }
@@ -112,7 +112,7 @@ fn a_service_in_its_stop_has_one_stopping_event_if_a_stop_is_requested() {
     });
 }
 
-/// A host with one service that reports as many errors as it receives orders for, and then answers.
+/// A host with one service that reports a number of errors for each order, and then answers.
 fn reporter(name: impl Into<Arc<str>>) -> (Host, Sender<u32>, Receiver<u32>) {
     let ((order, orders), (answer, answers)) = (bounded(0), bounded(0));
     let mut host = Host::new();
@@ -136,7 +136,7 @@ fn a_slow_subscriber_delays_nothing_keeps_1024_events_and_learns_how_many_it_mis
         let events = host.events();
         host.start().unwrap();
         order.send(5_000).unwrap();
-        answers.recv().unwrap(); // nobody has listened all the while
+        answers.recv().unwrap(); // no event has been read meanwhile
         let kept: Vec<Event> = events.try_iter().collect();
         assert_eq!(kept.len(), 1_024);
         assert_eq!(
@@ -161,7 +161,7 @@ fn each_subscription_receives_all_events_from_then_on() {
         let (mut host, order, answers) = reporter("a");
         let (slow, first) = (host.events(), host.events());
         host.start().unwrap();
-        order.send(3_000).unwrap(); // `slow` is full now, and `first`
+        order.send(3_000).unwrap(); // `slow` is full now, and so is `first`
         answers.recv().unwrap();
         let second = host.events();
         first.try_iter().for_each(drop);
@@ -172,7 +172,7 @@ fn each_subscription_receives_all_events_from_then_on() {
         assert_eq!(story(&first, Some("a")), ["reported", "stopping", "stopped"]);
         assert_eq!(slow.len(), 1_024);
         drop(host);
-        assert!(first.recv().is_err(), "with its host a subscription ends");
+        assert!(first.recv().is_err(), "a subscription ends with its host");
     });
 }
 
@@ -180,7 +180,7 @@ fn each_subscription_receives_all_events_from_then_on() {
 #[test]
 fn a_dropped_subscription_delays_nothing_and_without_one_nothing_is_kept() {
     in_time(|| {
-        let name: Arc<str> = "a".into(); // each event that is kept somewhere holds it
+        let name: Arc<str> = "a".into(); // each stored event has a clone of it
         let (mut host, order, answers) = reporter(name.clone());
         host.start().unwrap();
         let report = |times| {
@@ -190,13 +190,13 @@ fn a_dropped_subscription_delays_nothing_and_without_one_nothing_is_kept() {
         report(1);
         let held = Arc::strong_count(&name);
         report(5_000);
-        assert_eq!(Arc::strong_count(&name), held, "events that nobody listens to are kept");
+        assert_eq!(Arc::strong_count(&name), held, "events without a subscription are stored");
         let dead = host.events();
         report(500);
         assert_eq!(Arc::strong_count(&name), held + 500);
         drop(dead);
         report(5_000);
-        assert_eq!(Arc::strong_count(&name), held, "events of a dead listener are kept");
+        assert_eq!(Arc::strong_count(&name), held, "events of a dropped subscription are stored");
         host.stop(LIMIT).unwrap();
     });
 }
@@ -216,10 +216,10 @@ fn log_lines_have_the_text_of_the_events() {
         host.run_until(&StopToken::never()).unwrap_err();
         let ours = |text: &String| text.contains("`twofold`");
         let mut logged: Vec<String> = lines.try_iter().map(|line| line.text).filter(ours).collect();
-        let mut told: Vec<String> = events.try_iter().map(|event| event.to_string()).filter(ours).collect();
-        logged.sort(); // lines leave after the lock is let go, in no fixed order among threads
-        told.sort();
-        assert_eq!(logged, told);
+        let mut emitted: Vec<String> = events.try_iter().map(|event| event.to_string()).filter(ours).collect();
+        logged.sort(); // lines are logged without a lock, so their order between threads varies
+        emitted.sort();
+        assert_eq!(logged, emitted);
         assert!(logged.len() >= 8, "{logged:?}");
     });
 }

@@ -1,4 +1,4 @@
-//! Faults that reviews found, each with the guarantee that it does not come back.
+//! Faults that reviews have found. Each test has the guarantee that prevents the fault.
 
 use crate::support::LIMIT;
 use crossbeam_channel::{bounded, unbounded};
@@ -13,30 +13,30 @@ fn a_service_that_becomes_ready_during_the_stop_ends_before_its_dependencies() {
     impl Service for Late {
         fn start(&mut self, ctx: &Context) -> Result {
             ctx.host().request_stop();
-            ctx.wait(); // for the stop request: by then the stop has begun
+            ctx.wait(); // after the stop request, the stop has begun
             Ok(())
         }
 
         fn stop(&mut self, _: &Context) -> Result {
-            std::thread::sleep(Duration::from_millis(20)); // so that a service that does not wait for it stops meanwhile
-            Ok(self.0.send("api ended")?)
+            std::thread::sleep(Duration::from_millis(20)); // a service that does not wait would stop meanwhile
+            Ok(self.0.send("api exited")?)
         }
     }
     for _ in 0..10 {
-        let (tell, told) = unbounded();
+        let (sender, receiver) = unbounded();
         let mut host = Host::new();
-        let asked = tell.clone();
+        let from_db = sender.clone();
         host.add(
             "db",
             worker(move |ctx| {
                 ctx.wait();
-                Ok(asked.send("db asked")?)
+                Ok(from_db.send("db stopping")?)
             }),
         );
-        host.add("api", Late(tell));
+        host.add("api", Late(sender));
         let error = host.start().unwrap_err();
         assert!(error.failures().is_empty(), "{error}");
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), ["api ended", "db asked"]);
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["api exited", "db stopping"]);
     }
 }
 
@@ -52,7 +52,7 @@ fn a_stopping_group_gives_a_shorter_deadline_of_its_host_to_its_children() {
         let taking = taking.clone();
         let job = move |_: u8, ctx: &Context| {
             taking.send(())?;
-            ctx.wait(); // for the end of the consumer's time
+            ctx.wait(); // until the deadline of the consumer
             Ok(())
         };
         inside.add("consumer", jobs.consumer(job));
@@ -63,10 +63,10 @@ fn a_stopping_group_gives_a_shorter_deadline_of_its_host_to_its_children() {
     host.add("group", group(fill)).on_failure(OnFailure::Ignore);
     host.start().unwrap();
     taken.recv_timeout(LIMIT).unwrap();
-    let asked = |event: &hosted::Event| {
+    let is_requested = |event: &hosted::Event| {
         matches!(event.kind, EventKind::Stopping) && event.service.as_deref() == Some("group/consumer")
     };
-    events.iter().find(asked).unwrap(); // within the 25 seconds of a group without a stop request
+    events.iter().find(is_requested).unwrap(); // within the 25 seconds of a group without a stop request
     let report = host.stop(Duration::from_secs(2)).unwrap();
     assert!(matches!(report.services[1].outcome, Outcome::Stopped), "{report}");
 }
@@ -115,23 +115,23 @@ fn an_error_whose_drop_panics_prevents_neither_the_stop_nor_the_restart() {
             Ok(self.0.send("stop")?)
         }
     }
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     let none = Duration::ZERO..=Duration::ZERO;
-    host.add("fails", Fails(tell, 0)).restart(Restart::on_failure().backoff(none));
+    host.add("fails", Fails(sender, 0)).restart(Restart::on_failure().backoff(none));
     let report = host.run_until(&StopToken::never()).unwrap();
     assert_eq!(report.services[0].restarts, 1);
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), ["run", "stop", "run", "stop"]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["run", "stop", "run", "stop"]);
 }
 
 // 69
 #[test]
 fn a_job_whose_error_panics_in_its_drop_affects_no_other_job() {
     let queue = Queue::bounded(2);
-    let (tell, told) = unbounded();
+    let (sender, receiver) = unbounded();
     let mut host = Host::new();
     let job = move |n: u8, _: &Context| {
-        tell.send(n)?;
+        sender.send(n)?;
         if n == 0 { Err(Bomb.into()) } else { Ok(()) }
     };
     host.add("consumer", queue.consumer(job));
@@ -140,7 +140,7 @@ fn a_job_whose_error_panics_in_its_drop_affects_no_other_job() {
     queue.push(1).unwrap();
     let report = host.stop(LIMIT).unwrap();
     assert_eq!(report.services[0].errors, 1);
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [0, 1]);
 }
 
 // 55

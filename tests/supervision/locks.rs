@@ -7,7 +7,7 @@ use hosted::{Context, Host, HostHandle, OnFailure, Phase, Restart, group, worker
 use std::fmt;
 use std::time::Duration;
 
-/// An error that calls the host when it is dropped. If a lock is held around the drop, it waits forever.
+/// An error that calls the host when it is dropped. If a lock were held around the drop, it would wait forever.
 #[derive(Debug)]
 struct Nosy(HostHandle, Sender<()>);
 
@@ -30,12 +30,12 @@ impl Drop for Nosy {
 #[test]
 fn the_error_of_a_restarted_run_is_dropped_without_a_lock() {
     in_time(|| {
-        let (mut host, (tell, dropped)) = (Host::new(), unbounded());
+        let (mut host, (sender, dropped)) = (Host::new(), unbounded());
         let mut lives = 0;
         let run = move |ctx: &Context| {
             lives += 1;
             match lives {
-                1 => Err(Nosy(ctx.host().clone(), tell.clone()).into()),
+                1 => Err(Nosy(ctx.host().clone(), sender.clone()).into()),
                 _ => idle_phase(Phase::Run, ctx),
             }
         };
@@ -50,10 +50,10 @@ fn the_error_of_a_restarted_run_is_dropped_without_a_lock() {
 #[test]
 fn the_second_error_of_an_ignored_service_is_dropped_without_a_lock() {
     in_time(|| {
-        let (mut host, (tell, dropped)) = (Host::new(), unbounded());
+        let (mut host, (sender, dropped)) = (Host::new(), unbounded());
         let service = by_phase(move |phase, ctx| match phase {
             Phase::Start => Ok(()),
-            _ => Err(Nosy(ctx.host().clone(), tell.clone()).into()),
+            _ => Err(Nosy(ctx.host().clone(), sender.clone()).into()),
         });
         host.add("a", service).on_failure(OnFailure::Ignore);
         host.start().unwrap();
@@ -66,15 +66,15 @@ fn the_second_error_of_an_ignored_service_is_dropped_without_a_lock() {
 #[test]
 fn the_errors_of_a_groups_former_children_are_dropped_without_a_lock() {
     in_time(|| {
-        let (time, (tell, dropped)) = (ManualClock::new(), unbounded());
+        let (time, (sender, dropped)) = (ManualClock::new(), unbounded());
         let mut host = Host::with_clock(time.clock());
         let (whole, mut fills) = (host.handle(), 0);
         let fill = move |inside: &mut Host| {
             fills += 1;
-            let error = (fills == 1).then(|| Nosy(whole.clone(), tell.clone()));
+            let error = (fills == 1).then(|| Nosy(whole.clone(), sender.clone()));
             let mut error = error.map(Into::into);
             let run = move |ctx: &Context| {
-                ctx.wait_until_started()?; // or it is the start that fails
+                ctx.wait_until_started()?; // otherwise the start fails
                 error.take().map_or_else(|| idle_phase(Phase::Run, ctx), Err)
             };
             inside.add("child", worker(run));

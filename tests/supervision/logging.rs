@@ -1,5 +1,5 @@
-//! Guarantees 33, 48 and 54, as log lines: failures, and the services that the host waits for. (Levels:
-//! `logging_levels`.)
+//! Guarantees 33, 48 and 54, as log lines: failures, and the services that the host waits for. (The tests of levels are
+//! in `logging_levels`.)
 
 use crate::support::log::{Level, Line, listen};
 use crate::support::{BlocksInDrop, LIMIT, idle};
@@ -8,7 +8,7 @@ use hosted::{Context, Host, Outcome, Phase, Result, Service, worker};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// The next line that contains all `parts`.
+/// Returns the next line that contains all `parts`.
 fn next(lines: &Receiver<Line>, parts: &[&str]) -> Line {
     let until = Instant::now() + LIMIT;
     loop {
@@ -19,7 +19,7 @@ fn next(lines: &Receiver<Line>, parts: &[&str]) -> Line {
     }
 }
 
-/// Level, target and text of the lines until now that have `part` in them.
+/// Returns level, target and text of the lines so far that contain `part`.
 fn those_with(lines: &Receiver<Line>, part: &str) -> Vec<(Level, String, String)> {
     let lines = lines.try_iter().filter(|line| line.text.contains(part));
     lines.map(|line| (line.level, line.target, line.text)).collect()
@@ -29,7 +29,7 @@ fn line(level: Level, target: &str, text: &str) -> (Level, String, String) {
     (level, format!("hosted::{target}"), text.to_owned())
 }
 
-/// Blocks in its start or its run, until the sender is dropped.
+/// Blocks in its start or its run until the sender is dropped.
 struct Stuck(Phase, Receiver<()>);
 
 impl Service for Stuck {
@@ -48,14 +48,14 @@ impl Service for Stuck {
     }
 }
 
-/// Lets the stuck one go after two lines that tell of it, and checks them.
+/// Releases the stuck service after two lines about it, and checks the lines.
 fn two_lines(lines: &Receiver<Line>, part: &str, release: Sender<()>) -> [Line; 2] {
     let two = [(); 2].map(|()| next(lines, &[part, "`54 stuck`"]));
     drop(release);
     for line in &two {
         assert_eq!((line.level, &*line.target), (Level::Warn, "hosted::host"));
         assert!(line.text.contains("waiting for `54 stuck` (`"), "{}", line.text);
-        assert!(!line.text.contains("54 other"), "that one is not to blame: {}", line.text);
+        assert!(!line.text.contains("54 other"), "the host does not wait for this service: {}", line.text);
         assert!(!cfg!(target_os = "linux") || line.text.contains("blocked in futex"), "{}", line.text);
     }
     two
@@ -81,7 +81,7 @@ fn a_long_start_or_stop_logs_each_second_which_services_it_waits_for() {
         }
         let [one, two] = waiting.join().unwrap();
         let second = Duration::from_secs(1);
-        assert!(one.at - began >= second && two.at - began >= 2 * second, "no more than one a second");
+        assert!(one.at - began >= second && two.at - began >= 2 * second, "more than one line a second");
     }
 }
 
@@ -122,7 +122,7 @@ fn a_panic_is_logged_when_it_happens_and_not_when_it_is_joined() {
             panic!("ouch")
         }
         fn stop(&mut self, _: &Context) -> Result {
-            Ok(self.0.recv()?) // the thread cannot end before the line has been seen
+            Ok(self.0.recv()?) // the thread cannot exit before the test has seen the line
         }
     }
     let lines = listen();
@@ -130,16 +130,16 @@ fn a_panic_is_logged_when_it_happens_and_not_when_it_is_joined() {
     let mut host = Host::new();
     host.add("33 panics", Panics(held)).on_failure(hosted::OnFailure::Ignore);
     host.start().unwrap();
-    let told = next(&lines, &["33 panics` panicked"]);
-    assert_eq!((told.level, &*told.target), (Level::Error, "hosted::service"));
-    assert_eq!(told.text, "service `33 panics` panicked while running: ouch");
+    let line = next(&lines, &["33 panics` panicked"]);
+    assert_eq!((line.level, &*line.target), (Level::Error, "hosted::service"));
+    assert_eq!(line.text, "service `33 panics` panicked while running: ouch");
     release.send(()).unwrap();
     let report = host.stop(LIMIT).unwrap();
     assert!(matches!(report.services[0].outcome, Outcome::Failed(_)), "{report}");
     assert!(lines.try_iter().all(|line| !line.text.contains("ouch")), "once");
 }
 
-/// Fails in one phase, by an error or by a panic.
+/// Fails in one phase, with an error or with a panic.
 struct Fails {
     within: Phase,
     panics: bool,

@@ -7,7 +7,8 @@ use hosted::testing::ManualClock;
 use hosted::{Context, Host, OnCompletion, Queue, Restart, every, worker};
 use std::time::Duration;
 
-/// The lines that are logged while `f` runs: level, target without `hosted::`, text. Nothing else may log meanwhile.
+/// Returns the lines that are logged while `f` runs: level, target without `hosted::`, text. No other test may log
+/// meanwhile.
 fn lines_of(f: impl FnOnce()) -> Vec<(Level, String, String)> {
     let lines = listen();
     f();
@@ -15,13 +16,13 @@ fn lines_of(f: impl FnOnce()) -> Vec<(Level, String, String)> {
     lines.try_iter().map(|line| (line.level, target(&line), line.text)).collect()
 }
 
-/// The lines of this target that have `part` in them, as `LEVEL text`, in order.
+/// Returns the lines of this target that contain `part`, as `LEVEL text`, in order.
 fn of(lines: &[(Level, String, String)], target: &str, part: &str) -> Vec<String> {
     let lines = lines.iter().filter(|line| line.1 == target && line.2.contains(part));
     lines.map(|(level, _, text)| format!("{level} {text}")).collect()
 }
 
-/// Without the time that it ends with.
+/// Removes the time at the end.
 fn timeless(lines: Vec<String>) -> Vec<String> {
     let until_in = |line: String| line.split_once(" in ").map(|(before, _)| format!("{before} in")).unwrap_or(line);
     lines.into_iter().map(until_in).collect()
@@ -61,20 +62,20 @@ fn lines_of_the_host_and_completions_are_info_and_transitions_are_debug() {
             "INFO service `done` has completed"
         ]
     );
-    assert_eq!(lines.len(), 12, "and nothing else: {lines:#?}");
+    assert_eq!(lines.len(), 12, "there must be no other lines: {lines:#?}");
 }
 
 // 33
 #[test]
 fn a_restart_and_a_reported_error_are_warnings() {
     alone!();
-    let (tell, told) = bounded(1);
+    let (sender, receiver) = bounded(1);
     let run = move |ctx: &Context| {
         if ctx.restarts() == 0 {
             return Err("not yet".into());
         }
         ctx.report_error("a hiccup");
-        tell.send(())?;
+        sender.send(())?;
         ctx.wait();
         Ok(())
     };
@@ -83,7 +84,7 @@ fn a_restart_and_a_reported_error_are_warnings() {
         let restart = Restart::on_failure().backoff(Duration::from_millis(1)..=Duration::from_millis(1));
         host.add("flaky", worker(run)).restart(restart);
         host.start().unwrap();
-        told.recv_timeout(LIMIT).unwrap();
+        receiver.recv_timeout(LIMIT).unwrap();
         host.stop(LIMIT).unwrap();
     });
     let restart = ["WARN service `flaky` failed while running: not yet; restarting in 1 ms (restart 1)"];
@@ -128,7 +129,7 @@ fn jobs_are_trace_and_failed_or_remaining_jobs_are_warnings() {
             queue.push(late).unwrap();
         }
         host.start().unwrap();
-        _ = host.stop(Duration::from_secs(1)); // in which the second job uses up the consumer's time
+        _ = host.stop(Duration::from_secs(1)); // the second job takes all the time of the consumer
         host.stop(LIMIT).unwrap();
     });
     let taken = "TRACE service `mailer`: job started";
@@ -173,7 +174,7 @@ fn a_line_has_the_text_of_its_event_and_no_name_can_forge_another_line() {
         let mut host = Host::new();
         let events = host.events();
         host.add("x\ny", worker(|ctx| Err(format!("{}\r\nERROR forged", ctx.name()).into())));
-        _ = host.start(); // which the failure may come before
+        _ = host.start(); // the failure may come before the end of the start
         _ = host.stop(LIMIT);
         said = events.try_iter().filter(|event| event.service.is_some()).map(|event| event.to_string()).collect();
     });

@@ -1,4 +1,4 @@
-//! What a host knows and says of its services: failures, panics, snapshots, events, errors, log lines.
+//! What a host knows and reports of its services: failures, panics, snapshots, events, errors, log lines.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -16,7 +16,7 @@ fn a_panic_is_logged_when_it_happens_and_stop_is_still_called() {
         let at_gate = gate.clone();
         let service = by_phase(move |phase, ctx| match phase {
             Phase::Run => {
-                ctx.wait_until_started()?; // or it is the start that fails
+                ctx.wait_until_started()?; // otherwise the start fails
                 panic!("lava {}", 7)
             }
             Phase::Stop => at_gate.pass(ctx),
@@ -26,9 +26,9 @@ fn a_panic_is_logged_when_it_happens_and_stop_is_still_called() {
         host.start().unwrap();
         assert_eq!(gate.arrival(), "volcano");
         // The service is in its `stop`. It has received no stop request yet, and its thread is not joined.
-        let told = lines.try_iter().filter(|line| line.text == "service `volcano` panicked while running: lava 7");
-        let told: Vec<_> = told.map(|line| (line.level, line.target)).collect();
-        assert_eq!(told, [(Level::Error, "hosted::service".to_owned())]);
+        let panics = lines.try_iter().filter(|line| line.text == "service `volcano` panicked while running: lava 7");
+        let logged: Vec<_> = panics.map(|line| (line.level, line.target)).collect();
+        assert_eq!(logged, [(Level::Error, "hosted::service".to_owned())]);
         gate.let_one_through();
         let error = host.stop(LIMIT).unwrap_err();
         assert_eq!(failures(&error), [("volcano", Phase::Run)]);
@@ -40,9 +40,9 @@ fn a_panic_is_logged_when_it_happens_and_stop_is_still_called() {
 #[test]
 fn a_second_panic_in_stop_affects_no_other_service() {
     in_time(|| {
-        let (mut host, (tell, told)) = (Host::new(), unbounded());
-        let other = tell.clone();
-        host.add("a", in_phase(Phase::Stop, move |_| Ok(tell.send("a")?)));
+        let (mut host, (sender, receiver)) = (Host::new(), unbounded());
+        let other = sender.clone();
+        host.add("a", in_phase(Phase::Stop, move |_| Ok(sender.send("a")?)));
         let volcano = |phase, ctx: &Context| match phase {
             Phase::Start => Ok(()),
             _ => panic!("lava in {phase}: {:?}", ctx.wait_until_started()),
@@ -54,7 +54,7 @@ fn a_second_panic_in_stop_affects_no_other_service() {
         let [a, volcano, z] = &error.report().services[..] else { panic!("three services: {error}") };
         assert!(matches!((&a.outcome, &z.outcome), (Outcome::Stopped, Outcome::Stopped)), "{error}");
         assert!(matches!(&volcano.outcome, Outcome::Failed(first) if first.phase() == Phase::Run), "{error}");
-        let mut stopped: Vec<_> = told.try_iter().collect();
+        let mut stopped: Vec<_> = receiver.try_iter().collect();
         stopped.sort_unstable();
         assert_eq!(stopped, ["a", "z"]);
     });
@@ -69,15 +69,15 @@ fn a_panic_in_a_stop_callback_is_logged_with_its_service_before_the_stop_returns
                 thread::sleep(Duration::from_millis(50)); // a logger may take its time
             }
         });
-        let (mut host, lines, (tell, registered)) = (Host::new(), listen(), bounded(0));
+        let (mut host, lines, (sender, registered)) = (Host::new(), listen(), bounded(0));
         let run = move |ctx: &Context| {
             let (over, called) = bounded::<()>(0);
             let _guard = ctx.on_stop(move || {
                 let _over = over;
                 panic!("slow to log")
             });
-            tell.send(())?;
-            _ = called.recv(); // the guard is there until the callback has run
+            sender.send(())?;
+            _ = called.recv(); // the guard lives until the callback has run
             Ok(())
         };
         host.add("crater", worker(run));
@@ -91,7 +91,7 @@ fn a_panic_in_a_stop_callback_is_logged_with_its_service_before_the_stop_returns
     });
 }
 
-/// A panic's payload, or an error, that panics when it is dropped.
+/// A panic payload or an error that panics when it is dropped.
 #[derive(Debug)]
 struct Bomb;
 
@@ -137,7 +137,7 @@ fn an_error_whose_drop_panics_does_not_end_its_service_silently() {
         host.add("volcano", worker(|_| Err(Bomb.into()))).restart(restart);
         let error = host.run_until(&StopToken::never()).expect_err("the panic was lost");
         assert!(error.failures().iter().all(|failure| failure.service() == "volcano"), "{error}");
-        std::mem::forget(error); // which is a bomb itself
+        std::mem::forget(error); // the error panics when it is dropped
         std::mem::forget(host);
     });
 }

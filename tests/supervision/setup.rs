@@ -30,7 +30,7 @@ fn a_service_added_after_the_start_does_not_disturb_a_stop_that_runs_out_of_time
     host.add("stuck", stuck);
     host.start().unwrap();
     host.add("late", idle());
-    // So little time is left that the host requests all stops at once, also of services that hold up others.
+    // So little time is left that the host requests all stops at once, even of services that others depend on.
     let report = host.stop(Duration::from_millis(100)).unwrap_err().report().clone();
     let outcomes: Vec<_> = report.services.iter().map(|service| &service.outcome).collect();
     assert!(matches!(outcomes[..], [Outcome::Stopped, Outcome::Hung(_), Outcome::NeverStarted]), "{report}");
@@ -52,7 +52,7 @@ fn a_service_added_after_the_start_is_an_error_of_run_beside_the_failures() {
     host.start().unwrap();
     host.add("late", idle());
     assert!(host.run().unwrap_err().to_string().contains("service `late` was added after the host had started"));
-    host.wait(); // for the failure of `early`
+    host.wait(); // until `early` fails
     let error = host.stop(LIMIT).unwrap_err();
     assert_eq!(error.failures().len(), 1, "{error}");
     assert!(error.to_string().contains("\nalso: service `early` failed while running: lost\n"), "{error}");

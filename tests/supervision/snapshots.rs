@@ -1,4 +1,4 @@
-//! Guarantee 37: snapshots. (Events: `events`. User code under a lock: `locks`.)
+//! Guarantee 37: snapshots. (The tests of events are in `events`, those of user code and locks in `locks`.)
 
 use crate::support::{Gate, LIMIT, by_phase, idle, idle_phase, in_time, states};
 use crossbeam_channel::{TryRecvError, bounded, unbounded};
@@ -35,13 +35,13 @@ fn a_snapshot_waits_neither_for_a_slow_start_nor_for_a_slow_stop() {
 #[test]
 fn a_snapshot_during_a_backoff_shows_restarting_and_the_last_error() {
     in_time(|| {
-        let (time, (tell, told)) = (ManualClock::new(), unbounded());
+        let (time, (sender, receiver)) = (ManualClock::new(), unbounded());
         let mut host = Host::with_clock(time.clock());
         let run = move |ctx: &Context| {
             if ctx.restarts() == 0 {
                 return Err("cable cut".into());
             }
-            tell.send(())?;
+            sender.send(())?;
             idle_phase(Phase::Run, ctx)
         };
         let hour = Duration::from_secs(3600);
@@ -52,7 +52,7 @@ fn a_snapshot_during_a_backoff_shows_restarting_and_the_last_error() {
         assert_eq!((&*a.name, a.state, a.restarts, a.errors), ("a", ServiceState::Restarting, 0, 1));
         assert!(a.last_error.as_deref().is_some_and(|error| error.contains("cable cut")), "{a:?}");
         time.advance(hour);
-        told.recv().unwrap();
+        receiver.recv().unwrap();
         let [a] = &host.handle().services()[..] else { panic!("one service") };
         assert_eq!((a.state, a.restarts, a.errors), (ServiceState::Running, 1, 1));
         host.stop(LIMIT).unwrap();
@@ -64,16 +64,16 @@ fn a_snapshot_during_a_backoff_shows_restarting_and_the_last_error() {
 fn restarts_are_counted_even_if_a_stop_comes_between_two_runs() {
     in_time(|| {
         for _ in 0..500 {
-            let (mut host, (tell, lives)) = (Host::new(), unbounded());
+            let (mut host, (sender, lives)) = (Host::new(), unbounded());
             let run = move |ctx: &Context| {
-                tell.send(ctx.restarts())?;
+                sender.send(ctx.restarts())?;
                 Err("again".into())
             };
             let restart = Restart::on_failure().backoff(Duration::ZERO..=Duration::ZERO);
             host.add("a", worker(run)).restart(restart);
             host.start().unwrap();
             let first = lives.recv().unwrap();
-            _ = host.stop(LIMIT); // whether its last life ended before or after the asking is all the same
+            _ = host.stop(LIMIT); // its last run may end before or after the stop request
             let lives: Vec<_> = std::iter::once(first).chain(lives.try_iter()).collect();
             assert!(lives.iter().copied().eq(0..lives.len() as u32), "{lives:?}");
         }
@@ -142,7 +142,7 @@ fn a_snapshot_shows_what_a_service_is_blocked_in_only_while_it_starts_or_stops()
     });
 }
 
-/// A group of one service; then so many others, which wait for the gate, that a look takes its time; then another group.
+/// A group of one service, then so many services waiting for the gate that a snapshot takes time, then another group.
 fn two_groups(first: Box<dyn Service>, second: Box<dyn Service>, gate: &Gate) -> Host {
     let with = |child: Box<dyn Service>| {
         let mut child = Some(child);

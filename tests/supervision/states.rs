@@ -39,7 +39,7 @@ fn a_service_that_becomes_ready_after_its_stop_request_is_shown_as_stopping() {
     assert!(starts.join().unwrap());
 }
 
-/// How many were hung when the host said last that it had stopped.
+/// Returns the number of hung services in the last event that the host has stopped.
 fn hung(events: &Receiver<hosted::Event>) -> Option<usize> {
     let stopped = events.try_iter().filter_map(|event| match event.kind {
         EventKind::HostStopped { hung, .. } => Some(hung),
@@ -78,7 +78,7 @@ fn another_stop_says_so_if_the_hung_services_have_stopped_before_it() {
     drop(release);
     let until = Instant::now() + LIMIT;
     while handle.services()[0].state != ServiceState::Stopped {
-        assert!(Instant::now() < until, "the service has ended, and is still shown as hung");
+        assert!(Instant::now() < until, "the service has exited, but is still shown as hung");
         thread::sleep(Duration::from_millis(1));
     }
     host.stop(LIMIT).unwrap();

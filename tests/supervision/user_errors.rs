@@ -8,11 +8,11 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// An error that looks at the host when it is shown and when it is dropped.
+/// An error that takes a snapshot of the host when it is formatted and when it is dropped.
 struct Curious(HostHandle);
 
 impl Curious {
-    fn look(&self) {
+    fn call_host(&self) {
         assert!(!self.0.services().is_empty());
     }
 }
@@ -25,7 +25,7 @@ impl fmt::Debug for Curious {
 
 impl fmt::Display for Curious {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.look();
+        self.call_host();
         f.write_str("curious")
     }
 }
@@ -34,11 +34,11 @@ impl Error for Curious {}
 
 impl Drop for Curious {
     fn drop(&mut self) {
-        self.look();
+        self.call_host();
     }
 }
 
-/// An error whose text cannot be had.
+/// An error whose `Display` panics.
 #[derive(Debug)]
 struct Mute;
 
@@ -50,7 +50,7 @@ impl fmt::Display for Mute {
 
 impl Error for Mute {}
 
-/// Runs a host whose one service fails with what `error` makes: its report.
+/// Runs a host whose one service fails with an error from `error`. Returns the report.
 fn run(restart: Restart, then: OnFailure, error: fn(&HostHandle) -> hosted::BoxError) -> hosted::Report {
     in_time(move || {
         let mut host = Host::new();
@@ -120,10 +120,10 @@ fn an_error_whose_display_panics_is_a_failure() {
 // 69
 #[test]
 fn a_job_whose_error_cannot_be_displayed_affects_no_other_job() {
-    let (told, tells) = unbounded();
+    let (sender, receiver) = unbounded();
     let queue = Queue::bounded(2);
     let consumer = queue.consumer(move |n, _| {
-        told.send(n)?;
+        sender.send(n)?;
         if n == 1 { Err(Mute.into()) } else { Ok(()) }
     });
     let mut host = Host::new();
@@ -131,6 +131,6 @@ fn a_job_whose_error_cannot_be_displayed_affects_no_other_job() {
     host.start().unwrap();
     (1..=2).for_each(|n| queue.push(n).unwrap());
     let report = host.stop(LIMIT).unwrap();
-    assert_eq!(tells.try_iter().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
     assert_eq!(report.services[0].errors, 1);
 }

@@ -1,4 +1,4 @@
-//! A process for a single test: for tests that count the threads or descriptors of their process.
+//! Runs a single test in its own process, for tests that count the threads or descriptors of their process.
 
 use std::process::Command;
 

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The stop timeout of each service. The host disconnects the service whenever this time has passed.
+/// The stop timeout of each service, after which the host closes its connection.
 pub(crate) const TIME: Duration = Duration::from_millis(300);
 
 /// The timeout of a stop. Its last tenth is for disconnected services to end.
@@ -25,7 +25,7 @@ pub(crate) fn add<'h, T>(
     host.add(name, worker(run)).after::<&str>([]).disconnect_when_hung().stop_timeout(TIME)
 }
 
-/// The report of a stop, whether the disconnected services had the time to end or not.
+/// Returns the report of a stop, no matter if the disconnected services had time to exit.
 pub(crate) fn report(stopped: &Result<Report, HostError>) -> &Report {
     stopped.as_ref().unwrap_or_else(|error| error.report())
 }

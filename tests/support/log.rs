@@ -16,7 +16,7 @@ pub(crate) struct Line {
     pub(crate) at: Instant,
 }
 
-/// Returns `false` when it is not to be called again.
+/// Called with each line. Returns `false` if it must not be called again.
 type Listener = Arc<dyn Fn(&Line) -> bool + Send + Sync>;
 
 struct Logger(Mutex<Vec<Listener>>);
@@ -31,7 +31,7 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         let (level, target, text) = (record.level(), record.target().to_owned(), record.args().to_string());
         let line = Line { level, target, text, at: Instant::now() };
-        // No lock while a listener runs: it may block or panic, as its test wants it.
+        // Hold no lock while a listener runs: it may block or panic, as its test requires.
         let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for gone in listeners.into_iter().filter(|listener| !listener(&line)) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &gone));
@@ -50,14 +50,14 @@ fn add(listener: Listener) {
     LOGGER.0.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
 }
 
-/// The lines from now on, of all tests.
+/// Receives the lines of all tests from now on.
 pub(crate) fn listen() -> Receiver<Line> {
     let (sender, lines) = unbounded();
     add(Arc::new(move |line| sender.send(line.clone()).is_ok()));
     lines
 }
 
-/// Calls `f` with each line from now on, of all tests, on the thread that logs it.
+/// Calls `f` with each line of all tests from now on, on the thread that logs it.
 pub(crate) fn on_line(f: impl Fn(&Line) + Send + Sync + 'static) {
     add(Arc::new(move |line| {
         f(line);
@@ -65,7 +65,7 @@ pub(crate) fn on_line(f: impl Fn(&Line) + Send + Sync + 'static) {
     }));
 }
 
-/// The lines from now on, of all tests, kept.
+/// Stores the lines of all tests from now on.
 pub(crate) struct Recording {
     lines: Receiver<Line>,
     kept: Mutex<Vec<Line>>,
@@ -76,14 +76,14 @@ pub(crate) fn record() -> Recording {
 }
 
 impl Recording {
-    /// The lines until now whose text contains `part`.
+    /// Returns the lines so far whose text contains `part`.
     pub(crate) fn containing(&self, part: &str) -> Vec<Line> {
         let mut kept = self.kept.lock().unwrap();
         kept.extend(self.lines.try_iter());
         kept.iter().filter(|line| line.text.contains(part)).cloned().collect()
     }
 
-    /// How many errors until now contain `part`.
+    /// Returns the number of errors so far that contain `part`.
     pub(crate) fn errors(&self, part: &str) -> usize {
         self.containing(part).iter().filter(|line| line.level == Level::Error).count()
     }

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared parts of the tests.
 
 #![allow(dead_code, unused_imports, unused_macros)] // each test program uses its own part of it
 
@@ -30,12 +30,24 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// The next value of a channel. Fails if none comes.
+/// Returns the next value of a channel. Fails if none comes.
 pub(crate) fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(LIMIT).expect("this should have come long ago")
+    from.recv_timeout(LIMIT).expect("no value within the limit")
 }
 
-/// Runs `f` on another thread and returns its result. A hang is a failure, and a panic goes on here.
+/// Calls `found` every two milliseconds until it returns `Some`. Use it only if no event reports the change.
+pub(crate) fn eventually<R>(mut found: impl FnMut() -> Option<R>) -> R {
+    let limit = Instant::now() + LIMIT;
+    loop {
+        if let Some(result) = found() {
+            return result;
+        }
+        assert!(Instant::now() < limit, "nothing was found within the limit");
+        thread::sleep(2 * MS);
+    }
+}
+
+/// Runs `f` on another thread and returns its result. A hang is a failure. A panic continues here.
 pub(crate) fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     Sleeper::spawn(f, 2 << 20).result()
 }
@@ -56,35 +68,35 @@ pub(crate) fn asleep_in<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'stati
 pub(crate) struct Sleeper<R> {
     result: mpsc::Receiver<thread::Result<R>>,
     thread: thread::Thread,
-    /// Its directory under `/proc`; `None` where there is none.
+    /// Its directory under `/proc`. `None` on other systems.
     task: Option<String>,
 }
 
 impl<R: Send + 'static> Sleeper<R> {
     fn spawn(f: impl FnOnce() -> R + Send + 'static, stack_size: usize) -> Self {
         let (sender, result) = mpsc::channel();
-        let (tell, told) = mpsc::channel();
+        let (send_task, task) = mpsc::channel();
         let sleeper = thread::Builder::new().stack_size(stack_size).spawn(move || {
             let link = fs::read_link("/proc/thread-self").ok();
-            _ = tell.send(link.map(|task| format!("/proc/{}", task.display())));
-            _ = sender.send(catch_unwind(AssertUnwindSafe(f))); // nobody listens any more when the test has failed already
+            _ = send_task.send(link.map(|task| format!("/proc/{}", task.display())));
+            _ = sender.send(catch_unwind(AssertUnwindSafe(f))); // after a failed test nobody receives it
         });
-        let task = told.recv().expect("a thread says who it is");
+        let task = task.recv().expect("the thread sends its task");
         Sleeper { result, thread: sleeper.unwrap().thread().clone(), task }
     }
 
-    /// Waits for what `f` returns. A hang is a failure, and a panic goes on here.
+    /// Waits for the result of `f`. A hang is a failure. A panic continues here.
     pub(crate) fn result(&self) -> R {
         let result = self.result.recv_timeout(LIMIT).expect("a result, rather than a hang");
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Waits for what `f` returns. Returns `None` if it panicked or hangs.
+    /// Waits for the result of `f`. Returns `None` if it panicked or hangs.
     pub(crate) fn result_in_time(&self) -> Option<R> {
         self.result.recv_timeout(LIMIT).ok()?.ok()
     }
 
-    /// What `f` returned, if it has.
+    /// Returns the result of `f` if it has returned.
     pub(crate) fn result_so_far(&self) -> Option<R> {
         self.result.try_recv().ok()?.ok()
     }
@@ -93,10 +105,10 @@ impl<R: Send + 'static> Sleeper<R> {
         &self.thread
     }
 
-    /// Returns when the thread is asleep, or gone.
+    /// Returns when the thread is asleep or has exited.
     pub(crate) fn fall_asleep(&self) {
         let Some(task) = self.task() else {
-            return thread::sleep(Duration::from_millis(50)); // nothing tells: let it be likely
+            return thread::sleep(Duration::from_millis(50)); // without /proc, make it likely
         };
         let limit = Instant::now() + LIMIT;
         while stat(task, 3).is_some_and(|state| state != "S") {
@@ -105,20 +117,21 @@ impl<R: Send + 'static> Sleeper<R> {
         }
     }
 
-    /// Its directory under `/proc`. `None` where there is none.
+    /// Returns its directory under `/proc`. Returns `None` on other systems.
     pub(crate) fn task(&self) -> Option<&str> {
         self.task.as_deref()
     }
 }
 
-/// The directory under `/proc` of this process's thread of that name.
+/// Returns the directory under `/proc` of the thread with this name in this process.
 pub(crate) fn task_named(name: &str) -> Option<String> {
     let mut tasks =
         fs::read_dir("/proc/self/task").ok()?.filter_map(|task| Some(task.ok()?.path().display().to_string()));
     tasks.find(|task| fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name))
 }
 
-/// The processor time that a thread has used, in ticks, and how often it has gone to sleep. `None`: it is gone.
+/// Returns the processor time that a thread has used, in ticks, and how often it has gone to sleep. Returns `None`
+/// after its exit.
 pub(crate) fn cost(task: &str) -> Option<(u64, u64)> {
     let ticks = |number| stat(task, number)?.parse::<u64>().ok();
     let status = fs::read_to_string(format!("{task}/status")).ok()?;
@@ -126,42 +139,42 @@ pub(crate) fn cost(task: &str) -> Option<(u64, u64)> {
     Some((ticks(14)? + ticks(15)?, sleeps.trim().parse().ok()?))
 }
 
-/// That threads come to rest, and then use no processor time and do not wake.
+/// Asserts that these threads come to rest, and then neither use processor time nor wake.
 pub(crate) fn assert_at_rest(tasks: &[String]) {
     let costs = || tasks.iter().map(|task| cost(task).unwrap()).collect::<Vec<_>>();
     let over = |time| {
         let before = costs();
-        thread::sleep(time); // there is no event to wait for: that nothing happens is the promise
+        thread::sleep(time); // the promise is that nothing happens, so there is no event to wait for
         (before, costs())
     };
-    // Falling asleep may take a few steps. A thread that polls never stops waking up.
-    let settled = (0..600).any(|_| {
+    // Falling asleep may take a few steps. A thread that polls never stops waking.
+    let at_rest = (0..600).any(|_| {
         let (before, after) = over(Duration::from_millis(100));
         before == after
     });
-    assert!(settled, "somebody wakes up again and again");
+    assert!(at_rest, "a thread wakes again and again");
     let (before, after) = over(Duration::from_secs(1));
-    assert_eq!(before, after, "ticks of processor time, and the times that each has gone to sleep");
+    assert_eq!(before, after, "the ticks of processor time, and how often each thread has gone to sleep");
 }
 
-/// A field of a thread's `stat`, by its number in `man 5 proc`: 3 is the state, 14 and 15 are its ticks. `None`: it is
-/// gone.
+/// Returns a field of a thread's `stat`, by its number in `man 5 proc`: 3 is the state, 14 and 15 are its ticks.
+/// Returns `None` after its exit.
 fn stat(task: &str, number: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("{task}/stat")).ok()?;
-    // The second field, the name in parentheses, may have spaces in it.
+    // The second field, the name in parentheses, may contain spaces.
     let from_third = &stat[stat.rfind(')')? + 1..];
     from_third.split_whitespace().nth(number - 3).map(str::to_owned)
 }
 
-/// This many times. Under Miri, which needs a day for a million of anything, fewer times.
+/// Returns `times`. Under Miri, which needs a day for a million of anything, returns less.
 pub(crate) const fn times(n: usize) -> usize {
     if cfg!(miri) { n / 1_000 + 10 } else { n }
 }
 
-/// How often `race` meets.
+/// The number of rounds in `race`.
 pub(crate) const RACES: usize = times(10_000);
 
-/// Ten thousand times: does `here` and `there` to the same fresh value at the same moment, then checks it.
+/// Ten thousand times: calls `here` and `there` with the same new value at the same moment, then checks the value.
 pub(crate) fn race<T: Send + Sync>(
     fresh: impl Fn() -> T,
     here: impl Fn(&T),
@@ -169,7 +182,7 @@ pub(crate) fn race<T: Send + Sync>(
     check: impl Fn(&T),
 ) {
     let arrived = &AtomicUsize::new(0);
-    // Spinning: woken threads come so late that nothing would ever happen at the same moment.
+    // Spin: a thread that must be woken comes too late for the same moment.
     let meet = move |meeting: usize| {
         arrived.fetch_add(1, Ordering::SeqCst);
         for spins in 1.. {

@@ -46,12 +46,12 @@ impl<F: FnMut(Phase, &Context) -> Result + Send + 'static> Service for ByPhase<F
     }
 }
 
-/// A service that does `f` in one phase, and is idle in the others.
+/// A service that calls `f` in one phase, and is idle in the others.
 pub(crate) fn in_phase(phase: Phase, mut f: impl FnMut(&Context) -> Result + Send + 'static) -> impl Service {
     by_phase(move |current, ctx| if current == phase { f(ctx) } else { idle_phase(current, ctx) })
 }
 
-/// What an idle service does in this phase: it is ready at once, waits for the stop request, and has nothing to clean up.
+/// The phase of an idle service: it is ready at once, waits for the stop request, and has nothing to clean up.
 pub(crate) fn idle_phase(phase: Phase, ctx: &Context) -> Result {
     if phase == Phase::Run {
         ctx.wait();
@@ -59,7 +59,7 @@ pub(crate) fn idle_phase(phase: Phase, ctx: &Context) -> Result {
     Ok(())
 }
 
-/// A place where services wait for the test: each reports its arrival, and goes on when the test lets it through.
+/// A gate where services wait for the test: each reports its arrival, and continues when the test lets it through.
 #[derive(Clone)]
 pub(crate) struct Gate {
     arrivals: (Sender<String>, Receiver<String>),
@@ -83,7 +83,7 @@ impl Gate {
     }
 
     pub(crate) fn let_one_through(&self) {
-        self.go.0.send_timeout((), LIMIT).expect("a service that waits at the gate");
+        self.go.0.send_timeout((), LIMIT).expect("a service must wait at the gate");
     }
 }
 
@@ -96,7 +96,7 @@ impl Drop for BlocksInDrop {
     }
 }
 
-/// A token that is stopped.
+/// A token that is already stopped.
 pub(crate) fn stopped() -> StopToken {
     let source = StopSource::new();
     source.request_stop();

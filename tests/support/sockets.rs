@@ -18,7 +18,7 @@ pub(crate) fn tcp() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// A listener whose path is gone: nothing can connect.
+/// A listener whose path was removed, so that nothing can connect.
 pub(crate) fn unix() -> UnixListener {
     let folder = tempfile::tempdir().unwrap();
     UnixListener::bind(folder.path().join("listener")).unwrap()
@@ -50,7 +50,7 @@ pub(crate) fn silent() -> SocketAddr {
     FULL.get_or_init(full).0.local_addr().unwrap()
 }
 
-/// In a child: takes every descriptor that this process may still have. They are free again when this is dropped.
+/// In a child: takes every descriptor that this process can still open. They are free again when this is dropped.
 pub(crate) fn every_descriptor() -> Vec<File> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..limit }).unwrap();

@@ -1,6 +1,7 @@
-//! The library's own sources on a model checker's locks, atomics, threads and time, and the models that run them.
+//! The library's own sources on the locks, atomics, threads and time of a model checker, and the models that run them.
 //!
-//! Only `sync`, the token's timer, the one pool of callback threads, and `signal`, which is not modelled, are other files than the library's. See `run` for the commands.
+//! These files replace the library's: `sync`, the timer of the token, and the pool of callback threads. `signal` is
+//! replaced too and has no model. `run` shows the commands.
 #![forbid(unsafe_code)]
 #![cfg(any(feature = "loom", feature = "shuttle"))]
 #![allow(dead_code, unused_imports, reason = "a model uses a part of the library")]
@@ -33,7 +34,7 @@ pub use report::{
     ServiceError, ServiceReport, ServiceState, ServiceStatus, StopReason,
 };
 pub use service::{Context, Restart, Service, Tick, Ticks, task, worker};
-pub use services::{Consumer, Every, PushError, Queue, every};
+pub use services::{BatchConsumer, Consumer, Every, PushError, Queue, every};
 pub use stop::{RecvError, RepeatingStopCallback, StopCallback, StopSource, StopToken, Stopped};
 
 #[cfg(test)]

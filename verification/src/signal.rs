@@ -1,4 +1,4 @@
-//! Signals are not modelled: a host that asks for them is told that there are none.
+//! Signals are not modelled: installing a handler fails with an error that says so.
 
 use crate::stop::StopToken;
 use std::io;

@@ -1,5 +1,5 @@
-//! The library's `stop/mod.rs` once more, with the timer and the callback threads stood in for, and the models beside the
-//! files they look into.
+//! The library's `stop/mod.rs` with replacements for the timer and the callback threads. The models stand here because
+//! they use private parts of these files.
 
 #[path = "../../src/stop/error.rs"]
 mod error;

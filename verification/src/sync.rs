@@ -1,4 +1,4 @@
-//! The stand-in for the library's `sync.rs`: the same names and signatures, on a model checker's types.
+//! Replaces the library's `sync.rs`: the same names and signatures on the types of a model checker.
 //!
 //! Reference counts (`Arc`, `Weak`) are the standard library's: both checkers switch threads around them, not inside.
 
@@ -16,7 +16,7 @@ pub(crate) use checker::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub(crate) use checker::thread_local;
 pub(crate) use lock::{Condvar, Mutex, MutexGuard, wait};
 pub(crate) use once::OnceLock;
-/// Not the checker's: nothing is decided by it but what is shown to a person.
+/// Not the checker's, because these values are only shown and decide nothing.
 pub(crate) use std::sync::atomic::AtomicU32 as Gauge;
 pub(crate) use std::sync::{Arc, Weak};
 pub(crate) use time::{now, system_now};
@@ -26,7 +26,7 @@ pub(crate) mod thread {
     pub(crate) use super::checker::thread::{Builder, JoinHandle, ThreadId, current, park};
     use std::time::Duration;
 
-    /// Only a wait for a token that is never stopped comes here.
+    /// Called only by a wait on a token that is never stopped.
     pub(crate) fn sleep(_: Duration) {
         unreachable!("no model sleeps on a token that is never stopped");
     }

@@ -1,4 +1,4 @@
-//! The library's `util/mod.rs` once more, with the checker's locks, threads and time as `sync`.
+//! The library's `util/mod.rs` with the locks, threads and time of a checker as `sync`.
 
 pub(crate) use crate::sync;
 #[path = "../../src/util/log.rs"]

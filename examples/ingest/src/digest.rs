@@ -2,10 +2,8 @@
 
 use crate::catalogue::Change;
 use crate::job::{Job, Stamp};
-use crate::store::submit;
 use crate::tree::Tree;
-use crossbeam_channel::Sender;
-use hosted::{Context, Result};
+use hosted::{Context, Queue, Result};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -23,12 +21,12 @@ pub struct Digest {
 
 pub struct Digester {
     dir: PathBuf,
-    changes: Sender<Change>,
+    changes: Queue<Change>,
     block: Vec<u8>,
 }
 
 impl Digester {
-    pub fn new(tree: &Tree, changes: &Sender<Change>) -> Self {
+    pub fn new(tree: &Tree, changes: &Queue<Change>) -> Self {
         Digester { dir: tree.dir().to_owned(), changes: changes.clone(), block: vec![0; BLOCK] }
     }
 
@@ -39,13 +37,13 @@ impl Digester {
     pub fn digest(&mut self, job: Job, ctx: &Context) -> Result {
         let path = self.dir.join(job.claim.path());
         match read(&path, job.stamp, &mut self.block, ctx) {
-            Ok(Some(digest)) => submit(Change::Read(job, digest), &self.changes, ctx),
+            Ok(Some(digest)) => Ok(self.changes.push_until(Change::Read(job, digest), ctx.stop_token())?),
             Ok(None) => Ok(()), // the file has changed: drop its claim, so that the next scan finds it
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(_) if ctx.stop_requested() => Err(format!("no time left for {}", path.display()).into()),
             Err(error) => {
                 ctx.report_error(format!("{}: {error}", path.display()));
-                submit(Change::Unreadable(job, error.to_string()), &self.changes, ctx)
+                Ok(self.changes.push_until(Change::Unreadable(job, error.to_string()), ctx.stop_token())?)
             }
         }
     }

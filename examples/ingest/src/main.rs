@@ -1,19 +1,19 @@
 //! Keeps an SQLite catalogue of a directory: every regular file with its size, lines, words and SHA-256.
 //!
-//! `cargo run --release --example ingest -- DIR` and then ctrl-c; `--help` tells the options. The page it shows is at
-//! the address that it logs.
+//! Run `cargo run --release --example ingest -- DIR`, and press ctrl-c to stop it. `--help` lists the options. The log
+//! shows the address of its page.
 //!
 //! ```text
-//!             jobs: a Queue                    changes: a channel
+//!             jobs: a Queue                     changes: a Queue
 //!   scan ───────────────────▶ digest 1 … n ─┬───────────────────▶ store ───▶ catalogue
 //!   every 2 s: what is new    read files    │                     writes in batches
 //!                                retention ─┘
 //!                                every 2 s: what is gone
 //! ```
 //!
-//! `pipeline` adds the services in the order of start: who consumes comes before who produces. The stop goes the other
-//! way, so the web page goes first, then the scanner; then the digesters finish what is queued, and the store what they
-//! found. Killed at any moment, nothing is lost either: what is not in the catalogue is found by the next scan.
+//! `pipeline` adds the services in the order of their start: consumers before producers. They stop in reverse order:
+//! first the web page, then the scanner. Then the digesters finish the queued files, and the store writes the results.
+//! Killing the program loses nothing: the next scan finds the files that are not in the catalogue.
 
 #![allow(unreachable_pub, reason = "in a program, `pub` is short for `pub(crate)`")]
 
@@ -36,10 +36,9 @@ use crate::options::Options;
 use crate::retention::{Retention, Tidy};
 use crate::scan::Scanner;
 use crate::status::Sources;
-use crate::store::Store;
+use crate::store::store;
 use crate::tree::Tree;
 use crate::web::Web;
-use crossbeam_channel::bounded;
 use hosted::{Context, Host, Queue, Restart, every, task};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -48,11 +47,11 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
-        Err(no) => return no.tell(),
+        Err(no) => return no.print(),
     };
     match pipeline(options).run() {
         Ok(report) => {
-            _ = writeln!(io::stdout(), "{report}"); // the work is done, whether somebody reads this or not
+            _ = writeln!(io::stdout(), "{report}"); // ignore a closed stdout: the work is done
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -67,7 +66,7 @@ fn pipeline(options: Options) -> Host {
     let tree = Tree::new(dir, &db);
     let claims = Claims::default();
     let jobs = Queue::bounded(256);
-    let (changes, accepted) = bounded(256);
+    let changes = Queue::bounded(256);
     let tidy = Tidy::default();
 
     let mut host = Host::new();
@@ -77,18 +76,18 @@ fn pipeline(options: Options) -> Host {
         Ok(Catalogue::create(&at)?)
     };
     host.add("schema", task(schema));
-    host.add("store", Store::new(&db, accepted)).restart(Restart::on_failure());
+    host.add("store", store(&db, &changes));
     for n in 1..=digesters {
         let mut digester = Digester::new(&tree, &changes);
         host.add(format!("digest {n}"), jobs.consumer(move |job, ctx| digester.digest(job, ctx))).after(["store"]);
     }
-    let retention = Retention::new(&tree, &db, changes, tidy.clone());
+    let retention = Retention::new(&tree, &db, &changes, tidy.clone());
     let sweeps = every(period, move |ctx| retention.sweep(ctx));
     host.add("retention", sweeps.immediately().fixed_delay()).after(["store"]);
     let mut scanner = Scanner::new(&tree, &db, &jobs, &claims);
     let scans = every(period, move |ctx| {
-        let settled = scanner.scan(ctx)?;
-        if once && settled && tidy.get() {
+        let up_to_date = scanner.scan(ctx)?;
+        if once && up_to_date && tidy.get() {
             ctx.host().request_stop();
         }
         Ok(())

@@ -16,7 +16,7 @@ usage: ingest DIR [options]
 
 Keeps an SQLite catalogue of the files below DIR, until ctrl-c.
 
-  --db PATH        where the catalogue is (default: a file of its own for DIR, in $XDG_STATE_HOME/ingest or
+  --db PATH        where the catalogue is (default: a separate file for DIR in $XDG_STATE_HOME/ingest or
                    ~/.local/state/ingest; it is logged)
   --port N         where its page is, on 127.0.0.1 (default: 8080, or the next port that is free; 0: any free port)
   --digesters N    how many files are read side by side (default: one for each core)
@@ -24,35 +24,35 @@ Keeps an SQLite catalogue of the files below DIR, until ctrl-c.
   --once           stop when there is nothing new
   --help           this text";
 
-/// What the command line asks for.
+/// The options of the command line.
 pub struct Options {
     /// The directory, absolute and free of symlinks.
     pub dir: PathBuf,
-    /// The database, likewise: so it is recognised when a scan comes upon it.
+    /// The database, absolute and free of symlinks too, so that a scan recognises it.
     pub db: PathBuf,
-    /// `None`: the first free port from 8080 on.
+    /// `None` means the first free port from 8080 on.
     pub port: Option<u16>,
     pub digesters: usize,
     pub period: Duration,
     pub once: bool,
 }
 
-/// Why there are no options.
+/// Why the program does not run.
 pub enum No {
     Help,
     Mistake(String),
 }
 
 impl No {
-    /// Says so, and with which code to exit.
-    pub fn tell(self) -> ExitCode {
+    /// Prints the reason. Returns the exit code.
+    pub fn print(self) -> ExitCode {
         match self {
             No::Help => {
                 println!("{USAGE}");
                 ExitCode::SUCCESS
             }
             No::Mistake(text) => {
-                eprintln!("ingest: {text}\n`ingest --help` tells the options");
+                eprintln!("ingest: {text}\nrun `ingest --help` for the options");
                 ExitCode::from(2)
             }
         }
@@ -116,36 +116,38 @@ fn directory(dir: &Path) -> Result<PathBuf, No> {
     }
 }
 
-/// The catalogue of `dir` among the user's state files: nothing is left in a directory that is only looked at. Directories
-/// of the same name are told apart by a digest of the whole path.
+/// The catalogue of `dir` among the user's state files, because the program changes nothing in the directory.
+/// Directories with the same name differ by a digest of the whole path.
 fn default_database(dir: &Path) -> Result<PathBuf, No> {
     let Some(state) = state_directory() else {
-        return mistake("there is no home directory for the catalogue: --db PATH tells where it is".to_owned());
+        return mistake("there is no home directory for the catalogue: set its place with --db PATH".to_owned());
     };
     let folder = state.join("ingest");
     if let Err(error) = fs::create_dir_all(&folder) {
-        return mistake(format!("{}: {error}; --db PATH tells another place for the catalogue", folder.display()));
+        return mistake(format!("{}: {error}; set another place for the catalogue with --db PATH", folder.display()));
     }
-    // A name in the file system has 255 bytes at most, and a character up to four.
+    // A file name has at most 255 bytes, and a character has up to four.
     let name: String = dir.file_name().unwrap_or_default().to_string_lossy().chars().take(48).collect();
     let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
     let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Ok(folder.join(format!("{name}-{digest}.db")))
 }
 
-/// Where the user's programs keep what they can do without, by the rules of freedesktop.org; on Windows by its own.
+/// The directory for a user's state files, by the rules of freedesktop.org, or of Windows.
 fn state_directory() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let of_home = || absolute("HOME").map(|home| home.join(".local/state"));
     absolute("XDG_STATE_HOME").or_else(of_home).or_else(|| absolute("LOCALAPPDATA"))
 }
 
-/// SQLite follows symlinks and puts its journals beside the real file: so the real one is meant here too.
+/// The real path of the database. SQLite follows symlinks and puts its journals beside the real file.
 fn database(db: PathBuf) -> Result<PathBuf, No> {
     if let Ok(path) = fs::canonicalize(&db) {
         return Ok(path);
     }
-    let Some(name) = db.file_name() else { return mistake(format!("{} is no name for a database", db.display())) };
+    let Some(name) = db.file_name() else {
+        return mistake(format!("{} is not a file name for a database", db.display()));
+    };
     let parent = db.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(directory(parent)?.join(name))
 }

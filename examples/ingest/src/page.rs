@@ -1,4 +1,4 @@
-//! The page for people.
+//! The HTML page.
 
 use crate::status::Status;
 use hosted::{ServiceState, ServiceStatus};
@@ -113,7 +113,7 @@ fn unreadable(files: &[(String, String)]) -> String {
     )
 }
 
-/// Text from outside: none of it is markup.
+/// Escapes text from outside, so that none of it is markup.
 struct Text<'a>(&'a str);
 
 impl fmt::Display for Text<'_> {
@@ -129,7 +129,7 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// 1234567 as `1,234,567`.
+/// Writes 1234567 as `1,234,567`.
 fn grouped(n: i64) -> String {
     if n < 1000 { n.to_string() } else { format!("{},{:03}", grouped(n / 1000), n % 1000) }
 }

@@ -2,10 +2,8 @@
 
 use crate::catalogue::{Catalogue, Change, PathBytes, bytes};
 use crate::job::Stamp;
-use crate::store::submit;
 use crate::tree::Tree;
-use crossbeam_channel::Sender;
-use hosted::{Context, Result};
+use hosted::{Context, Queue, Result};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,13 +26,13 @@ impl Tidy {
 pub struct Retention {
     tree: Tree,
     db: PathBuf,
-    changes: Sender<Change>,
+    changes: Queue<Change>,
     tidy: Tidy,
 }
 
 impl Retention {
-    pub fn new(tree: &Tree, db: &Path, changes: Sender<Change>, tidy: Tidy) -> Self {
-        Retention { tree: tree.clone(), db: db.to_owned(), changes, tidy }
+    pub fn new(tree: &Tree, db: &Path, changes: &Queue<Change>, tidy: Tidy) -> Self {
+        Retention { tree: tree.clone(), db: db.to_owned(), changes: changes.clone(), tidy }
     }
 
     /// Sends the store a removal for every file that the catalogue has and the tree has not.
@@ -45,7 +43,7 @@ impl Retention {
             log::info!("files that are gone: {}", gone.len());
         }
         for (path, stamp) in gone {
-            submit(Change::Gone(path, stamp), &self.changes, ctx)?;
+            self.changes.push_until(Change::Gone(path, stamp), ctx.stop_token())?;
         }
         Ok(())
     }

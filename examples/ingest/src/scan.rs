@@ -14,7 +14,7 @@ pub struct Scanner {
     jobs: Queue<Job>,
     claims: Claims,
     /// The errors that have been reported: each unreadable directory is reported once.
-    told: HashSet<String>,
+    reported: HashSet<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,37 +29,37 @@ enum Seen {
 impl Scanner {
     pub fn new(tree: &Tree, db: &Path, jobs: &Queue<Job>, claims: &Claims) -> Self {
         let (tree, db, jobs, claims) = (tree.clone(), db.to_owned(), jobs.clone(), claims.clone());
-        Scanner { tree, db, jobs, claims, told: HashSet::new() }
+        Scanner { tree, db, jobs, claims, reported: HashSet::new() }
     }
 
     /// Checks every file once. Returns `true` if the catalogue is up to date.
     pub fn scan(&mut self, ctx: &Context) -> Result<bool> {
         let catalogue = Catalogue::open(&self.db)?;
-        let (mut settled, mut queued) = (true, 0);
+        let (mut up_to_date, mut queued) = (true, 0);
         for entry in self.tree.files() {
             ctx.check()?;
             let seen = match entry.and_then(|entry| Ok((entry.metadata()?, entry))) {
-                Ok((metadata, entry)) => self.look(self.tree.relative(entry.path()), &metadata, &catalogue, ctx)?,
+                Ok((metadata, entry)) => self.check(self.tree.relative(entry.path()), &metadata, &catalogue, ctx)?,
                 Err(error) if error.depth() == 0 => return Err(error.into()),
                 Err(error) if is_not_found(&error) => continue,
                 Err(error) => {
-                    if self.told.insert(error.to_string()) {
+                    if self.reported.insert(error.to_string()) {
                         ctx.report_error(error);
                     }
                     continue;
                 }
             };
-            settled &= seen == Seen::UpToDate;
+            up_to_date &= seen == Seen::UpToDate;
             queued += usize::from(seen == Seen::Queued);
         }
         if queued > 0 {
             log::info!("new or changed files: {queued}");
         }
-        Ok(settled)
+        Ok(up_to_date)
     }
 
     /// Checks one file. The claim comes first, because from then on nobody else changes the row of the file.
-    fn look(&self, path: &Path, metadata: &Metadata, catalogue: &Catalogue, ctx: &Context) -> Result<Seen> {
+    fn check(&self, path: &Path, metadata: &Metadata, catalogue: &Catalogue, ctx: &Context) -> Result<Seen> {
         let Some(claim) = self.claims.claim(path) else { return Ok(Seen::Unsettled) };
         let stamp = Stamp::of(metadata)?;
         if catalogue.has(path, stamp)? {

@@ -1,4 +1,4 @@
-//! `web`: shows the status as a page for people and as JSON for programs.
+//! `web`: shows the status as an HTML page and as JSON.
 
 use crate::page::page;
 use crate::status::Sources;
@@ -12,12 +12,13 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The first port that is tried if none is asked for, and how many after it.
+/// The first port to try if the command line has none, and how many ports after it.
 const FIRST_PORT: u16 = 8080;
 const PORTS: u16 = 100;
 
 pub struct Web {
-    /// After the first start it is the one that was found: after a restart the page is where it was.
+    /// The address to listen on. After the first start it is the address that was found, so that a restart does not
+    /// move the page.
     port: Option<u16>,
     sources: Sources,
     /// The listening server, from `start` until `run` takes it.
@@ -35,14 +36,14 @@ impl Web {
             ctx.report_error(error);
             (500, TEXT, text)
         });
-        let header = Header::from_bytes("Content-Type", kind).expect("three constants that are headers");
+        let header = Header::from_bytes("Content-Type", kind).expect("three constants that are valid headers");
         let response = Response::from_string(body).with_status_code(status).with_header(header);
         _ = request.respond(response); // the client may have closed the connection
     }
 
     fn find(&self, request: &Request, ctx: &Context) -> Result<(u16, &'static str, String)> {
         if !matches!(request.method(), Method::Get | Method::Head) {
-            return Ok((405, TEXT, "This can only be looked at.\n".to_owned()));
+            return Ok((405, TEXT, "This page can only be read.\n".to_owned()));
         }
         Ok(match request.url().split('?').next() {
             Some("/") => (200, HTML, page(&self.sources.read(ctx)?)),
@@ -53,7 +54,7 @@ impl Web {
 }
 
 impl Service for Web {
-    /// Binds the port, so that a port that was asked for and is in use fails the start.
+    /// Binds the port. So the start fails if the port of the command line is in use.
     fn start(&mut self, _: &Context) -> Result {
         let listener = match self.port {
             Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port))?,
@@ -61,7 +62,7 @@ impl Service for Web {
         };
         self.port = Some(listener.local_addr()?.port());
         let server = Server::from_listener(listener, None)?;
-        log::info!("how it goes: http://{}/", server.server_addr());
+        log::info!("the page is at http://{}/", server.server_addr());
         self.server = Some(Arc::new(server));
         Ok(())
     }
@@ -80,7 +81,7 @@ impl Service for Web {
     }
 }
 
-/// The same address at each start, if nobody else has it.
+/// Listens on the same address at each start, if no other program uses it.
 fn first_free() -> io::Result<TcpListener> {
     let ports = FIRST_PORT..FIRST_PORT + PORTS;
     let mut bound = ports.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));

@@ -9,6 +9,7 @@ mod program;
 mod tree;
 
 use program::{Ingest, PATIENCE, database, files, once};
+use rusqlite::Connection;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -38,6 +39,25 @@ fn interrupted_and_killed_at_any_point_it_ends_with_the_same_catalogue() {
     once(dir.path());
     assert_same(rows(&database(dir.path())), truth(dir.path()));
     compare_with_sha256sum(dir.path());
+}
+
+#[test]
+fn changes_that_the_store_cannot_write_at_first_are_written_at_the_stop() {
+    let dir = tree(5);
+    let all = paths(dir.path()).len() as i64;
+    let mut ingest = Ingest::start(dir.path(), &[]);
+    ingest.wait_until(|status| files(status) == all);
+    let lock = Connection::open(database(dir.path())).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    (0..300).for_each(|n| fs::write(dir.path().join(format!("new {n}")), "new").unwrap());
+    ingest.wait_for("service `store` reported an error: database is locked");
+    ingest.signal("-INT");
+    ingest.wait_for("stopping");
+    drop(lock);
+    let (code, report, log) = ingest.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(report.contains("store"), "{report}");
+    assert_same(rows(&database(dir.path())), truth(dir.path()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{env, fs, thread};
 /// How often the measurement starts and stops a recipe.
 pub const ROUNDS: usize = 20;
 /// The time between start and stop, in which the service reaches its blocking call.
-const SETTLE: Duration = Duration::from_millis(100);
+const TIME_TO_BLOCK: Duration = Duration::from_millis(100);
 /// How long the measurement observes the first service while it is idle.
 const IDLE: Duration = Duration::from_secs(1);
 /// Far above every limit: a service that does not stop is reported with the call that it is blocked in.
@@ -48,7 +48,7 @@ pub fn measure_host(limit: Duration, timeout: Duration, mut add: impl FnMut(&mut
         let mut host = Host::new();
         add(&mut host);
         host.start()?;
-        thread::sleep(SETTLE);
+        thread::sleep(TIME_TO_BLOCK);
         if round == 0 {
             idle = busy_for(IDLE)?;
             blocked_in = host.handle().services()[0].blocked_now().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A longer recipe is not a recipe: a user would look for something simpler.
+/// The maximum length. For a longer recipe, a user would look for something simpler.
 const LINES: usize = 6;
 
 struct Program {

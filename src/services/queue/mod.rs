@@ -1,14 +1,17 @@
 //! `Queue`: a bounded queue of jobs between services. `state` has its protocol and the invariants.
 
 mod error;
+mod meter;
 mod sleepers;
 mod state;
+mod receive;
 
 pub use error::PushError;
+pub(crate) use meter::JobMeter;
 pub(crate) use state::ConsumerId;
 
-use crate::diagnose::Waits;
-use crate::stop::{RecvError, StopToken};
+use crate::diagnose::{Waits, show_life};
+use crate::stop::StopToken;
 use crate::util::log::log_line;
 use crate::util::sync::{Arc, Mutex};
 use crate::util::time::deadline;
@@ -18,9 +21,10 @@ use state::{FollowUp, QueueState, release};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// A bounded queue of jobs between services: services push jobs, and a [`consumer`](Self::consumer) handles them.
+/// A bounded queue of jobs between services: services push jobs, and a [`consumer`](Self::consumer) handles them one by one,
+/// or a [`batch_consumer`](Self::batch_consumer) in batches.
 ///
-/// Clones share one queue. Each accepted item is handled once, or is left for [`drain`](Self::drain).
+/// Clones share one queue. Each accepted item is handled by one consumer, or is left for [`drain`](Self::drain).
 ///
 /// The queue closes on its own once none of its consumers will run again:
 ///
@@ -57,6 +61,13 @@ struct Shared<T> {
     state: Mutex<QueueState<T>>,
 }
 
+#[cfg(feature = "metrics")]
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        self.state.get_mut().meter.take_change(0).record();
+    }
+}
+
 impl<T> Queue<T> {
     /// Creates a queue with room for `n` items, and allocates the memory for them.
     ///
@@ -67,6 +78,25 @@ impl<T> Queue<T> {
     /// Panics if the memory for `n` items exceeds `isize::MAX` bytes. If the memory cannot be allocated, the process aborts.
     pub fn bounded(n: usize) -> Self {
         Queue { shared: Arc::new(Shared { state: Mutex::new(QueueState::new(n)) }) }
+    }
+
+    /// Names the queue: in log lines, and as the label `queue` of the metrics of feature `metrics`.
+    ///
+    /// All clones have the same name. A queue without a name has no metrics of its length.
+    ///
+    /// ```
+    /// use hosted::Queue;
+    ///
+    /// let outbox = Queue::<String>::bounded(100).named("outbox");
+    /// assert!(format!("{outbox:?}").contains("outbox"));
+    /// ```
+    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        let mut state = self.shared.state.lock();
+        let change = state.meter.set_name(name);
+        release(state);
+        change.record();
+        self
     }
 
     /// Pushes `item`, and blocks while the queue is full.
@@ -141,7 +171,7 @@ impl<T> Queue<T> {
         self.finish(QueueState::close);
     }
 
-    /// Returns the number of items in the queue.
+    /// Returns the number of items in the queue. Items that a consumer has taken do not count.
     pub fn len(&self) -> usize {
         self.shared.state.lock().len()
     }
@@ -168,6 +198,7 @@ impl<T> Queue<T> {
     }
 
     fn push_by(&self, mut item: T, stop: &StopToken, until: Option<Instant>) -> Result<(), PushError<T>> {
+        show_life(); // a producer that never has to wait is not stalled
         let mut sleeper = Sleeper::new(stop, until);
         loop {
             let mut state = self.shared.state.lock();
@@ -179,38 +210,10 @@ impl<T> Queue<T> {
                     return result;
                 }
             }
-            sleeper.register(&mut state.pushers);
+            sleeper.register(&mut state.pushers, 1);
             release(state);
             sleeper.sleep(Waits::Room);
         }
-    }
-
-    /// Takes the next item out, and blocks while the queue is empty.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `stop` is stopped, or if the queue is closed and empty.
-    pub(crate) fn take(&self, stop: &StopToken) -> Result<T, RecvError> {
-        let mut sleeper = Sleeper::new(stop, None);
-        loop {
-            let mut state = self.shared.state.lock();
-            if let Some(result) = state.try_take(stop) {
-                sleeper.unregister(&mut state.takers);
-                release(state);
-                return result;
-            }
-            sleeper.register(&mut state.takers);
-            release(state);
-            sleeper.sleep(Waits::Job);
-        }
-    }
-
-    /// Takes the next item out without blocking, even after a stop. Returns `None` if the queue is empty.
-    pub(crate) fn try_take(&self) -> Option<T> {
-        let mut state = self.shared.state.lock();
-        let item = state.pop();
-        release(state);
-        item
     }
 
     /// Returns how many items the queue can hold.
@@ -227,6 +230,20 @@ impl<T> Queue<T> {
         self.shared.state.lock().mark_running(id);
     }
 
+    /// Returns the name of the queue, if it has one.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.shared.state.lock().meter.name().cloned()
+    }
+
+    /// Returns what records the jobs of the consumer that is the service `service`.
+    pub(crate) fn job_meter(&self, service: &str) -> JobMeter {
+        let (meter, capacity) = {
+            let state = self.shared.state.lock();
+            (state.meter.clone(), state.capacity())
+        };
+        meter.for_jobs(service, capacity)
+    }
+
     /// Records that the stop of the consumer `id` was requested. The queue closes if no other consumer keeps it open.
     pub(crate) fn mark_stop_requested(&self, id: ConsumerId) {
         self.finish_and_warn(|state| {
@@ -234,29 +251,30 @@ impl<T> Queue<T> {
         });
     }
 
-    /// Unregisters the consumer `id`, which takes no further items in this run. Returns the number of items that no consumer
-    /// will take.
-    pub(crate) fn unregister(&self, id: ConsumerId) -> usize {
-        self.finish(|state| state.unregister(id))
+    /// Unregisters the consumer `id`, which takes no further items in this run. The items that it holds go back into the
+    /// queue. Returns the number of items that no consumer will take.
+    pub(crate) fn unregister(&self, id: ConsumerId, held: Vec<T>) -> usize {
+        self.finish(|state| state.unregister(id, held))
     }
 
-    /// Unregisters the consumer `id`, and logs a warning if items are left that no consumer will take.
-    pub(crate) fn unregister_and_warn(&self, id: ConsumerId) {
-        self.finish_and_warn(|state| state.unregister(id));
+    /// Unregisters the consumer `id` in the same way, and logs a warning if items are left that no consumer will take.
+    pub(crate) fn unregister_and_warn(&self, id: ConsumerId, held: Vec<T>) {
+        self.finish_and_warn(|state| state.unregister(id, held));
     }
 
     /// Makes a step under the lock, and does the rest of the work after its release.
     fn finish(&self, step: impl FnOnce(&mut QueueState<T>) -> FollowUp) -> usize {
         let mut state = self.shared.state.lock();
         let follow_up = step(&mut state);
-        drop(state); // the step moved no items, so it has nothing to wake beyond the follow-up
+        release(state); // a consumer may have put items back, which wakes another consumer
         follow_up.finish()
     }
 
     fn finish_and_warn(&self, step: impl FnOnce(&mut QueueState<T>) -> FollowUp) {
         let items = self.finish(step);
         if items > 0 {
-            let text = format_args!("a queue was closed with {items} items in it, and no consumer will take them");
+            let name = self.name().map_or_else(|| "a queue".to_owned(), |name| format!("queue `{name}`"));
+            let text = format_args!("{name} was closed with {items} items in it, and no consumer will take them");
             log_line(Level::Warn, "hosted::queue", text);
         }
     }
@@ -291,10 +309,14 @@ impl<T> Clone for Queue<T> {
 
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (len, closed) = {
+        let (name, len, closed) = {
             let state = self.shared.state.lock();
-            (state.len(), state.is_closed())
+            (state.meter.name().cloned(), state.len(), state.is_closed())
         };
-        f.debug_struct("Queue").field("len", &len).field("closed", &closed).finish_non_exhaustive()
+        let mut text = f.debug_struct("Queue");
+        if let Some(name) = name {
+            text.field("name", &name);
+        }
+        text.field("len", &len).field("closed", &closed).finish_non_exhaustive()
     }
 }

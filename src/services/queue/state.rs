@@ -6,8 +6,9 @@
 //!
 //! # Invariants
 //!
-//! 1. An item is in `items` if and only if its push has returned, or will return, `Ok`, and no thread has taken it out.
-//! 2. `closed` is set once and never cleared. Nothing is added to `items` afterwards. No push is half done: an item either is
+//! 1. An item is in `items` if and only if its push has returned, or will return, `Ok`, and no thread holds it: no thread has
+//!    taken it out, or the thread that took it has put it back.
+//! 2. `closed` is set once and never cleared. No push adds to `items` afterwards. No push is half done: an item either is
 //!    in `items` or is refused.
 //! 3. A scope *keeps the queue open* while it is not retired, or while one of its consumers runs and its stop was not
 //!    requested. A step that finds no scope which keeps the queue open closes the queue before it releases the lock. So
@@ -21,12 +22,17 @@
 //!    consumers. So a group that is restarted forever leaves nothing behind.
 //! 6. A thread that releases the lock checks both lists. If there is an item and a consumer sleeps, or if there is room and a
 //!    producer sleeps, the thread takes one sleeper off the list and wakes it. A thread that woke up for another reason does
-//!    the same, so it passes on a wake-up that was meant for it. No wake-up is lost.
+//!    the same, so it passes on a wake-up that was meant for it. No wake-up is lost. A batch consumer that waits for more
+//!    items sleeps on until its batch can be filled, or the queue is full. It is passed over, and holds nobody back.
 //! 7. Items that no consumer will take are counted once, by the step that removes the last scope of a closed queue.
-//! 8. No user code runs under the lock: items are dropped, and callbacks unregistered, after the lock was released. Under the
+//! 8. A batch consumer holds the items that it has taken until its function has handled them. The step that unregisters the
+//!    consumer puts the items that it still holds back to the front of `items`, in their order, whether the queue is closed
+//!    or not. So another consumer or the next run takes them first, or invariant 7 counts them and `drain` returns them.
+//! 9. No user code runs under the lock: items are dropped, and callbacks unregistered, after the lock was released. Under the
 //!    lock, only the locks of stop tokens are taken, never the lock of another queue or of a registry.
 
 use crate::services::queue::error::PushError;
+use crate::services::queue::meter::Meter;
 use crate::services::queue::sleepers::Sleepers;
 use crate::stop::{RecvError, StopCallback, StopSource, StopToken};
 use crate::util::sync::MutexGuard;
@@ -45,6 +51,7 @@ pub(super) struct QueueState<T> {
     pub(super) pushers: Sleepers,
     scopes: Vec<Scope>,
     next_id: ConsumerId,
+    pub(super) meter: Meter,
 }
 
 struct Scope {
@@ -113,6 +120,7 @@ impl<T> QueueState<T> {
             pushers: Sleepers::default(),
             scopes: Vec::new(),
             next_id: 0,
+            meter: Meter::default(),
         }
     }
 
@@ -157,6 +165,12 @@ impl<T> QueueState<T> {
     /// Takes the next item out, even after a stop. Returns `None` if the queue is empty.
     pub(super) fn pop(&mut self) -> Option<T> {
         self.items.pop_front()
+    }
+
+    /// Moves items into `batch`, until the batch has `max` items or the queue is empty.
+    pub(super) fn fill(&mut self, batch: &mut Vec<T>, max: usize) {
+        let room = max.saturating_sub(batch.len());
+        batch.extend(self.items.drain(..room.min(self.items.len())));
     }
 
     /// Takes all items out.
@@ -209,8 +223,9 @@ impl<T> QueueState<T> {
         running.map(|stage| *stage = Stage::StopRequested).is_some()
     }
 
-    /// Unregisters the consumer. It takes no further items in this run.
-    pub(super) fn unregister(&mut self, id: ConsumerId) -> FollowUp {
+    /// Unregisters the consumer, which takes no further items in this run. The items that it holds go back (invariant 8).
+    pub(super) fn unregister(&mut self, id: ConsumerId, held: Vec<T>) -> FollowUp {
+        held.into_iter().rev().for_each(|item| self.items.push_front(item));
         for scope in &mut self.scopes {
             scope.consumers.retain(|consumer| consumer.0 != id);
         }
@@ -222,7 +237,8 @@ impl<T> QueueState<T> {
         let mut follow_up = FollowUp::default();
         if !std::mem::replace(&mut self.closed, true) {
             // Wake all sleepers: producers are refused, and consumers complete when the queue is empty.
-            follow_up.wake.extend(std::iter::from_fn(|| self.pushers.pop().or_else(|| self.takers.pop())));
+            let next = || self.pushers.pop(usize::MAX).or_else(|| self.takers.pop(usize::MAX));
+            follow_up.wake.extend(std::iter::from_fn(next));
         }
         follow_up
     }
@@ -255,13 +271,22 @@ impl<T> QueueState<T> {
     }
 }
 
-/// Releases the lock, and wakes a sleeper on each side that has something to do (invariant 6).
+/// Releases the lock, and wakes a sleeper on each side that has something to do (invariant 6). Every step that adds or removes
+/// items ends here, so the length is recorded here too.
 pub(super) fn release<T>(mut state: MutexGuard<'_, QueueState<T>>) {
-    let taker = if state.items.is_empty() { None } else { state.takers.pop() };
-    let pusher = if state.items.len() < state.capacity { state.pushers.pop() } else { None };
+    let (items, room) = (state.items.len(), state.capacity.saturating_sub(state.items.len()));
+    let taker = match items {
+        0 => None,
+        // The queue is full. A batch consumer makes room, even if it wants more items.
+        _ if room == 0 => state.takers.pop(usize::MAX),
+        _ => state.takers.pop(items),
+    };
+    let pusher = state.pushers.pop(room);
+    let change = state.meter.take_change(items);
     drop(state);
     // Wake the sleepers after the release, because a woken thread needs the lock.
     taker.iter().chain(&pusher).for_each(wake);
+    change.record();
 }
 
 /// Wakes a sleeper. Its source has no callbacks, because it belongs to one sleeping thread, so there is nothing to run.

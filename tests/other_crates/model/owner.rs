@@ -1,18 +1,18 @@
-//! What the owner of a real host does with it, and the results in the model's words.
+//! Calls the real host, and translates its results into those of the model.
 
+use super::commands::{Answer, Call, Cause, Failure, HostResult, ServiceEnd, ServiceRow, Spec, Timeout, name};
 use super::puppet::Puppet;
-use super::words::{Answer, Call, Cause, End, Ending, Failure, Fate, Spec, Timeout, name};
 use hosted::{
     Host, HostError, OnCompletion, OnFailure, Outcome, Report, Restart, ServiceError, ServiceReport, Stopped,
 };
 use std::error::Error;
 use std::time::Duration;
 
-/// Long enough that nobody is overtaken who is waited for.
+/// A timeout that no service exceeds.
 pub const LONG: Duration = Duration::from_secs(3600);
 
-pub fn add(host: &mut Option<Host>, place: usize, puppet: Puppet, spec: &Spec, after: Option<Vec<usize>>) -> Answer {
-    let options = host.as_mut().expect(THERE).add(name(place), puppet);
+pub fn add(host: &mut Option<Host>, position: usize, puppet: Puppet, spec: &Spec, after: Option<Vec<usize>>) -> Answer {
+    let options = host.as_mut().expect(EXISTS).add(name(position), puppet);
     options.restart(Restart::on_failure().give_up_after(spec.restarts).backoff(Duration::ZERO..=Duration::ZERO));
     if let Some(after) = after {
         options.after(after.into_iter().map(name));
@@ -29,19 +29,19 @@ pub fn add(host: &mut Option<Host>, place: usize, puppet: Puppet, spec: &Spec, a
     Answer::Added
 }
 
-const THERE: &str = "nothing is asked of a host that is dropped";
+const EXISTS: &str = "a dropped host receives no calls";
 
 pub fn call(host: &mut Option<Host>, call: Call) -> Answer {
-    let there = host.as_mut().expect(THERE);
+    let live = host.as_mut().expect(EXISTS);
     match call {
-        Call::Start => there.start().map_or_else(|error| failed(&error), |()| Answer::Started),
-        Call::Wait => Answer::Waited(there.wait()),
-        Call::Stop(timeout) => match there.stop(time(timeout)) {
-            Ok(report) => Answer::Ended(Ending { ok: true, ..ending(&report) }),
+        Call::Start => live.start().map_or_else(|error| failed(&error), |()| Answer::Started),
+        Call::Wait => Answer::Waited(live.wait()),
+        Call::Stop(timeout) => match live.stop(time(timeout)) {
+            Ok(report) => Answer::Ended(HostResult { ok: true, ..host_result(&report) }),
             Err(error) => failed(&error),
         },
         Call::Drop(timeout) => {
-            there.stop_timeout(time(timeout));
+            live.stop_timeout(time(timeout));
             *host = None;
             Answer::Dropped
         }
@@ -57,28 +57,28 @@ fn time(timeout: Timeout) -> Duration {
 
 fn failed(error: &HostError) -> Answer {
     let failures: Vec<Failure> = error.failures().iter().map(failure).collect();
-    // Otherwise its source is the first failure.
+    // Without failures, a source means that the set-up was refused. Otherwise the source is the first failure.
     let refused = failures.is_empty() && error.source().is_some();
-    Answer::Ended(Ending { refused, failures, ..ending(error.report()) })
+    Answer::Ended(HostResult { refused, failures, ..host_result(error.report()) })
 }
 
-fn ending(report: &Report) -> Ending {
-    let services = report.services.iter().map(fate).collect();
-    Ending { ok: false, refused: false, reason: report.reason.clone(), failures: Vec::new(), services }
+fn host_result(report: &Report) -> HostResult {
+    let services = report.services.iter().map(row).collect();
+    HostResult { ok: false, refused: false, reason: report.reason.clone(), failures: Vec::new(), services }
 }
 
-fn fate(service: &ServiceReport) -> Fate {
+fn row(service: &ServiceReport) -> ServiceRow {
     let outcome = match &service.outcome {
-        Outcome::NeverStarted => End::NeverStarted,
-        Outcome::Running => End::Running,
-        Outcome::Completed => End::Completed,
-        Outcome::Stopped => End::Stopped,
-        Outcome::NotRestarted(error) => End::NotRestarted(failure(error)),
-        Outcome::Failed(error) => End::Failed(failure(error)),
-        Outcome::Hung(hung) => End::Hung(hung.phase),
-        other => panic!("an outcome that the model has no word for: {other:?}"),
+        Outcome::NeverStarted => ServiceEnd::NeverStarted,
+        Outcome::Running => ServiceEnd::Running,
+        Outcome::Completed => ServiceEnd::Completed,
+        Outcome::Stopped => ServiceEnd::Stopped,
+        Outcome::NotRestarted(error) => ServiceEnd::NotRestarted(failure(error)),
+        Outcome::Failed(error) => ServiceEnd::Failed(failure(error)),
+        Outcome::Hung(hung) => ServiceEnd::Hung(hung.phase),
+        other => panic!("an outcome that the model does not know: {other:?}"),
     };
-    Fate { outcome, restarts: service.restarts, errors: service.errors, stop_timed_out: service.stop_timed_out }
+    ServiceRow { outcome, restarts: service.restarts, errors: service.errors, stop_timed_out: service.stop_timed_out }
 }
 
 fn failure(error: &ServiceError) -> Failure {
@@ -87,8 +87,8 @@ fn failure(error: &ServiceError) -> Failure {
         hosted::Cause::Failed(_) => Cause::Failed,
         hosted::Cause::Panicked(_) => Cause::Panicked,
         hosted::Cause::TimedOut(_) => Cause::TimedOut,
-        other => panic!("a cause that the model has no word for: {other:?}"),
+        other => panic!("a cause that the model does not know: {other:?}"),
     };
-    let place = error.service().strip_prefix('s').and_then(|place| place.parse().ok());
-    (place.expect("a service is named by its place"), error.phase(), cause)
+    let position = error.service().strip_prefix('s').and_then(|position| position.parse().ok());
+    (position.expect("a service is named by its position"), error.phase(), cause)
 }

@@ -1,60 +1,60 @@
-//! A service that does what it is told: it comes back from a call when the test says so, and with what the test says.
+//! A service that the test controls: each call returns when the test says so, with the result that the test chooses.
 
-use super::words::{Cause, Notice, Verdict};
+use super::commands::{Cause, Notice, Verdict};
 use crossbeam_channel::{Receiver, Sender, select};
 use hosted::{Context, Phase, Result, Service, Stopped};
 use std::cell::RefCell;
 use std::panic::resume_unwind;
 
 pub struct Puppet {
-    place: usize,
+    position: usize,
     orders: Receiver<Verdict>,
     notices: Sender<Notice>,
-    /// It has said that it sees that it is asked to stop.
-    asked: bool,
+    /// Whether it has reported its stop request.
+    stop_requested: bool,
 }
 
-/// Dropped with its thread, when the host has long been told that the service is over.
-struct Leaving(usize, Sender<Notice>);
+/// Reports the end of the thread. A thread-local destructor drops it, after the registry has recorded the exit.
+struct ExitNotice(usize, Sender<Notice>);
 
 thread_local! {
-    static LEAVING: RefCell<Option<Leaving>> = const { RefCell::new(None) };
+    static EXIT_NOTICE: RefCell<Option<ExitNotice>> = const { RefCell::new(None) };
 }
 
 impl Puppet {
-    pub fn new(place: usize, orders: Receiver<Verdict>, notices: Sender<Notice>) -> Self {
-        Puppet { place, orders, notices, asked: false }
+    pub fn new(position: usize, orders: Receiver<Verdict>, notices: Sender<Notice>) -> Self {
+        Puppet { position, orders, notices, stop_requested: false }
     }
 
     fn play(&mut self, phase: Phase, ctx: &Context) -> Result {
-        let leaving = || Leaving(self.place, self.notices.clone());
-        LEAVING.with_borrow_mut(|kept| _ = kept.get_or_insert_with(leaving));
-        self.say(Notice::Called(self.place, phase));
+        let exit_notice = || ExitNotice(self.position, self.notices.clone());
+        EXIT_NOTICE.with_borrow_mut(|kept| _ = kept.get_or_insert_with(exit_notice));
+        self.notify(Notice::Called(self.position, phase));
         loop {
-            if self.asked {
+            if self.stop_requested {
                 return obey(self.orders.recv().ok());
             }
             select! {
                 recv(self.orders) -> order => return obey(order.ok()),
                 recv(ctx.done()) -> _ => {
-                    self.asked = true;
-                    self.say(Notice::Asked(self.place));
+                    self.stop_requested = true;
+                    self.notify(Notice::StopRequested(self.position));
                 }
             }
         }
     }
 
-    fn say(&self, notice: Notice) {
-        _ = self.notices.send(notice); // nobody listens any more when the test has failed already
+    fn notify(&self, notice: Notice) {
+        _ = self.notices.send(notice); // after a failed test nobody receives it
     }
 }
 
-/// Without an order the test has failed already: let the thread come to its end.
+/// Returns the result that the test has chosen. Without one, the test has already failed, so the thread may exit.
 fn obey(order: Option<Verdict>) -> Result {
     match order.unwrap_or(Ok(())) {
         Ok(()) => Ok(()),
         Err(Cause::Stopped) => Err(Stopped.into()),
-        Err(Cause::Panicked) => resume_unwind(Box::new("panicked")), // without a word on stderr
+        Err(Cause::Panicked) => resume_unwind(Box::new("panicked")), // without a panic message on stderr
         Err(_) => Err("failed".into()),
     }
 }
@@ -73,8 +73,8 @@ impl Service for Puppet {
     }
 }
 
-impl Drop for Leaving {
+impl Drop for ExitNotice {
     fn drop(&mut self) {
-        _ = self.1.send(Notice::Gone(self.0));
+        _ = self.1.send(Notice::ThreadExited(self.0));
     }
 }

@@ -1,91 +1,36 @@
-//! A batching consumer: a service that collects items and handles them in batches.
+//! A consumer that forms batches by weight, such as their number of bytes: a service that collects items of a queue.
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use hosted::{BoxError, Context, RecvError, Result, Service, StopCallback, StopSource, StopToken};
-use std::sync::{Arc, RwLock};
+use hosted::{BoxError, Context, Queue, RecvError, Result, Service, StopCallback, StopToken};
 use std::time::Duration;
 
-/// Accepts items for the batching consumer. Clones share one inbox.
-pub(crate) struct Inbox<T>(Arc<Shared<T>>);
-
-struct Shared<T> {
-    /// `None` when the inbox is closed. A push holds the lock for reading, so no push is in progress after the close.
-    sender: RwLock<Option<Sender<T>>>,
-    items: Receiver<T>,
-    closed: StopSource,
-}
-
-impl<T: Send + 'static> Inbox<T> {
-    pub(crate) fn new() -> Self {
-        let (sender, items) = unbounded();
-        Inbox(Arc::new(Shared { sender: RwLock::new(Some(sender)), items, closed: StopSource::new() }))
-    }
-
-    /// Accepts `item`, or returns it if the inbox is closed.
-    pub(crate) fn push(&self, item: T) -> Result<(), T> {
-        match &*self.0.sender.read().unwrap() {
-            Some(sender) => sender.send(item).map_err(|error| error.into_inner()),
-            None => Err(item),
-        }
-    }
-
-    /// Refuses all further items.
-    pub(crate) fn close(&self) {
-        self.0.sender.write().unwrap().take();
-        self.0.closed.request_stop();
-    }
-
-    /// Returns a token that is stopped when the inbox closes.
-    pub(crate) fn closed(&self) -> StopToken {
-        self.0.closed.token()
-    }
-
-    /// Removes and returns all items that the consumer did not take.
-    pub(crate) fn drain(&self) -> Vec<T> {
-        self.0.items.try_iter().collect()
-    }
-
-    /// Creates a service that calls `handle` with batches of at most `size` items. An item waits for others for at most
-    /// `delay`.
-    ///
-    /// A batch that fails is reported, and the service continues with the next batch. After a stop request, the service
-    /// handles the accepted items until its stop deadline.
-    pub(crate) fn batches<F>(&self, size: usize, delay: Duration, handle: F) -> Batches<T, F>
-    where
-        F: FnMut(&[T], &Context) -> Result + Send + 'static,
-    {
-        Batches { inbox: self.clone(), size, delay, handle, retirement: None }
-    }
-}
-
-impl<T> Clone for Inbox<T> {
-    fn clone(&self) -> Self {
-        Inbox(self.0.clone())
-    }
-}
-
-/// The batching consumer. Created by [`Inbox::batches`].
+/// Calls `handle` with batches of a weight of at least `weight`. An item waits for others for at most `delay`.
+///
+/// A batch that fails is reported, and the service continues with the next batch. After a stop request, the service
+/// handles the accepted items until its stop deadline.
 pub(crate) struct Batches<T, F> {
-    inbox: Inbox<T>,
-    size: usize,
+    queue: Queue<T>,
+    weight: usize,
     delay: Duration,
+    weigh: fn(&T) -> usize,
     handle: F,
+    /// The items that were taken and not handled.
+    batch: Vec<T>,
     /// `None` without a host.
     retirement: Option<Retirement>,
 }
 
-/// What the service needs to close its inbox when the service will not be started again.
+/// What the service needs to close its queue when the service will not be started again.
 struct Retirement {
     token: StopToken,
-    /// Closes the inbox, even while a batch is in progress.
-    _closes_inbox: StopCallback,
+    /// Closes the queue, even while a batch is in progress.
+    _closes_queue: StopCallback,
 }
 
 /// The error of a batch.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot handle a batch of size {size}")]
+#[error("cannot handle a batch of {items} items")]
 struct BatchError {
-    size: usize,
+    items: usize,
     source: BoxError,
 }
 
@@ -94,48 +39,55 @@ where
     T: Send + 'static,
     F: FnMut(&[T], &Context) -> Result + Send + 'static,
 {
-    /// Blocks until a batch is full, or until its first item has waited for the delay.
-    ///
-    /// A stop request ends the wait: the function returns the batch that it has begun, or else an error.
-    fn next_batch(&self, ctx: &Context) -> Result<Vec<T>, RecvError> {
-        let items = &self.inbox.0.items;
-        let mut batch = vec![ctx.recv(items)?];
-        let limit = StopSource::linked([ctx.stop_token()]);
-        limit.request_stop_after(self.delay);
-        while batch.len() < self.size {
-            let Ok(item) = limit.token().recv(items) else { break };
-            batch.push(item);
-        }
-        batch.extend(self.waiting_items(self.size - batch.len()));
-        Ok(batch)
+    pub(crate) fn new(queue: &Queue<T>, weight: usize, delay: Duration, weigh: fn(&T) -> usize, handle: F) -> Self {
+        Batches { queue: queue.clone(), weight, delay, weigh, handle, batch: Vec::new(), retirement: None }
     }
 
-    /// Takes at most `limit` items without blocking.
-    fn waiting_items(&self, limit: usize) -> impl Iterator<Item = T> {
-        self.inbox.0.items.try_iter().take(limit)
+    /// Blocks until a batch has its weight, or until its first item has waited for the delay.
+    fn collect(&mut self, ctx: &Context) -> Result<(), RecvError> {
+        self.batch.push(self.queue.recv(ctx)?);
+        self.fill(self.delay, ctx)
     }
 
-    fn handle(&mut self, batch: &[T], ctx: &Context) {
-        if let Err(source) = (self.handle)(batch, ctx) {
-            ctx.report_error(BatchError { size: batch.len(), source });
-        }
-    }
-
-    /// Handles the remaining items after a stop request, until the stop deadline.
-    fn finish(&mut self, ctx: &Context) {
-        if self.is_retired() {
-            self.inbox.close(); // the callback may not have run yet
-        }
-        while !ctx.stop_requested() {
-            let batch: Vec<T> = self.waiting_items(self.size).collect();
-            if batch.is_empty() {
-                return;
+    /// Takes items until the batch has its weight, for at most `delay`. A stop request ends the wait, and the batch keeps
+    /// its items.
+    fn fill(&mut self, delay: Duration, ctx: &Context) -> Result<(), RecvError> {
+        let until = ctx.clock().now().checked_add(delay);
+        let left = || until.map_or(Duration::MAX, |until| until.saturating_duration_since(ctx.clock().now()));
+        while self.batch.iter().map(self.weigh).sum::<usize>() < self.weight {
+            match self.queue.recv_timeout(ctx, left()) {
+                Ok(Some(item)) => self.batch.push(item),
+                Ok(None) | Err(RecvError::Disconnected) => break,
+                Err(error) => return Err(error),
             }
-            self.handle(&batch, ctx);
         }
-        let items = self.inbox.0.items.len();
-        if items > 0 && self.is_retired() {
-            ctx.report_queue_not_drained(items);
+        Ok(())
+    }
+
+    fn handle(&mut self, ctx: &Context, job: &Context) {
+        if let Err(source) = (self.handle)(&self.batch, job) {
+            ctx.report_error(BatchError { items: self.batch.len(), source });
+        }
+        self.batch.clear();
+    }
+
+    /// Handles the remaining items after a stop request, until `job` is stopped.
+    fn finish(&mut self, ctx: &Context, job: &Context) {
+        if self.is_retired() {
+            self.queue.close(); // the callback may not have run yet
+        }
+        loop {
+            let filled = self.fill(Duration::ZERO, job);
+            if self.batch.is_empty() {
+                break;
+            }
+            self.handle(ctx, job);
+            if filled.is_err() {
+                break;
+            }
+        }
+        if !self.queue.is_empty() && self.is_retired() {
+            ctx.report_queue_not_drained(self.queue.len());
         }
     }
 
@@ -151,28 +103,28 @@ where
     F: FnMut(&[T], &Context) -> Result + Send + 'static,
 {
     fn attach(&mut self, retired: &StopToken) {
-        let inbox = self.inbox.clone();
-        let closes_inbox = retired.on_stop(move || inbox.close());
-        self.retirement = Some(Retirement { token: retired.clone(), _closes_inbox: closes_inbox });
+        let queue = self.queue.clone();
+        let closes_queue = retired.on_stop(move || queue.close());
+        self.retirement = Some(Retirement { token: retired.clone(), _closes_queue: closes_queue });
     }
 
     fn run(&mut self, ctx: &Context) -> Result {
-        let until_deadline = ctx.until_deadline();
+        let job = ctx.until_deadline();
         loop {
-            match self.next_batch(ctx) {
-                Ok(batch) => self.handle(&batch, &until_deadline),
+            match self.collect(ctx) {
+                Ok(()) => self.handle(ctx, &job),
                 Err(RecvError::Stopped) => break,
                 Err(_) => {
-                    ctx.mark_complete(); // the inbox is closed and empty
+                    ctx.mark_complete(); // the queue is closed and empty
                     return Ok(());
                 }
             }
         }
-        self.finish(&until_deadline);
+        self.finish(ctx, &job);
         Ok(())
     }
 
     fn validate(&self) -> Result {
-        if self.size == 0 { Err("batch size must not be zero".into()) } else { Ok(()) }
+        if self.weight == 0 { Err("weight of a batch must not be zero".into()) } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! The programs that several modules play.
+//! The programs that several modules use.
 
 use super::{Child, Program, leave, say};
 use hosted::{Context, Host, Result, Service, worker};
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) const SHARED: &[Program] =
     &[("graceful", graceful), ("stuck", unresponsive), ("only started", only_started)];
 
-/// Says what is done to it.
+/// Prints each call.
 pub(crate) struct Server;
 
 impl Service for Server {
@@ -29,15 +29,15 @@ pub(crate) fn forever() -> ! {
     }
 }
 
-/// Says that it has received its stop request, and continues.
+/// Prints that it has received its stop request, and continues.
 pub(crate) fn stay(ctx: &Context) -> Result {
     say("ready");
     ctx.wait();
-    say("asked");
+    say("stop requested");
     forever()
 }
 
-/// A host that runs until a signal comes, and a `main` with an exit code of its own.
+/// A host that runs until a signal, with a `main` that chooses the exit code.
 pub(crate) fn graceful() {
     let mut host = Host::new();
     host.add("server", Server);
@@ -46,13 +46,13 @@ pub(crate) fn graceful() {
     leave(ExitCode::from(7))
 }
 
-/// [`graceful`] gets a signal, and ends as it should.
+/// Sends a signal to [`graceful`], and asserts that it stops gracefully.
 pub(crate) fn is_graceful(child: Child, signal: &str) {
     child.signal(signal);
     ends_gracefully(child, signal);
 }
 
-/// [`graceful`] has got a signal, and ends as it should.
+/// Asserts that [`graceful`] stops gracefully after a signal.
 pub(crate) fn ends_gracefully(child: Child, signal: &str) {
     child.says("stop");
     child.says("after run: Signal");
@@ -66,7 +66,7 @@ pub(crate) fn unresponsive() {
     leave(host.run().map(drop))
 }
 
-/// A host that has only started: no signal handler is installed.
+/// A host without a signal handler, because it has only started.
 pub(crate) fn only_started() {
     let mut host = Host::new();
     host.add("server", Server);

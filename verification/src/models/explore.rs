@@ -1,4 +1,4 @@
-//! Runs a model under the checker at hand, and says how much of it was explored.
+//! Runs a model under the selected checker, and prints how much was explored.
 
 use crate::sync::{now, once, time};
 #[cfg(feature = "shuttle")]
@@ -11,28 +11,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 thread_local! {
-    /// All threads of a model are on one thread of the operating system.
+    /// All threads of a model run on one thread of the operating system.
     static BROKEN: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// An assertion that also holds inside a callback, where the library catches a panic: the execution fails at its end.
+/// An assertion that also works inside a callback, where the library catches panics: the execution fails at its end.
 pub(crate) fn expect(holds: bool, promise: &'static str) {
     if !holds {
         BROKEN.set(Some(promise));
     }
 }
 
-/// Every execution that loom finds: every order of the threads' steps, and every value that an atomic may have for
-/// a thread that nothing has synchronized with the last writer.
+/// Runs every execution that loom finds: every order of the threads' steps, and every value that an atomic may have for
+/// a thread that has not synchronized with the last writer.
 ///
-/// `LOOM_MAX_PREEMPTIONS` bounds how often a thread is interrupted that could go on.
+/// `LOOM_MAX_PREEMPTIONS` limits how often loom interrupts a thread that could continue.
 #[cfg(feature = "loom")]
 pub(crate) fn explore<M: Fn() + Send + Sync + 'static>(model: M) {
     explore_within(None, model);
 }
 
-/// The same, for a model that has too many executions: a thread that could go on is interrupted `preemptions` times
-/// at most.
+/// The same for a model with too many executions: loom interrupts a thread that could continue at most `preemptions`
+/// times.
 #[cfg(feature = "loom")]
 pub(crate) fn explore_within<M: Fn() + Send + Sync + 'static>(preemptions: impl Into<Option<usize>>, model: M) {
     let executions = Arc::new(AtomicUsize::new(0));
@@ -45,14 +45,14 @@ pub(crate) fn explore_within<M: Fn() + Send + Sync + 'static>(preemptions: impl 
         execute(&model);
     });
     let bound = bound.map_or("all".to_owned(), |bound| format!("at most {bound} preemptions"));
-    tell::<M>(format_args!("{} executions ({bound})", executions.load(Relaxed)));
+    print::<M>(format_args!("{} executions ({bound})", executions.load(Relaxed)));
 }
 
-/// As many schedules as `MODEL_SCHEDULES` says, by a random scheduler and by one that interrupts a thread rarely and
-/// at random (PCT).
+/// Runs `MODEL_SCHEDULES` schedules by a random scheduler, and as many by PCT, which interrupts a thread rarely and at
+/// random.
 ///
-/// A schedule that fails is printed. Put into a file, it is replayed by
-/// `MODEL_REPLAY=file cargo test --features shuttle name::of::the::model`.
+/// A failing schedule is printed. To replay it, save it in a file and run `MODEL_REPLAY=file cargo test --features
+/// shuttle name::of::the::model`.
 #[cfg(feature = "shuttle")]
 pub(crate) fn explore<M: Fn() + Send + Sync + 'static>(model: M) {
     if let Ok(file) = std::env::var("MODEL_REPLAY") {
@@ -62,10 +62,10 @@ pub(crate) fn explore<M: Fn() + Send + Sync + 'static>(model: M) {
     let model = Arc::new(model);
     run(RandomScheduler::new(schedules), model.clone());
     run(PctScheduler::new(DEPTH, schedules), model);
-    tell::<M>(format_args!("{schedules} random + {schedules} PCT schedules"));
+    print::<M>(format_args!("{schedules} random + {schedules} PCT schedules"));
 }
 
-/// In how many places PCT takes the turn from the thread that has it. Nearly all known races need one or two.
+/// The number of places where PCT interrupts the running thread. Nearly all known races need one or two.
 #[cfg(feature = "shuttle")]
 const DEPTH: usize = 3;
 
@@ -91,8 +91,8 @@ fn execute(model: &impl Fn()) {
     }
 }
 
-/// Past the test harness, which keeps what a test prints to itself.
-fn tell<M>(explored: std::fmt::Arguments<'_>) {
+/// Prints to stderr directly, because the test harness captures the output of a test.
+fn print<M>(explored: std::fmt::Arguments<'_>) {
     let model = std::any::type_name::<M>().trim_end_matches("::{{closure}}");
     let model = model.split_once("::").map_or(model, |(_, path)| path);
     _ = writeln!(stdout(), "{model}: {explored}");

@@ -1,4 +1,4 @@
-//! The pool of callback threads, a fresh one for each schedule: no job is forgotten, and one that blocks holds up none.
+//! The pool of callback threads, a new one for each schedule: no job is lost, and a job that blocks delays no other.
 
 use super::explore::explore;
 use crate::StopSource;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn fresh() -> Arc<Pool> {
-    // Threads without work wait for a while, and then end: time has to pass.
+    // Idle threads wait for a while and then exit, so time has to run.
     time::runs_one_in(20);
     Pool::new(|text| panic!("{text}"))
 }
@@ -29,7 +29,7 @@ fn every_job_runs_once_whichever_thread_submits_it() {
         let other = thread::spawn(move || submit(theirs, counted));
         submit(pool, runs.clone());
         other.join().unwrap();
-        // Shuttle ends a schedule when all threads have: those of the pool end when they have nothing to do.
+        // Shuttle ends a schedule when all threads have exited. The threads of the pool exit when they are idle.
         while runs.load(Ordering::Relaxed) < 4 {
             thread::yield_now();
         }

@@ -1,5 +1,5 @@
-//! The stand-in for the library's `elsewhere.rs`: a thread for each job, as a checker's locks are good for one execution and
-//! the library's pool is one for the whole process. The pool has a model of its own.
+//! Replaces the library's `callback_threads.rs` by a thread for each job. A checker's locks are valid for one
+//! execution, but the library has one pool for the whole process. The pool has its own model.
 
 use super::callback_pool::Job;
 use crate::sync::thread;
@@ -8,7 +8,7 @@ use log::Level;
 use std::time::Instant;
 
 pub(crate) fn run(job: Job) {
-    thread::Builder::new().name("callbacks".to_owned()).spawn(job).expect("a model has threads");
+    thread::Builder::new().name("callbacks".to_owned()).spawn(job).expect("a model can create threads");
 }
 
 pub(crate) fn run_patiently(job: Job) {

@@ -1,5 +1,5 @@
-//! The stand-in for the library's timer: the same list of deadlines under the same kind of lock, and no thread. A model
-//! says itself when one is due.
+//! Replaces the library's timer: the same list of deadlines under the same kind of lock, without a thread. A model
+//! decides when a deadline is due.
 
 use crate::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::cell::RefCell;
@@ -15,11 +15,11 @@ pub(super) type Key = usize;
 type Entries = Mutex<HashMap<Key, Weak<dyn Due>>>;
 
 thread_local! {
-    /// All threads of a model are on one thread of the operating system.
+    /// All threads of a model run on one thread of the operating system.
     static ENTRIES: RefCell<Arc<Entries>> = RefCell::default();
 }
 
-/// To be called first in every execution: a checker's lock is good for one.
+/// Every execution must call this first, because a checker's lock is valid for one execution.
 pub(crate) fn begin() {
     ENTRIES.take();
 }
@@ -47,7 +47,7 @@ pub(super) fn cancel_stop(key: Key) {
     entries().lock().remove(&key);
 }
 
-/// The time of every entry has come.
+/// Fires every entry.
 pub(crate) fn run_out() {
     let due = std::mem::take(&mut *entries().lock());
     due.into_values().filter_map(|due| due.upgrade()).for_each(Due::due);

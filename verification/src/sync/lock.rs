@@ -11,7 +11,7 @@ pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
 pub(crate) struct MutexGuard<'a, T> {
     mutex: &'a sync::Mutex<T>,
-    /// Gone only inside `wait`.
+    /// `None` only inside `wait`.
     inner: Option<sync::MutexGuard<'a, T>>,
 }
 
@@ -41,7 +41,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 #[derive(Default)]
 pub(crate) struct Condvar {
     inner: sync::Condvar,
-    /// How often it was notified. No part of the model: only the waits that may time out look at it.
+    /// The number of notifications. It is no part of the model: only waits with a timeout read it.
     notified: AtomicU64,
 }
 
@@ -61,8 +61,8 @@ impl Condvar {
     }
 }
 
-/// One wait. Where time stands still a deadline never comes, so that a wake-up that is lost is a deadlock, and is
-/// found; where it runs, it may come before any other thread's next step.
+/// One wait. If time stands still, no deadline is reached, so a lost wake-up is found as a deadlock. If time runs, a
+/// deadline may come before the next step of any other thread.
 pub(crate) fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, until: Option<Instant>) -> bool {
     match until.filter(|_| time::runs()) {
         Some(at) => wait_until(condvar, guard, at),
@@ -74,7 +74,7 @@ pub(crate) fn wait<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, until: O
     }
 }
 
-/// Lets the others go on until it is notified, or the checker's dice say that the time has come.
+/// Lets the other threads continue until it is notified, or until the checker decides that the time has come.
 fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, at: Instant) -> bool {
     let before = condvar.notified.load(Relaxed);
     loop {
@@ -84,7 +84,7 @@ fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, at: Instant) 
         if condvar.notified.load(Relaxed) != before {
             return true;
         }
-        if time::comes(at) {
+        if time::has_come(at) {
             return false;
         }
     }

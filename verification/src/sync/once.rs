@@ -1,32 +1,32 @@
-//! A cell that is written once, with the standard library's signatures and a checker's synchronization.
+//! A cell that is written once, with the standard library's signatures and the synchronization of a checker.
 
 use super::checker::sync::Mutex;
 use super::{AtomicUsize, Ordering};
 use std::cell::RefCell;
 use std::sync;
 
-/// More cells than these no execution of a model makes.
+/// No execution of a model creates more cells than this.
 const CELLS: usize = 16;
 
 thread_local! {
-    /// All threads of a model are on one thread of the operating system.
+    /// All threads of a model run on one thread of the operating system.
     static GATES: RefCell<Vec<Gate>> = const { RefCell::new(Vec::new()) };
 }
 
-/// To be called first in every execution under loom: there, who makes an atomic must have synchronized with all who use
-/// it. A cell cannot make its gate itself, as it may have to be made in a `static`; so it takes one of these.
+/// Every execution under loom must call this first. Loom requires that the creator of an atomic has synchronized with
+/// all its users. A cell cannot create its gate itself, because it may be in a `static`, so it takes one of these.
 pub(crate) fn begin() {
     GATES.set((0..CELLS).map(|_| Gate::new()).collect());
 }
 
 pub(crate) struct OnceLock<T> {
     value: sync::OnceLock<T>,
-    /// Had at the first use: a checker's types cannot be made in a `static`, and this one can.
+    /// Taken at the first use: a checker's types cannot be created in a `static`, but this cell can.
     gate: sync::OnceLock<Gate>,
 }
 
 struct Gate {
-    /// 1 once there is a value. Its Release and Acquire are what a reader of the value synchronizes by.
+    /// 1 once there is a value. Its Release and Acquire synchronize the writer with the readers of the value.
     full: AtomicUsize,
     writing: Mutex<()>,
 }
@@ -47,7 +47,7 @@ impl<T> OnceLock<T> {
         let gate = self.gate();
         let _writing = gate.writing.lock().unwrap();
         if self.value.get().is_none() {
-            assert!(self.value.set(make()).is_ok(), "only who holds the lock writes");
+            assert!(self.value.set(make()).is_ok(), "only the holder of the lock writes");
             gate.full.store(1, Ordering::Release);
         }
         self.value.get().unwrap()

@@ -1,13 +1,13 @@
-//! Time in a model: it stands still, or it runs and any deadline may come before any other thread's next step.
+//! Time in a model: it stands still, or it runs, and a deadline may come before the next step of any other thread.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 thread_local! {
-    /// All threads of a model are on one thread of the operating system.
+    /// All threads of a model run on one thread of the operating system.
     static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    /// One look in so many at a deadline finds that it has come; 0: none does, and time stands still.
+    /// One check of a deadline in this many finds that it has passed. With 0, time stands still.
     static ONE_IN: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -21,13 +21,13 @@ pub(crate) fn system_now() -> SystemTime {
     SystemTime::UNIX_EPOCH + PASSED.get()
 }
 
-/// To be called first in every model.
+/// Every model must call this first, or `runs_one_in`.
 pub(crate) fn stands_still() {
     PASSED.set(Duration::ZERO);
     ONE_IN.set(0);
 }
 
-/// To be called first in every model where deadlines matter: one look in `one_in` at a deadline finds it has come.
+/// Lets deadlines pass: one check in `one_in` finds that the deadline has passed.
 #[cfg(feature = "shuttle")]
 pub(crate) fn runs_one_in(one_in: u32) {
     PASSED.set(Duration::ZERO);
@@ -38,9 +38,9 @@ pub(super) fn runs() -> bool {
     ONE_IN.get() > 0
 }
 
-/// Whether `at` has come: the checker decides, and then that is what time it is.
+/// Returns `true` if `at` has come. The checker decides, and then `now` is `at`.
 #[cfg(feature = "shuttle")]
-pub(super) fn comes(at: Instant) -> bool {
+pub(super) fn has_come(at: Instant) -> bool {
     use shuttle::rand::Rng;
     let comes = at <= now() || shuttle::rand::thread_rng().gen_ratio(1, ONE_IN.get());
     if comes {
@@ -50,6 +50,6 @@ pub(super) fn comes(at: Instant) -> bool {
 }
 
 #[cfg(feature = "loom")]
-pub(super) fn comes(_: Instant) -> bool {
+pub(super) fn has_come(_: Instant) -> bool {
     unreachable!("time stands still under loom")
 }

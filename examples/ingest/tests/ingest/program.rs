@@ -34,7 +34,7 @@ impl Ingest {
 
     pub fn command(dir: &Path, args: &[&str]) -> Command {
         let mut command = Ingest::bare(&["--every", "0.05"]);
-        // In the tree, and not in the catalogue: what the example says of its own files is tested everywhere.
+        // Put the state files into the tree: every test then checks that the catalogue leaves them out.
         command.arg(dir).args(args).env("XDG_STATE_HOME", dir.join(".state"));
         command
     }
@@ -120,7 +120,7 @@ pub fn once(dir: &Path) {
     assert_eq!(code, Some(0), "{log}");
 }
 
-/// Where the catalogue of `dir` is, when nobody says another place.
+/// The default path of the catalogue of `dir`.
 pub fn database(dir: &Path) -> PathBuf {
     let folder = std::fs::read_dir(dir.join(".state/ingest")).unwrap().map(|entry| entry.unwrap().path());
     let databases: Vec<PathBuf> = folder.filter(|path| path.extension().is_some_and(|end| end == "db")).collect();

@@ -1,4 +1,4 @@
-//! Stop callbacks of services, which run on threads of their own, against the stop walk.
+//! Stop callbacks of services, which run on other threads, against the shutdown.
 
 use super::probe::{Act, Probe};
 use super::stage::Stage;
@@ -19,7 +19,7 @@ fn a_callback_and_the_end_of_its_service_are_both_waited_for() {
             let count = count.clone();
             let guard = ctx.on_stop(move || _ = count.fetch_add(1, Ordering::Relaxed));
             ctx.wait();
-            // Unregistered or left to run: who waits for it is `drop`.
+            // Whether it was unregistered or still runs: only `drop` waits for it.
             _ = guard.unregister();
             Ok(())
         };
@@ -34,7 +34,7 @@ fn a_callback_and_the_end_of_its_service_are_both_waited_for() {
 }
 
 #[test]
-fn a_callback_wakes_the_service_that_waits_for_nothing_else() {
+fn a_callback_wakes_a_service_that_waits_for_it_alone() {
     explore(|| {
         let mut stage = Stage::still();
         let runs = |ctx: &Context| {
@@ -70,7 +70,8 @@ fn a_callback_that_blocks_delays_no_other_service() {
             })
         };
         let (first, last) = (blocks(), blocks());
-        // It opens when it is asked: were it held up by the callbacks of the others, nobody would ever.
+        // The gate opens at the stop request of this service. If the callbacks of others held it up, the gate would
+        // stay closed.
         let opens = move |ctx: &Context| {
             ctx.wait();
             _ = gate.request_stop();
@@ -87,7 +88,7 @@ fn a_callback_that_blocks_delays_no_other_service() {
 }
 
 #[test]
-fn a_callback_that_panics_is_a_failure_of_its_service_and_keeps_no_other_from_running() {
+fn a_callback_that_panics_is_a_failure_of_its_service_and_prevents_no_other() {
     explore(|| {
         let mut stage = Stage::still();
         let (woken, guards) = (StopSource::new(), Arc::new(Mutex::new(Vec::new())));
@@ -123,16 +124,16 @@ fn the_host_waits_for_a_callback_that_outlives_its_service() {
                 ends.fetch_add(1, Ordering::Relaxed);
             });
             ctx.wait();
-            let never_ran = guard.unregister(); // it does not wait for one that runs
+            let never_ran = guard.unregister(); // does not wait for a running callback
             Ok(if never_ran {
-                Err("it was registered before the stop, and ran never")?
+                Err("a callback that was registered before the stop never ran")?
             })
         };
         stage.add("a", &[], Probe::new().run(Act::calling(runs)));
         stage.host.start().unwrap();
         let result = stage.stop();
         let failed = result.as_ref().err().map_or(0, |error| error.failures().len());
-        // Either it was taken back in time, or it has run to its end by now.
+        // Either it was unregistered in time, or it has returned by now.
         assert_eq!(done.load(Ordering::Relaxed) + failed, 1);
         stage.check(&result);
     });

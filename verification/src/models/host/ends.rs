@@ -1,4 +1,4 @@
-//! Services that end by themselves, against requests and stops.
+//! Services that complete or fail on their own, against stop requests and shutdowns.
 
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
@@ -41,7 +41,7 @@ fn with_the_last_service_ends_the_wait() {
 }
 
 #[test]
-fn a_host_without_services_is_over_when_it_has_started() {
+fn a_host_without_services_ends_when_it_has_started() {
     explore(|| {
         let mut stage = Stage::still();
         let stopping = stage.host.handle().stopping();
@@ -73,7 +73,7 @@ fn a_completion_that_stops_the_host_is_the_reason() {
 }
 
 #[test]
-fn a_service_that_ends_while_the_host_stops_is_stopped_once_and_its_edges_hold() {
+fn a_service_that_exits_during_a_shutdown_is_stopped_once_and_in_order() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
@@ -116,15 +116,15 @@ fn every_waiter_for_the_end_of_the_run_is_woken() {
 }
 
 #[test]
-fn a_service_may_ask_for_the_stop_of_its_own_host() {
+fn a_service_may_request_the_stop_of_its_own_host() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
-        let asks = |ctx: &crate::Context| {
+        let request_stop = |ctx: &crate::Context| {
             ctx.host().request_stop();
             Ok(ctx.wait())
         };
-        stage.add("b", &["a"], Probe::new().run(Act::calling(asks)));
+        stage.add("b", &["a"], Probe::new().run(Act::calling(request_stop)));
         stage.add("c", &["b"], Probe::new());
         let result = stage.start_and_stop();
         let report = result.as_ref().unwrap_or_else(|error| error.report());

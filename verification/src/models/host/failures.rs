@@ -49,7 +49,7 @@ fn a_failure_and_a_request_are_both_in_the_result_whichever_is_first() {
 }
 
 #[test]
-fn a_failing_stop_keeps_no_other_from_being_stopped() {
+fn a_failing_stop_prevents_no_other_stop() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().stop(Act::Fail));
@@ -57,8 +57,8 @@ fn a_failing_stop_keeps_no_other_from_being_stopped() {
         stage.add("c", &["b"], Probe::new());
         stage.host.start().unwrap();
         let result = stage.stop();
-        let told: Vec<_> = result.as_ref().unwrap_err().failures().iter().map(|error| error.phase()).collect();
-        assert_eq!(told, [Phase::Stop, Phase::Stop]);
+        let phases: Vec<_> = result.as_ref().unwrap_err().failures().iter().map(|error| error.phase()).collect();
+        assert_eq!(phases, [Phase::Stop, Phase::Stop]);
         stage.check(&result);
     });
 }
@@ -76,7 +76,7 @@ fn a_failed_run_and_its_failed_stop_are_both_reported() {
 }
 
 #[test]
-fn an_ignored_failure_stands_in_the_report_alone() {
+fn an_ignored_failure_is_only_in_the_report() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
@@ -92,7 +92,7 @@ fn an_ignored_failure_stands_in_the_report_alone() {
 }
 
 #[test]
-fn a_stop_that_was_not_its_own_is_a_failure() {
+fn stopped_of_another_token_is_a_failure() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
@@ -110,7 +110,7 @@ impl crate::Service for PanicsInItsDrop {}
 
 impl Drop for PanicsInItsDrop {
     fn drop(&mut self) {
-        resume_unwind(Box::new("it panics in its drop"));
+        resume_unwind(Box::new("a panic in a drop"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Groups: services that are hosts of their own, against the host they are in.
+//! Groups, which are services that contain a host, against the host that contains them.
 
 use super::probe::{Act, Journal, Noted, Probe, Step};
 use super::stage::{Stage, spawn};
@@ -6,7 +6,7 @@ use crate::models::explore::explore;
 use crate::{Context, HostError, Outcome, Report, Restart, Service, ServiceState, StopReason, StopSource, group};
 use std::time::Duration;
 
-/// A group of `first`, and `second` after it.
+/// A group of `first`, and of `second`, which depends on `first`.
 fn pair(journal: &Journal, first: fn() -> Probe, second: fn() -> Probe) -> impl Service + use<> {
     let journal = journal.clone();
     group(move |host| {
@@ -20,12 +20,12 @@ fn fails() -> Probe {
     Probe::new().run(Act::Fail)
 }
 
-/// Of the children: in order, as in any host.
+/// The children of a group start and stop in order, as in any host.
 fn children_in_order(stage: &Stage) {
     let all = stage.journal.all();
     let at = |name, step| all.iter().position(|noted| *noted == (name, step));
-    if let (Some(asked), Some(_)) = (at("g/first", Step::StopRequested), at("g/second", Step::Start)) {
-        assert!(at("g/second", Step::Dropped).unwrap() < asked, "{all:?}");
+    if let (Some(stop_requested), Some(_)) = (at("g/first", Step::StopRequested), at("g/second", Step::Start)) {
+        assert!(at("g/second", Step::Dropped).unwrap() < stop_requested, "{all:?}");
     }
 }
 
@@ -121,17 +121,17 @@ fn a_child_that_fails_while_the_host_stops_is_reported() {
 }
 
 #[test]
-fn a_child_may_ask_for_the_stop_of_the_whole_application() {
+fn a_child_may_request_the_stop_of_the_outermost_host() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
-        let asks = || {
+        let request_stop = || {
             Probe::new().run(Act::calling(|ctx: &Context| {
                 ctx.host().request_stop();
                 Ok(ctx.wait())
             }))
         };
-        let children = pair(&stage.journal, asks, Probe::new);
+        let children = pair(&stage.journal, request_stop, Probe::new);
         stage.add("g", &["a"], children);
         let result = match stage.host.start() {
             Ok(()) => {
@@ -172,7 +172,7 @@ fn the_old_children_are_gone_before_the_new_ones_start() {
                     alive += 1;
                 }
                 Step::Start if *name == "g/second" => alive += 1,
-                // One that was never started is dropped too, by its own host.
+                // A child that was never started is dropped too, by its own host.
                 Step::Dropped if name.starts_with("g/") && alive > 0 => alive -= 1,
                 _ => {}
             }
@@ -222,7 +222,7 @@ fn a_snapshot_shows_a_group_and_its_children_at_one_moment() {
         let children = pair(&stage.journal, Probe::new, Probe::new);
         stage.add("g", &[], children);
         let handle = stage.host.handle();
-        let looker = spawn("looker", move || {
+        let observer = spawn("observer", move || {
             for _ in 0..5 {
                 let services = handle.services();
                 let alive =
@@ -234,7 +234,7 @@ fn a_snapshot_shows_a_group_and_its_children_at_one_moment() {
             }
         });
         let result = stage.start_and_stop();
-        looker.join().unwrap();
+        observer.join().unwrap();
         assert!(result.is_ok());
         stage.check(&result);
     });

@@ -1,4 +1,4 @@
-//! Groups that stop by themselves, and their host, which has less time than they thought.
+//! Groups that stop on their own, and then learn that their host has less time.
 
 use super::probe::{Act, Noted, Probe};
 use super::stage::Stage;
@@ -11,20 +11,21 @@ fn a_group_that_stops_on_its_own_receives_a_shorter_deadline() {
     explore(|| {
         let mut stage = Stage::still();
         let journal = stage.journal.clone();
-        let (asked, failed) = (StopSource::new(), StopSource::new());
-        let (first_was_asked, third_failed) = (asked.token(), failed.token());
+        let (stop_requested, failed) = (StopSource::new(), StopSource::new());
+        let (first_stop_requested, third_failed) = (stop_requested.token(), failed.token());
         let children = group(move |host| {
-            let (gate, asked, failed) = (StopSource::new(), asked.clone(), failed.clone());
+            let (gate, stop_requested, failed) = (StopSource::new(), stop_requested.clone(), failed.clone());
             let closed = gate.token();
-            // It is held up by the second, who waits for it: so it has to be asked without the second's end.
+            // `second` holds up `first` and waits for it. So `first` must receive its stop request before `second`
+            // exits.
             let opens = Probe::new().run(Act::calling(move |ctx: &Context| {
                 ctx.wait();
-                asked.request_stop();
+                stop_requested.request_stop();
                 gate.request_stop();
                 Ok(())
             }));
             let unresponsive = Probe::new().run(Act::calling(move |_: &Context| Ok(closed.wait())));
-            // It fails once the whole host has started.
+            // Fails once the whole host has started.
             let fails = Probe::new().run(Act::calling(move |ctx: &Context| {
                 StopSource::linked([ctx.stop_token(), &ctx.host().started()]).token().wait();
                 failed.request_stop();
@@ -38,10 +39,10 @@ fn a_group_that_stops_on_its_own_receives_a_shorter_deadline() {
         stage.add("g", &[], children);
         stage.host.start().unwrap();
         third_failed.wait();
-        // The group may think that it has all the time there is, which here never comes.
+        // The group may assume unlimited time, which never ends here.
         let first = stage.host.stop(Duration::ZERO);
         assert!(first.is_err());
-        first_was_asked.wait();
+        first_stop_requested.wait();
         let second = stage.stop();
         assert_eq!(second.as_ref().unwrap_err().failures().len(), 1);
         stage.check(&second);

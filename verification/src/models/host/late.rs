@@ -1,4 +1,4 @@
-//! Start timeouts against starts that return, in running time.
+//! Start timeouts against starts that return, with time that runs.
 
 use super::probe::{Act, Probe, Step};
 use super::stage::Stage;
@@ -32,12 +32,12 @@ fn a_start_is_in_time_and_runs_or_is_late_and_is_stopped_by_its_own_thread() {
             );
             assert_eq!(stage.journal.of("c"), []);
         }
-        still_alive_is_hung_else_check(&mut stage, result);
+        check_or_expect_hung(&mut stage, result);
     });
 }
 
 #[test]
-fn those_after_an_ignored_late_start_start_without_it_and_it_never_runs() {
+fn dependents_of_an_ignored_late_start_start_and_the_late_service_never_runs() {
     explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();
@@ -59,7 +59,7 @@ fn those_after_an_ignored_late_start_start_without_it_and_it_never_runs() {
 }
 
 #[test]
-fn the_time_of_the_whole_start_is_up_once_and_for_all() {
+fn after_the_start_timeout_of_the_host_nothing_becomes_ready() {
     explore(|| {
         let mut stage = Stage::running();
         stage.host.start_timeout(LIMIT);
@@ -70,7 +70,7 @@ fn the_time_of_the_whole_start_is_up_once_and_for_all() {
         if let Err(error) = &result {
             assert!(matches!(error.failures()[0].cause(), Cause::TimedOut(_)), "{error}");
         }
-        still_alive_is_hung_else_check(&mut stage, result);
+        check_or_expect_hung(&mut stage, result);
     });
 }
 
@@ -88,7 +88,7 @@ fn the_start_timeout_of_the_host_applies_to_ignored_services() {
         let in_time = started.is_ok();
         let result = started.and_then(|()| stage.stop());
         assert_eq!((stage.journal.count("a", Step::Run), result.is_ok()), (usize::from(in_time), in_time));
-        still_alive_is_hung_else_check(&mut stage, result);
+        check_or_expect_hung(&mut stage, result);
     });
 }
 
@@ -107,15 +107,15 @@ fn a_late_service_receives_its_stop_request_at_once() {
         stage.add("a", &[], late).start_timeout(LIMIT).on_failure(OnFailure::Ignore);
         stage.add("b", &["a"], Probe::new());
         stage.host.start().unwrap();
-        token.wait(); // with no stop of the host
+        token.wait(); // not stopped by the host
         let result = stage.stop();
         assert!(result.is_ok());
         stage.check(&result);
     });
 }
 
-/// A rollback has a deadline too, and that may come: then another stop finds the true end.
-fn still_alive_is_hung_else_check(stage: &mut Stage, result: Result<crate::Report, crate::HostError>) {
+/// A rollback has a deadline too, which may expire. Then another stop finds the true outcome.
+fn check_or_expect_hung(stage: &mut Stage, result: Result<crate::Report, crate::HostError>) {
     let hung = |error: &crate::HostError| {
         error.report().services.iter().any(|service| matches!(service.outcome, Outcome::Hung(_)))
     };

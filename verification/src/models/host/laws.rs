@@ -1,4 +1,4 @@
-//! What is true of every host, at every moment and at its end.
+//! The laws that every host obeys, at every moment and at its end.
 
 use super::probe::Step;
 use super::stage::Stage;
@@ -10,16 +10,20 @@ use crate::{
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
-/// At any moment. `after`: the dependencies of each service. The registry itself checks its counters.
-pub(super) fn of_the_registry(registry: &Registry, after: &[Vec<usize>]) {
+/// Holds at every moment. `after` has the dependencies of each service. The registry itself checks its counters.
+pub(super) fn check_registry(registry: &Registry, after: &[Vec<usize>]) {
     let host = registry.observe();
-    host.services.iter().for_each(of_a_service);
-    for (place, before) in after.iter().enumerate() {
-        before.iter().for_each(|&before| edge_holds(&host.services[before], &host.services[place]));
+    host.services.iter().for_each(check_service);
+    for (position, before) in after.iter().enumerate() {
+        before.iter().for_each(|&before| edge_holds(&host.services[before], &host.services[position]));
     }
     if host.reason.is_some() {
-        assert!(host.stopping_is_stopped, "a reason, and `stopping` is not stopped");
-        assert!(!matches!(host.state, HostState::Starting | HostState::Started), "a reason, and {:?}", host.state);
+        assert!(host.stopping_is_stopped, "there is a reason, but `stopping` is not stopped");
+        assert!(
+            !matches!(host.state, HostState::Starting | HostState::Started),
+            "there is a reason, but the state is {:?}",
+            host.state
+        );
     }
     if host.state == HostState::Started {
         assert!(host.has_started);
@@ -29,7 +33,7 @@ pub(super) fn of_the_registry(registry: &Registry, after: &[Vec<usize>]) {
     }
 }
 
-fn of_a_service(service: &ObservedService) {
+fn check_service(service: &ObservedService) {
     let ObservedService { name, state, .. } = service;
     assert!(!service.has_exited || service.was_started, "`{name}` exited and was never started");
     assert!(!service.is_joined || service.has_exited, "`{name}` was joined before its exit");
@@ -52,10 +56,10 @@ fn edge_holds(earlier: &ObservedService, later: &ObservedService) {
     }
 }
 
-/// At the end, with nobody left behind.
-pub(super) fn of_the_end(stage: &Stage, result: &Result<Report, HostError>) {
+/// Holds at the end of a host without hung services.
+pub(super) fn check_end(stage: &Stage, result: &Result<Report, HostError>) {
     let handle = stage.host.handle();
-    of_the_registry(handle.registry(), &stage.after);
+    check_registry(handle.registry(), &stage.after);
     assert_eq!(handle.state(), HostState::Stopped);
     assert!(handle.stopping().stop_requested());
     let host = handle.registry().observe();
@@ -70,13 +74,14 @@ pub(super) fn of_the_end(stage: &Stage, result: &Result<Report, HostError>) {
     let names: BTreeSet<_> = stage.journal.all().into_iter().map(|(name, _)| name).collect();
     names.into_iter().for_each(|name| lives_are_whole(name, &stage.journal.of(name), stage.finishes.contains(&name)));
     edges_were_kept(stage, report);
-    failures_are_told(stage, result, report);
+    failures_are_in_the_result(stage, result, report);
 }
 
-/// A `start` that returned `Ok` has one `stop`, what was never started has none, and the value is dropped last.
+/// A `start` that returned `Ok` has one `stop`, a service that was never started has none, and the value is dropped
+/// last.
 fn lives_are_whole(name: &str, steps: &[Step], finishes: bool) {
     let mut last = None;
-    // A group has fresh ones at each start.
+    // A group creates new values for each start.
     let in_group = name.contains('/');
     for &step in steps.iter().filter(|step| !matches!(step, Step::StopRequested | Step::Failed(_))) {
         let may_follow = match step {
@@ -90,12 +95,12 @@ fn lives_are_whole(name: &str, steps: &[Step], finishes: bool) {
         assert!(may_follow, "`{name}`: {step:?} after {last:?}, in {steps:?}");
         last = Some(step);
     }
-    let asked = steps.iter().position(|&step| step == Step::StopRequested).unwrap_or(steps.len());
+    let stop_requested = steps.iter().position(|&step| step == Step::StopRequested).unwrap_or(steps.len());
     assert!(
-        in_group || finishes || !steps[asked..].contains(&Step::Start),
+        in_group || finishes || !steps[stop_requested..].contains(&Step::Start),
         "`{name}` was started after its stop: {steps:?}"
     );
-    // What was never started is dropped with the host, which is still there.
+    // A service that was never started is dropped with the host, which still exists.
     assert!(matches!(last, None | Some(Step::Dropped)), "`{name}` was not dropped: {steps:?}");
 }
 
@@ -107,16 +112,16 @@ fn outcome_is_true(service: &ServiceReport, steps: &[Step]) {
         Outcome::Completed => steps.contains(&Step::Run),
         Outcome::Stopped => steps.contains(&Step::Start),
         Outcome::NotRestarted(_) => failed && !matches!(ready_after_failure(steps), Some(true)),
-        // Others are failures outside of the service's own calls, or of one that ran too often.
+        // Other failures are outside the service's own methods, or the service completed too often.
         Outcome::Failed(error) => {
             let beside = matches!(error.phase(), Phase::Callback | Phase::Drop);
-            // A group that waits for a hung child is called failed meanwhile.
+            // A group that waits for a hung child counts as failed meanwhile.
             let of_child = error.source().is_some_and(|source| source.is::<ServiceError>());
             failed || beside || of_child || matches!(error.cause(), Cause::TimedOut(_)) || service.restarts > 0
         }
         _ => false,
     };
-    assert!(agrees, "`{name}` is {outcome:?}, and did {steps:?}");
+    assert!(agrees, "`{name}` is {outcome:?} after {steps:?}");
     assert_eq!(steps.is_empty(), matches!(outcome, Outcome::NeverStarted), "`{name}`");
 }
 
@@ -126,22 +131,22 @@ fn ready_after_failure(steps: &[Step]) -> Option<bool> {
     Some(steps[failed..].contains(&Step::Ready))
 }
 
-/// Who saw that it was asked to stop saw it when all that came after it were gone.
+/// A service sees its stop request only after all its dependents are gone.
 fn edges_were_kept(stage: &Stage, report: &Report) {
     let all = stage.journal.all();
     let at = |name: &str, step: Step| all.iter().position(|noted| *noted == (name, step));
-    let of = |place: usize| report.services.iter().find(|service| *service.name == *stage.names[place]).unwrap();
-    for (place, before) in stage.after.iter().enumerate() {
-        let later = stage.names[place];
-        if of(place).stop_timed_out {
+    let of = |position: usize| report.services.iter().find(|service| *service.name == *stage.names[position]).unwrap();
+    for (position, before) in stage.after.iter().enumerate() {
+        let later = stage.names[position];
+        if of(position).stop_timed_out {
             continue;
         }
-        // Who missed its start timeout is asked at once.
+        // A service that missed its start timeout receives its stop request at once.
         let in_time = before.iter().filter(|&&before| !is_late(of(before)));
         for earlier in in_time.map(|&before| stage.names[before]) {
-            if let (Some(asked), Some(_)) = (at(earlier, Step::StopRequested), at(later, Step::Start)) {
+            if let (Some(stop_requested), Some(_)) = (at(earlier, Step::StopRequested), at(later, Step::Start)) {
                 let gone = at(later, Step::Dropped).expect("dropped");
-                assert!(gone < asked, "`{earlier}` saw its stop before `{later}` was gone: {all:?}");
+                assert!(gone < stop_requested, "`{earlier}` saw its stop before `{later}` was gone: {all:?}");
             }
             if let (Some(started), Some(ready)) = (at(later, Step::Start), at(earlier, Step::Ready)) {
                 assert!(ready < started, "`{later}` started before `{earlier}` was ready: {all:?}");
@@ -154,30 +159,30 @@ fn is_late(service: &ServiceReport) -> bool {
     matches!(&service.outcome, Outcome::Failed(error) if matches!(error.cause(), Cause::TimedOut(_)))
 }
 
-/// Every failure of a service that is not ignored is in the result, once, and the first is the reason.
-fn failures_are_told(stage: &Stage, result: &Result<Report, HostError>, report: &Report) {
-    let told = result.as_ref().err().map(|error| error.failures()).unwrap_or_default();
-    let texts: HashSet<_> = told.iter().map(|error| error.to_string()).collect();
-    assert_eq!(texts.len(), told.len(), "told twice: {told:?}");
-    let told: Vec<_> = told.iter().map(|error| (error.service(), error.phase())).collect();
+/// Every failure that is not ignored is in the result, once, and the first one is the reason.
+fn failures_are_in_the_result(stage: &Stage, result: &Result<Report, HostError>, report: &Report) {
+    let failures = result.as_ref().err().map(|error| error.failures()).unwrap_or_default();
+    let texts: HashSet<_> = failures.iter().map(|error| error.to_string()).collect();
+    assert_eq!(texts.len(), failures.len(), "the same failure twice: {failures:?}");
+    let failures: Vec<_> = failures.iter().map(|error| (error.service(), error.phase())).collect();
     if let StopReason::Failed(name) = &report.reason {
-        assert_eq!(told.first().map(|first| first.0), Some(&**name), "the first cause comes first: {told:?}");
+        assert_eq!(failures.first().map(|first| first.0), Some(&**name), "the first cause comes first: {failures:?}");
     }
     let ignores = |name: &str| {
-        // What a group's child fails with is the group's failure.
-        let Some(place) = stage.names.iter().position(|&other| other == name) else { return true };
-        stage.host.handle().registry().observe().services[place].ignores_failure
+        // The failure of a child is the failure of its group.
+        let Some(position) = stage.names.iter().position(|&other| other == name) else { return true };
+        stage.host.handle().registry().observe().services[position].ignores_failure
     };
     for (name, step) in stage.journal.all() {
         if let Step::Failed(phase) = step {
-            let kept = told.contains(&(name, phase));
-            assert!(kept || ignores(name) || stage.restarts, "`{name}` failed in its {phase}: {told:?}");
+            let kept = failures.contains(&(name, phase));
+            assert!(kept || ignores(name) || stage.restarts, "`{name}` failed in its {phase}: {failures:?}");
         }
     }
 }
 
-/// Events come in the order of what happened: each service's own life, the host's, and who waits for whom.
-pub(super) fn of_the_events(stage: &Stage) {
+/// The events are in the order of what happened: in each service, in the host, and between dependents and dependencies.
+pub(super) fn check_events(stage: &Stage) {
     let events: Vec<_> = stage.events.try_iter().collect();
     let text = || events.iter().map(|event| format!("\n  {event}")).collect::<String>();
     let at = |name: Option<&str>, is: fn(&EventKind) -> bool| {
@@ -188,30 +193,30 @@ pub(super) fn of_the_events(stage: &Stage) {
     };
     let ended =
         |kind: &EventKind| matches!(kind, EventKind::Stopped | EventKind::NotRestarted(_) | EventKind::Completed);
-    for (place, &name) in stage.names.iter().enumerate() {
+    for (position, &name) in stage.names.iter().enumerate() {
         let name = Some(name);
         let launched = count(name, |kind| matches!(kind, EventKind::Starting)) > 0;
-        assert_eq!(launched, count(name, |_| true) > 0, "{name:?} is spoken of, and not as starting:{}", text());
+        assert_eq!(launched, count(name, |_| true) > 0, "{name:?} has events, but no `Starting`:{}", text());
         let failed = count(name, |kind| matches!(kind, EventKind::Failed(_)));
         assert_eq!(count(name, ended), usize::from(launched && failed == 0), "{name:?} ends once:{}", text());
         if let Some(end) = at(name, ended) {
-            // Its thread, or a callback of it, may be left behind all the same.
+            // A thread or a callback of the service may still be hung.
             let alive = |kind: &EventKind| !matches!(kind, EventKind::Hung(_));
             let last = events.iter().rposition(|event| event.service.as_deref() == name && alive(&event.kind));
-            assert_eq!(Some(end), last, "{name:?} is over when its end is told:{}", text());
+            assert_eq!(Some(end), last, "{name:?} emits nothing after its end:{}", text());
         }
         let finishes = name.is_some_and(|name| stage.finishes.contains(&name));
         assert!(
-            finishes || !starts_when_asked(&events, name),
-            "{name:?} is started after it was asked to stop:{}",
+            finishes || !restarts_after_stop_request(&events, name),
+            "{name:?} was restarted after its stop request:{}",
             text()
         );
-        for &before in &stage.after[place] {
+        for &before in &stage.after[position] {
             let started =
                 at(Some(stage.names[before]), |kind| matches!(kind, EventKind::Started | EventKind::Failed(_)));
             if launched {
                 let starting = at(name, |kind| matches!(kind, EventKind::Starting));
-                assert!(started.is_some() && started < starting, "{name:?} comes after {before}:{}", text());
+                assert!(started.is_some() && started < starting, "{name:?} must start after {before}:{}", text());
             }
         }
     }
@@ -223,10 +228,10 @@ pub(super) fn of_the_events(stage: &Stage) {
     assert!(stopping.is_none() && stopped.is_none() || stopping < stopped, "{}", text());
 }
 
-/// Whether a service is started again after it was asked to stop. A first start may have been under way.
-fn starts_when_asked(events: &[Event], name: Option<&str>) -> bool {
+/// Returns `true` if a service was restarted after its stop request. A first start may have been in progress.
+fn restarts_after_stop_request(events: &[Event], name: Option<&str>) -> bool {
     let own = events.iter().filter(|event| event.service.as_deref() == name);
     let again = own.skip_while(|event| !matches!(event.kind, EventKind::Restarting { .. }));
-    let asked = again.skip_while(|event| !matches!(event.kind, EventKind::Stopping));
-    asked.into_iter().any(|event| matches!(event.kind, EventKind::Starting))
+    let stop_requested = again.skip_while(|event| !matches!(event.kind, EventKind::Stopping));
+    stop_requested.into_iter().any(|event| matches!(event.kind, EventKind::Starting))
 }

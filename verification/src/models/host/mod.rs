@@ -1,8 +1,9 @@
-//! The host: its board, the lives of its services, and the stop walk, under shuttle.
+//! The host: its registry, its services, and the shutdown, under shuttle.
 //!
-//! Left out is what blocks in crossbeam's own channels, which shuttle does not know: `StopToken::recv` and `ManualClock`;
-//! and the thread of `request_stop_after`, which outlives a schedule: a model says itself when a time has come.
-#![allow(clippy::unit_arg, reason = "`Ok(ctx.wait())` is all that many a probe does")]
+//! Two things are left out. Shuttle does not know the waits of crossbeam's channels: `StopToken::recv` and
+//! `ManualClock`. The thread of `request_stop_after` would outlive a schedule: instead a model decides when a time has
+//! come.
+#![allow(clippy::unit_arg, reason = "`Ok(ctx.wait())` is all that some probes do")]
 
 mod probe;
 mod stage;
@@ -19,6 +20,7 @@ mod unresponsive;
 mod restart;
 mod group;
 mod group_deadline;
-mod looks;
+mod observers;
 mod queue;
 mod consumers;
+mod batches;

@@ -1,4 +1,4 @@
-//! Services that write down what happens to them.
+//! Services that record what happens to them.
 
 use crate::report::is_stop_error;
 use crate::util::panic::catch_panic;
@@ -6,9 +6,9 @@ use crate::{Context, Phase, Result, Service};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 
-/// What happened to which service, in the order of the schedule.
+/// The steps of all services, in the order of the schedule.
 ///
-/// The standard library's lock: it is never held over a step of the schedule, and must not be one itself.
+/// Uses the standard library's lock, which is no step of the schedule. No step happens while the lock is held.
 #[derive(Clone, Default)]
 pub(super) struct Journal(Arc<Mutex<Vec<(&'static str, Step)>>>);
 
@@ -23,7 +23,7 @@ pub(super) enum Step {
     Dropped,
     /// The service has seen its stop request.
     StopRequested,
-    /// One of its calls returns an error that no stop request caused, or panics.
+    /// One of its calls panicked, or returned an error that no stop request caused.
     Failed(Phase),
 }
 
@@ -45,7 +45,7 @@ impl Journal {
     }
 }
 
-/// A service, and what happens to it.
+/// A service that records its steps.
 pub(super) struct Noted<S> {
     name: &'static str,
     journal: Journal,
@@ -59,13 +59,13 @@ impl<S: Service> Noted<S> {
 
     fn call(&mut self, phase: Phase, ctx: &Context, f: fn(&mut S, &Context) -> Result) -> Result {
         let done = catch_panic(|| f(&mut self.service, ctx));
-        let asked = ctx.stop_requested();
-        if asked {
+        let stop_requested = ctx.stop_requested();
+        if stop_requested {
             self.note(Step::StopRequested);
         }
         match done {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if asked && phase != Phase::Stop && is_stop_error(&*error) => return Err(error),
+            Ok(Err(error)) if stop_requested && phase != Phase::Stop && is_stop_error(&*error) => return Err(error),
             _ => self.note(Step::Failed(phase)),
         }
         done.unwrap_or_else(|text| resume_unwind(Box::new(text)))
@@ -106,7 +106,7 @@ pub(super) enum Act {
     Return,
     Wait,
     Fail,
-    /// Without the panic hook, which would print every schedule that comes to this.
+    /// Panics without the panic hook, which would print a message in every schedule.
     Panic,
     Do(Box<dyn FnMut(&Context) -> Result + Send>),
 }
@@ -128,7 +128,7 @@ impl Act {
     }
 }
 
-/// A service made of acts. By default it is ready at once, runs until it is asked to stop, and stops well.
+/// A service made of acts. By default it is ready at once, runs until its stop request, and stops without an error.
 pub(super) struct Probe {
     start: Act,
     run: Act,

@@ -1,4 +1,4 @@
-//! Joining: threads and callbacks that take their time, and stops that have none.
+//! Joining: threads and callbacks that take their time, and stops without time.
 
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What a thread leaves to its thread-local destructors: a wait, and the count of those that are through.
+/// Runs in the thread-local destructor of a thread: a wait, and a count of the threads that have passed it.
 struct Leaving {
     gate: Option<StopToken>,
     gone: Arc<AtomicUsize>,
@@ -37,7 +37,7 @@ fn leaving(gate: Option<StopToken>, gone: &Arc<AtomicUsize>) -> Probe {
 }
 
 #[test]
-fn a_thread_is_joined_when_its_thread_local_destructors_are_through() {
+fn a_thread_is_joined_after_its_thread_local_destructors() {
     explore(|| {
         let mut stage = Stage::still();
         let gone = Arc::default();
@@ -60,7 +60,7 @@ fn a_delayed_thread_delays_no_thread_behind_it() {
         stage.add("c", &[], leaving(None, &gone));
         stage.host.start().unwrap();
         let handle: HostHandle = stage.host.handle();
-        // It opens once the others have been joined. Nothing tells of that, so it looks.
+        // The gate opens once the others have been joined. No event reports a join, so this polls.
         let opener = spawn("opener", move || {
             while handle.registry().observe().joined_by_reapers < 2 {
                 yield_now();
@@ -112,7 +112,7 @@ fn a_stop_without_time_requests_all_stops_and_names_the_hung_services() {
 }
 
 #[test]
-fn a_callback_that_outlives_its_service_is_left_behind_and_found_again() {
+fn a_callback_that_outlives_its_service_is_hung_until_a_later_stop() {
     explore(|| {
         let mut stage = Stage::still();
         let (gate, began) = (StopSource::new(), StopSource::new());
@@ -124,7 +124,7 @@ fn a_callback_that_outlives_its_service_is_left_behind_and_found_again() {
                 closed.wait();
             });
             begun.wait();
-            guard.unregister(); // which does not wait for it
+            guard.unregister(); // does not wait for the callback
             Ok(())
         };
         stage.add("a", &[], Probe::new().run(Act::calling(runs)));

@@ -29,7 +29,7 @@ fn a_stop_ends_a_backoff_that_would_never_end() {
 }
 
 #[test]
-fn two_lives_never_overlap_and_each_has_its_own_stop() {
+fn two_runs_never_overlap_and_each_has_its_own_stop() {
     explore(|| {
         let mut stage = Stage::running();
         stage.restarts = true;
@@ -81,14 +81,14 @@ fn a_first_start_that_is_tried_again_is_stopped_in_its_backoff() {
         let error = stage.host.start().unwrap_err();
         requester.join().unwrap();
         assert_eq!(error.report().reason, StopReason::Requested);
-        // One that fails after it was asked is not tried again: a failure.
+        // A service that fails after its stop request is not restarted: it has failed.
         assert!(error.failures().len() <= 1 && stage.journal.count("b", Step::Start) <= 1);
         stage.check(&Err(error));
     });
 }
 
 #[test]
-fn a_restart_that_succeeds_at_last_is_a_service_like_any_other() {
+fn a_service_whose_restart_succeeds_stops_like_any_other() {
     explore(|| {
         let mut stage = Stage::running();
         stage.restarts = true;
@@ -124,7 +124,7 @@ fn a_restart_during_the_start_of_others_does_not_make_them_started() {
         stage.add("a", &[], Probe::new().run(Act::calling(fails_once))).restart(restart());
         let waits = move |ctx: &crate::Context| {
             waiting.wait();
-            if ctx.host().state() == HostState::Starting { Ok(()) } else { Err("it has not started yet".into()) }
+            if ctx.host().state() == HostState::Starting { Ok(()) } else { Err("the host has not started yet".into()) }
         };
         stage.add("b", &[], Probe::new().start(Act::calling(waits)));
         stage.host.start().unwrap();
@@ -152,7 +152,7 @@ fn a_failure_after_the_request_is_emitted_and_not_retried() {
 }
 
 #[test]
-fn a_stop_in_a_backoff_is_followed_by_one_last_life_that_finishes() {
+fn a_stop_in_a_backoff_is_followed_by_one_last_run_that_finishes() {
     explore(|| {
         let mut stage = Stage::running();
         (stage.restarts, stage.finishes) = (true, vec!["b"]);
@@ -184,7 +184,7 @@ fn a_service_that_fails_to_finish_tries_again_and_then_fails_for_good() {
         stage.add("b", &["a"], Probe::new().run(Act::Fail)).restart(restart().finish_on_stop());
         stage.host.start().unwrap();
         let result = stage.stop();
-        // The first run, three restarts, and a last life if the stop request ended a backoff.
+        // The first run, three restarts, and one more run if the stop request ended a backoff.
         assert!((4..=5).contains(&stage.journal.count("b", Step::Run)), "{:?}", stage.journal.all());
         assert_eq!(result.as_ref().unwrap_err().failures().len(), 1);
         stage.check(&result);

@@ -1,4 +1,4 @@
-//! Starts that fail.
+//! Failed starts.
 
 use super::probe::{Act, Probe, Step};
 use super::stage::Stage;
@@ -6,7 +6,7 @@ use crate::models::explore::explore;
 use crate::{OnFailure, Phase, StopReason};
 
 #[test]
-fn a_start_that_fails_is_rolled_back_and_what_waited_for_it_never_starts() {
+fn a_failed_start_is_rolled_back_and_its_dependents_never_start() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
@@ -61,8 +61,8 @@ fn a_run_that_fails_while_a_later_service_starts_ends_the_start_or_is_found_afte
         stage.add("c", &["b"], Probe::new());
         let watcher = stage.watched(2);
         let started = stage.host.start();
-        let said = stage.host.handle().registry().observe().has_started;
-        assert_eq!(said, started.is_ok(), "a failure after the host has started is none of the start");
+        let has_started = stage.host.handle().registry().observe().has_started;
+        assert_eq!(has_started, started.is_ok(), "only a failure before the host has started is an error of `start`");
         let result = match started {
             Ok(()) => {
                 assert_eq!(stage.journal.count("c", Step::Ready), 1);
@@ -78,7 +78,7 @@ fn a_run_that_fails_while_a_later_service_starts_ends_the_start_or_is_found_afte
 }
 
 #[test]
-fn those_after_an_ignored_failure_of_a_start_start_without_it() {
+fn dependents_of_an_ignored_failed_start_start_without_it() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new().start(Act::Fail)).on_failure(OnFailure::Ignore);
@@ -93,7 +93,7 @@ fn those_after_an_ignored_failure_of_a_start_start_without_it() {
 }
 
 #[test]
-fn a_start_that_fails_after_the_request_is_a_failure_all_the_same() {
+fn a_start_that_fails_after_the_request_is_still_a_failure() {
     explore(|| {
         let mut stage = Stage::still();
         let fails = |ctx: &crate::Context| {

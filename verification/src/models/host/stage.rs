@@ -1,4 +1,4 @@
-//! A host with probes, and what must be true of it whatever the schedule.
+//! A host with probes, and what must hold for it in every schedule.
 
 use super::laws;
 use super::probe::{Journal, Noted, Probe};
@@ -13,23 +13,23 @@ pub(super) struct Stage {
     pub(super) host: Host,
     pub(super) journal: Journal,
     pub(super) names: Vec<&'static str>,
-    /// Who comes after whom, by their places: also by way of others.
+    /// The direct and indirect dependencies of each service, by position.
     pub(super) after: Vec<Vec<usize>>,
     pub(super) events: Receiver<Event>,
-    /// A service may be started again, so that not every failure is final.
+    /// Whether a service may be restarted, so that not every failure is final.
     pub(super) restarts: bool,
     /// Services that may start once more after their stop request, to finish what they hold.
     pub(super) finishes: Vec<&'static str>,
 }
 
 impl Stage {
-    /// A deadline never comes: who is not woken is found, as a deadlock.
+    /// No deadline is ever reached, so that a lost wake-up is found as a deadlock.
     pub(super) fn still() -> Self {
         time::stands_still();
         Self::new()
     }
 
-    /// A host with the services `a`, `b` and `c` after `a`, and `d` after both. Time stands still.
+    /// A host with `a`, `b` and `c` after `a`, and `d` after both. Time stands still.
     pub(super) fn diamond() -> Self {
         let mut stage = Self::still();
         stage.add("a", &[], Probe::new());
@@ -39,7 +39,7 @@ impl Stage {
         stage
     }
 
-    /// One check of a deadline in twenty finds that it has passed.
+    /// One check of a deadline in twenty finds that the deadline has passed.
     pub(super) fn running() -> Self {
         time::runs_one_in(20);
         Self::new()
@@ -57,10 +57,11 @@ impl Stage {
         after: &[&'static str],
         service: impl Service,
     ) -> &mut ServiceOptions {
-        let place = |after| self.names.iter().position(|&name| name == after).expect("one that was added");
-        let direct: Vec<usize> = after.iter().map(|&after| place(after)).collect();
+        let position =
+            |after| self.names.iter().position(|&name| name == after).expect("a service that was added earlier");
+        let direct: Vec<usize> = after.iter().map(|&after| position(after)).collect();
         let mut all: Vec<usize> =
-            direct.iter().flat_map(|&place| self.after[place].clone()).chain(direct.clone()).collect();
+            direct.iter().flat_map(|&position| self.after[position].clone()).chain(direct.clone()).collect();
         all.sort_unstable();
         all.dedup();
         self.after.push(all);
@@ -68,40 +69,40 @@ impl Stage {
         self.host.add(name, Noted::new(name, &self.journal, service)).after(after)
     }
 
-    /// As many probes that wait for their stop, side by side.
+    /// Adds independent probes that wait for their stop request.
     pub(super) fn add_waiting(&mut self, names: &[&'static str]) {
         for name in names {
             self.add(name, &[], Probe::new());
         }
     }
 
-    /// A stop without a deadline.
+    /// Stops the host without a deadline.
     pub(super) fn stop(&mut self) -> Result<Report, HostError> {
         self.host.stop(Duration::MAX)
     }
 
-    /// Starts; where it did start, stops. The result of whichever ended it.
+    /// Starts the host, and stops it if it started. Returns the result of the call that ended it.
     pub(super) fn start_and_stop(&mut self) -> Result<Report, HostError> {
         self.host.start()?;
         self.stop()
     }
 
-    /// Looks at the board from another thread, `times` times, and finds it in order.
+    /// Checks the registry from another thread, `times` times.
     pub(super) fn watched(&self, times: usize) -> JoinHandle<()> {
         let (handle, after) = (self.host.handle(), self.after.clone());
-        spawn("watcher", move || (0..times).for_each(|_| laws::of_the_registry(handle.registry(), &after)))
+        spawn("watcher", move || (0..times).for_each(|_| laws::check_registry(handle.registry(), &after)))
     }
 
-    /// Asks for a stop, from another thread.
+    /// Requests the stop of the host on another thread.
     pub(super) fn stop_requested_on_a_thread(&self) -> JoinHandle<()> {
         let handle: HostHandle = self.host.handle();
         spawn("requester", move || handle.request_stop())
     }
 
-    /// All that must be true at the end of a host that has left nobody behind.
+    /// Checks everything that must hold at the end of a host without hung services.
     pub(super) fn check(&self, result: &Result<Report, HostError>) {
-        laws::of_the_end(self, result);
-        laws::of_the_events(self);
+        laws::check_end(self, result);
+        laws::check_events(self);
     }
 }
 

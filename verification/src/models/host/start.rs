@@ -1,4 +1,4 @@
-//! The start against requests to stop.
+//! The start against stop requests.
 
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
@@ -26,7 +26,7 @@ fn a_stop_request_during_an_ordered_start_stops_only_started_services() {
         requester.join().unwrap();
         watcher.join().unwrap();
         stage.check(&result);
-        // From the request on nothing more starts.
+        // After the request nothing more starts.
         let started: Vec<_> = stage.names.iter().map(|name| !stage.journal.of(name).is_empty()).collect();
         assert_eq!(*launched.lock().unwrap(), started);
         let report = result.unwrap_or_else(|error| {
@@ -69,7 +69,7 @@ fn a_start_that_waits_for_its_stop_is_woken_by_a_request_and_is_a_clean_end() {
 }
 
 #[test]
-fn run_until_comes_back_whenever_its_token_is_stopped() {
+fn run_until_returns_whenever_its_token_is_stopped() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());
@@ -91,7 +91,7 @@ fn a_wait_for_the_start_ends_with_the_start_or_the_stop() {
         let started = Arc::new(AtomicUsize::new(0));
         let noted = started.clone();
         let waits = move |ctx: &crate::Context| {
-            // The wait itself is crossbeam's; this is the same, and then it does not wait.
+            // The wait itself is crossbeam's. This check is equivalent, and must not block.
             let latch = ctx.host().started();
             StopSource::linked([ctx.stop_token(), &latch]).token().wait();
             match ctx.wait_until_started() {
@@ -110,7 +110,7 @@ fn a_wait_for_the_start_ends_with_the_start_or_the_stop() {
         assert_eq!(
             started.load(Ordering::Relaxed),
             stage.journal.count("a", Step::Run),
-            "it panicked, or was not woken"
+            "the waiter panicked or was not woken"
         );
     });
 }
@@ -121,7 +121,7 @@ fn a_started_host_is_started_for_every_thread_at_once() {
         let mut stage = Stage::still();
         stage.add_waiting(&["a", "b"]);
         let handle = stage.host.handle();
-        let looker = spawn("looker", move || {
+        let observer = spawn("observer", move || {
             let state = handle.state();
             let services = handle.services();
             if state == HostState::Started {
@@ -131,7 +131,7 @@ fn a_started_host_is_started_for_every_thread_at_once() {
         });
         stage.host.start().unwrap();
         assert!(stage.host.handle().services().iter().all(|service| service.state == ServiceState::Running));
-        looker.join().unwrap();
+        observer.join().unwrap();
         let result = stage.stop();
         stage.check(&result);
     });

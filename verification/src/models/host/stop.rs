@@ -1,4 +1,4 @@
-//! The stop walk, the reapers, and the drop of a host.
+//! The shutdown, the reapers, and the drop of a host.
 
 use super::probe::{Act, Probe, Step};
 use super::stage::{Stage, spawn};
@@ -26,7 +26,7 @@ fn a_diamond_is_stopped_in_reverse() {
 }
 
 #[test]
-fn those_that_end_side_by_side_are_all_joined() {
+fn services_that_exit_at_once_are_all_joined() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add_waiting(&["a", "b", "c", "d", "e"]);
@@ -38,7 +38,7 @@ fn those_that_end_side_by_side_are_all_joined() {
 }
 
 #[test]
-fn those_that_end_side_by_side_are_all_joined_by_however_many_reapers() {
+fn services_that_exit_at_once_are_all_joined_by_any_number_of_reapers() {
     explore(|| {
         let mut stage = Stage::running();
         stage.add_waiting(&["a", "b", "c", "d"]);
@@ -70,7 +70,7 @@ fn a_dropped_host_has_stopped_all_its_services() {
 }
 
 #[test]
-fn a_stop_finds_the_host_as_it_is_however_many_ask_for_it() {
+fn concurrent_stop_requests_stop_the_host_once() {
     explore(|| {
         let mut stage = Stage::still();
         stage.add("a", &[], Probe::new());

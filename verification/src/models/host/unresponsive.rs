@@ -118,7 +118,7 @@ fn a_rollback_leaves_a_hung_service_to_another_stop() {
 }
 
 #[test]
-fn a_callback_that_blocks_is_hung_in_its_place_and_found_again() {
+fn a_callback_that_blocks_is_hung_until_a_later_stop() {
     explore(|| {
         let mut stage = Stage::running();
         let gate = StopSource::new();

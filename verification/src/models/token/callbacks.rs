@@ -1,4 +1,4 @@
-//! A callback runs exactly once, on the right thread, when everybody has been told.
+//! A callback runs exactly once, on the right thread, after all flags are set and all waiters are woken.
 
 use super::*;
 use crate::sync::caller;
@@ -18,7 +18,7 @@ fn a_callback_runs_exactly_once_however_late_it_is_registered() {
 }
 
 #[test]
-fn two_that_register_during_the_stop_are_both_called_once() {
+fn two_callbacks_registered_during_the_stop_both_run_once() {
     explore(|| {
         let stop = StopSource::new();
         let token = stop.token();
@@ -65,16 +65,16 @@ fn when_request_stop_returns_the_callbacks_registered_before_have_run() {
 }
 
 #[test]
-fn a_callback_sees_what_came_before_the_stop_also_when_it_is_registered_late() {
+fn a_callback_registered_late_sees_what_came_before_the_stop() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         let (token, seen) = (stop.token(), before.clone());
         let registering = spawn(move || {
-            let told = token.clone();
+            let flag = token.clone();
             token.on_stop(move || {
-                // First: a look at the flag would itself order this.
+                // Read this first: a check of the flag would itself order the accesses.
                 expect(seen.read() == 1, "a callback sees what came before the stop");
-                expect(told.stop_requested(), "the flag is set before a callback runs");
+                expect(flag.stop_requested(), "the flag is set before a callback runs");
             })
         });
         before.add_one();
@@ -98,7 +98,7 @@ fn the_callback_of_a_child_born_while_it_stops_sees_what_came_before_the_stop() 
     });
 }
 
-/// The callback waits for the waiters: were they woken only after it, this would be a deadlock.
+/// The callback waits for the waiters. If they were woken only after it, the model would deadlock.
 #[test]
 fn every_waiter_is_woken_before_the_first_callback_runs() {
     explore(|| {
@@ -135,8 +135,8 @@ fn done_is_disconnected_before_the_first_callback_runs() {
         let child = StopSource::linked([&stop.token()]);
         let receivers = [stop.token(), child.token()].map(|token| token.done().clone());
         let guard = stop.token().on_stop(move || {
-            let told = receivers.iter().all(|done| done.try_recv() == Err(TryRecvError::Disconnected));
-            expect(told, "done is disconnected before the first callback");
+            let disconnected = receivers.iter().all(|done| done.try_recv() == Err(TryRecvError::Disconnected));
+            expect(disconnected, "done is disconnected before the first callback");
         });
         let requester = request(&stop);
         assert!(stop.request_stop() != requester.join().unwrap());
@@ -145,7 +145,7 @@ fn done_is_disconnected_before_the_first_callback_runs() {
 }
 
 #[test]
-fn a_callback_that_panics_keeps_no_other_from_running() {
+fn a_callback_that_panics_prevents_no_other() {
     explore(|| {
         let stop = StopSource::new();
         let child = StopSource::linked([&stop.token()]);
@@ -171,7 +171,7 @@ fn a_panicking_callback_counts_as_returned_for_the_drop_of_its_guard() {
     });
 }
 
-/// Past the panic hook, which would print it in every execution.
+/// Panics without the panic hook, which would print a message in every execution.
 fn panic() {
     std::panic::resume_unwind(Box::new("on purpose"));
 }

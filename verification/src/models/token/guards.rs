@@ -1,4 +1,4 @@
-//! When a guard is gone, its callback has run or never will.
+//! After a guard is dropped, its callback has run or never will.
 
 use super::*;
 use std::sync::Mutex;
@@ -9,33 +9,33 @@ fn when_a_guard_is_dropped_its_callback_has_run_or_never_will() {
         let stop = StopSource::new();
         let (guard, calls, gone) = used(&stop.token());
         let requester = request(&stop);
-        drop_and_look(guard, &calls, &gone);
+        drop_and_count(guard, &calls, &gone);
         requester.join().unwrap();
     });
 }
 
 #[test]
-fn so_it_is_for_each_of_two_callbacks() {
+fn two_callbacks_registered_before_have_run_when_request_stop_returns() {
     explore_within(4, || {
         let stop = StopSource::new();
         let (guard, calls, gone) = used(&stop.token());
         let (other_guard, other_calls, other_gone) = used(&stop.token());
         let requester = request(&stop);
-        let dropping = spawn(move || drop_and_look(other_guard, &other_calls, &other_gone));
-        drop_and_look(guard, &calls, &gone);
+        let dropping = spawn(move || drop_and_count(other_guard, &other_calls, &other_gone));
+        drop_and_count(guard, &calls, &gone);
         requester.join().unwrap();
         dropping.join().unwrap();
     });
 }
 
 #[test]
-fn so_it_is_for_a_callback_of_a_child() {
+fn a_callback_of_a_child_has_run_when_request_stop_returns() {
     explore(|| {
         let stop = StopSource::new();
         let child = StopSource::linked([&stop.token()]);
         let (guard, calls, gone) = used(&child.token());
         let requester = request(&stop);
-        drop_and_look(guard, &calls, &gone);
+        drop_and_count(guard, &calls, &gone);
         requester.join().unwrap();
     });
 }
@@ -47,7 +47,7 @@ fn a_thread_that_saw_the_stop_before_sees_the_same() {
         let (guard, calls, gone) = used(&stop.token());
         let requester = request(&stop);
         stop.token().wait();
-        drop_and_look(guard, &calls, &gone);
+        drop_and_count(guard, &calls, &gone);
         requester.join().unwrap();
     });
 }
@@ -81,7 +81,7 @@ fn unregistering_a_callback_leaves_the_other_to_run() {
     });
 }
 
-/// The callback waits for a stop that comes after `unregister`: did that wait, this would be a deadlock.
+/// The callback waits for a stop that comes after `unregister`. If `unregister` waited, the model would deadlock.
 #[test]
 fn unregister_never_waits_for_a_callback_that_is_running() {
     explore(|| {
@@ -96,11 +96,11 @@ fn unregister_never_waits_for_a_callback_that_is_running() {
 }
 
 #[test]
-fn a_guard_waits_for_no_other_callback_than_its_own() {
+fn dropping_a_guard_waits_only_for_its_own_callback() {
     explore(|| {
         let (stop, dropped) = (StopSource::new(), StopSource::new());
         let token = dropped.token();
-        // One that has run by then, and one that has not.
+        // One callback has run by then, and one has not.
         let (before, _) = counted(&stop.token());
         let running = stop.token().on_stop(move || token.wait());
         let (after, _) = counted(&stop.token());
@@ -141,7 +141,7 @@ fn a_callback_may_drop_the_guard_of_another_which_then_never_runs() {
         *kept.lock().unwrap() = Some(second);
         let first = stop.token().on_stop(move || {
             if let Some(guard) = take(&others) {
-                drop_and_look(guard, &second_calls, &second_gone);
+                drop_and_count(guard, &second_calls, &second_gone);
             }
         });
         let requester = request(&stop);
@@ -151,7 +151,7 @@ fn a_callback_may_drop_the_guard_of_another_which_then_never_runs() {
     });
 }
 
-/// What the closure captured looks at the token while it is dropped: under the list's lock this would be a deadlock.
+/// A captured value checks the token while it is dropped. If the lock of the list were held, the model would deadlock.
 #[test]
 fn captures_of_an_unregistered_closure_are_dropped_without_a_lock() {
     struct Registers(StopToken);
@@ -171,24 +171,24 @@ fn captures_of_an_unregistered_closure_are_dropped_without_a_lock() {
     });
 }
 
-/// A callback that must not run once `gone` is written, and its guard.
+/// A guard, and its callback, which must not run once `gone` is written.
 fn used(token: &StopToken) -> (StopCallback, Memory, Memory) {
     let (calls, gone) = (Memory::new(), Memory::new());
     let (count, seen) = (calls.clone(), gone.clone());
     let guard = token.on_stop(move || {
         count.add_one();
-        expect(seen.read() == 0, "a callback does not run when its guard is gone");
+        expect(seen.read() == 0, "a callback does not run after its guard is dropped");
     });
     (guard, calls, gone)
 }
 
-fn drop_and_look(guard: StopCallback, calls: &Memory, gone: &Memory) {
+fn drop_and_count(guard: StopCallback, calls: &Memory, gone: &Memory) {
     drop(guard);
     let now = calls.read();
     gone.add_one();
-    // A read-modify-write sees the last of all writes, whoever has synchronized with whom.
+    // A read-modify-write sees the last write, whatever the synchronization.
     let truly = calls.0.fetch_add(0, Ordering::Relaxed);
-    expect(now == truly, "what a callback did is seen by who dropped its guard");
+    expect(now == truly, "the thread that dropped a guard sees what the callback did");
 }
 
 fn take(kept: &Mutex<Option<StopCallback>>) -> Option<StopCallback> {

@@ -1,9 +1,9 @@
-//! Children see their parents' stop, each once, and a parent keeps nothing of them.
+//! Children see the stop of their parents, each once, and a parent keeps nothing of them.
 
 use super::*;
 
 #[test]
-fn a_child_made_during_the_stop_is_born_stopped_or_reached() {
+fn a_child_created_during_the_stop_is_stopped() {
     explore(|| {
         let stop = StopSource::new();
         let token = stop.token();
@@ -44,7 +44,7 @@ fn a_parent_keeps_nothing_of_a_child_that_is_gone() {
 }
 
 #[test]
-fn a_child_dropped_during_the_stop_leaves_nothing_and_keeps_nobody_from_being_stopped() {
+fn a_child_dropped_during_the_stop_leaves_nothing_and_prevents_no_stop() {
     explore(|| {
         let stop = StopSource::new();
         let (going, staying) = (StopSource::linked([&stop.token()]), StopSource::linked([&stop.token()]));
@@ -91,7 +91,7 @@ fn a_child_made_while_both_its_parents_stop_is_stopped() {
 }
 
 #[test]
-fn a_child_that_is_stopped_while_its_parent_is_calls_back_once() {
+fn a_callback_runs_once_if_child_and_parent_are_stopped_at_once() {
     explore(|| {
         let stop = StopSource::new();
         let child = StopSource::linked([&stop.token()]);
@@ -105,7 +105,7 @@ fn a_child_that_is_stopped_while_its_parent_is_calls_back_once() {
 }
 
 #[test]
-fn a_grandchild_is_reached_through_a_middle_that_is_being_dropped() {
+fn a_grandchild_is_stopped_while_the_source_between_is_dropped() {
     explore(|| {
         let stop = StopSource::new();
         let middle = StopSource::linked([&stop.token()]);
@@ -120,7 +120,7 @@ fn a_grandchild_is_reached_through_a_middle_that_is_being_dropped() {
 }
 
 #[test]
-fn a_grandchild_and_its_middle_dropped_during_the_stop_leave_nothing() {
+fn a_grandchild_and_its_parent_dropped_during_the_stop_leave_nothing() {
     explore(|| {
         let stop = StopSource::new();
         let middle = StopSource::linked([&stop.token()]);
@@ -145,11 +145,11 @@ fn a_child_of_the_same_parent_twice_is_stopped_once() {
     });
 }
 
-/// Who drops a child last reads where its parents keep it, by the order that the reference count gives. That count is
-/// the standard library's and loom does not know it: it would let that read be stale.
+/// The last owner of a child reads where its parents keep it. The reference count orders this read, but the count is
+/// the standard library's, and loom does not know it: loom would allow a stale read.
 #[cfg(feature = "shuttle")]
 #[test]
-fn a_parent_keeps_nothing_of_a_child_that_another_parents_stop_let_go_last() {
+fn a_parent_keeps_nothing_of_a_child_that_another_parents_stop_drops_last() {
     explore(|| {
         let (one, other) = (StopSource::new(), StopSource::new());
         let child = StopSource::linked([&one.token(), &other.token()]);

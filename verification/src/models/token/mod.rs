@@ -1,7 +1,7 @@
-//! The token's protocol. Each model is a promise of the token, run in every order that a checker finds.
+//! The protocol of the token. Each model is a promise, checked in every order that a checker finds.
 //!
-//! Under loom this finds what a weaker atomic ordering would allow; under shuttle, which has no weak memory, orders
-//! around the standard library's reference counts that loom takes for equivalent.
+//! Loom finds what a weaker atomic ordering would allow. Shuttle has no weak memory. It finds orders around the
+//! standard library's reference counts that loom takes for equivalent.
 
 mod callbacks;
 mod guards;
@@ -23,7 +23,7 @@ fn request(stop: &StopSource) -> thread::JoinHandle<bool> {
     spawn(move || stop.request_stop())
 }
 
-/// A number that orders nothing itself: who reads it sees a write for sure only where the token put the write before.
+/// A number that orders nothing itself: a reader is sure to see a write only if the token ordered them.
 #[derive(Clone)]
 struct Memory(Arc<AtomicUsize>);
 

@@ -1,4 +1,4 @@
-//! Of all that request a stop, one made the request.
+//! Of all requests for the stop, exactly one returns `true`.
 
 use super::*;
 
@@ -72,7 +72,8 @@ fn a_callback_that_requests_the_same_stop_did_not_make_the_request() {
     explore(|| {
         let stop = StopSource::new();
         let again = stop.clone();
-        let guard = stop.token().on_stop(move || expect(!again.request_stop(), "the request was made before"));
+        let guard =
+            stop.token().on_stop(move || expect(!again.request_stop(), "only the first request returns `true`"));
         let requester = request(&stop);
         let here = stop.request_stop();
         assert!(here != requester.join().unwrap());

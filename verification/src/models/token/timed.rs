@@ -1,5 +1,5 @@
-//! A stop at a time of its own: the timer keeps no entry of a source that is stopped or gone. What is modelled is how
-//! the token gets on and off the timer's list; the timer's thread is not.
+//! Timed stops: the timer keeps no entry of a source that is stopped or dropped. The models cover how the token adds
+//! and removes entries. They do not cover the thread of the timer.
 
 use super::*;
 use crate::stop::timer;
@@ -32,8 +32,8 @@ fn a_source_whose_clones_are_all_dropped_leaves_no_entry() {
             drop(timed);
             going.add_one();
         });
-        // Orders nothing. But of a thread that loads a word before it changes it, as a source's drop does, loom tries
-        // too few orders: with this it also tries the one in which the other is gone.
+        // This orders nothing. If a thread loads a word before it changes it, as the drop of a source does, loom tries
+        // too few orders. With this line it also tries the order in which the other source is gone.
         _ = gone.read();
         drop(stop);
         other.join().unwrap();
@@ -41,18 +41,18 @@ fn a_source_whose_clones_are_all_dropped_leaves_no_entry() {
     });
 }
 
-/// When the timer makes the request the callback runs on a thread of its own: the model ends when it has.
+/// If the timer makes the request, the callback runs on another thread, and the model ends after it.
 #[test]
 fn a_time_limit_and_a_request_make_one_stop() {
     explore_within(4, || {
         let (stop, called) = (StopSource::new(), StopSource::new());
-        let told = called.token();
+        let has_run = called.token();
         let guard = stop.token().on_stop(move || expect(called.request_stop(), "a callback runs once"));
         stop.request_stop_after(LATER);
         let timer = spawn(timer::run_out);
         _ = stop.request_stop();
         assert!(stop.stop_requested());
-        told.wait();
+        has_run.wait();
         timer.join().unwrap();
         assert!(timer::is_empty());
         drop(guard);

@@ -1,4 +1,4 @@
-//! No wake-up is lost, and who sees the stop sees what came before it.
+//! No wake-up is lost, and a thread that sees the stop sees everything that came before it.
 
 use super::*;
 use crossbeam_channel::TryRecvError;
@@ -41,10 +41,10 @@ fn a_waiter_of_a_child_is_woken_by_the_parents_stop() {
 fn a_check_that_sees_the_stop_sees_all_writes_before_it() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
-        let looker = look(stop.token(), &before);
+        let observer = check(stop.token(), &before);
         before.add_one();
         assert!(stop.request_stop());
-        looker.join().unwrap();
+        observer.join().unwrap();
         assert!(stop.stop_requested());
     });
 }
@@ -54,10 +54,10 @@ fn a_check_of_a_token_with_listeners_sees_all_writes_before_the_stop() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         _ = stop.token().done();
-        let looker = look(stop.token(), &before);
+        let observer = check(stop.token(), &before);
         before.add_one();
         assert!(stop.request_stop());
-        looker.join().unwrap();
+        observer.join().unwrap();
     });
 }
 
@@ -66,24 +66,24 @@ fn a_check_of_a_child_sees_all_writes_before_the_stop_of_its_parent() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         let child = StopSource::linked([&stop.token()]);
-        let looker = look(child.token(), &before);
+        let observer = check(child.token(), &before);
         before.add_one();
         assert!(stop.request_stop());
         assert!(child.stop_requested());
-        looker.join().unwrap();
+        observer.join().unwrap();
     });
 }
 
 #[test]
-fn the_receiver_of_done_disconnects_however_many_ask_for_it() {
+fn every_receiver_of_done_disconnects() {
     explore(|| {
         let stop = StopSource::new();
         let (one, other) = (stop.token(), stop.token());
-        let asking = spawn(move || _ = one.done());
+        let waiter = spawn(move || _ = one.done());
         let requester = request(&stop);
         _ = other.done();
         requester.join().unwrap();
-        asking.join().unwrap();
+        waiter.join().unwrap();
         assert_eq!(other.done().try_recv(), Err(TryRecvError::Disconnected));
     });
 }
@@ -93,7 +93,7 @@ fn done_during_a_stop_returns_a_receiver_that_disconnects() {
     explore(|| {
         let (stop, before) = (StopSource::new(), Memory::new());
         let (token, seen) = (stop.token(), before.clone());
-        let asking = spawn(move || {
+        let waiter = spawn(move || {
             if token.done().try_recv() == Err(TryRecvError::Disconnected) {
                 assert_eq!(seen.read(), 1);
                 assert!(token.stop_requested());
@@ -102,11 +102,11 @@ fn done_during_a_stop_returns_a_receiver_that_disconnects() {
         });
         before.add_one();
         assert!(stop.request_stop());
-        assert_eq!(asking.join().unwrap().done().try_recv(), Err(TryRecvError::Disconnected));
+        assert_eq!(waiter.join().unwrap().done().try_recv(), Err(TryRecvError::Disconnected));
     });
 }
 
-/// What else must not be lost beside a waiter: each list has a lock of its own.
+/// Registrations beside a waiter must not be lost either: each list has its own lock.
 #[test]
 fn a_waiter_and_a_callback_both_receive_the_stop() {
     explore_within(3, || {
@@ -126,13 +126,13 @@ fn wait(token: StopToken, before: &Memory) -> thread::JoinHandle<()> {
     let before = before.clone();
     spawn(move || {
         token.wait();
-        // First: a look at the flag would itself order this.
+        // Read this first: a check of the flag would itself order the accesses.
         assert_eq!(before.read(), 1);
         assert!(token.stop_requested());
     })
 }
 
-fn look(token: StopToken, before: &Memory) -> thread::JoinHandle<()> {
+fn check(token: StopToken, before: &Memory) -> thread::JoinHandle<()> {
     let before = before.clone();
     spawn(move || {
         if token.stop_requested() {

@@ -1,4 +1,4 @@
-//! The books of a queue: what it accepted must have been handled, or be left to be drained.
+//! A queue that counts: each accepted job must be handled, or left to be drained.
 
 use crate::chance::Chance;
 use crate::tally::Sums;
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone)]
-pub struct Books {
+pub struct CountedQueue {
     pub queue: Queue<u64>,
     pub sums: Arc<Sums>,
 }
 
-impl Books {
+impl CountedQueue {
     pub fn new(room: usize) -> Self {
-        Books { queue: Queue::bounded(room), sums: Arc::default() }
+        CountedQueue { queue: Queue::bounded(room), sums: Arc::default() }
     }
 
-    /// A service that fills the queue, by each way of pushing that there is, with a pause after each job.
+    /// A service that fills the queue by each way of pushing, with a pause after each job.
     pub fn producer(&self, chance: &Chance, pause: Duration) -> impl Service {
-        let (books, chance) = (self.clone(), chance.clone());
+        let (queue, chance) = (self.clone(), chance.clone());
         worker(move |ctx| {
             loop {
-                books.push(&chance, ctx)?;
+                queue.push(&chance, ctx)?;
                 ctx.sleep(pause)?;
             }
         })
@@ -39,14 +39,14 @@ impl Books {
             Ok(()) => self.sums.accepted.add(1),
             Err(PushError::Full(_)) => {}
             Err(error) => {
-                ctx.check()?; // who is asked to stop may find it closed: a stop can be short of time for its order
+                ctx.check()?; // after a stop request the queue may be closed: without time, a stop ignores the order
                 Err(error)?
             }
         }
         Ok(())
     }
 
-    /// A service that does `work` for each job.
+    /// A service that calls `work` for each job.
     pub fn consumer(&self, work: impl Fn(&Context) -> Result + Send + 'static) -> impl Service {
         let sums = self.sums.clone();
         self.queue.consumer(move |_, ctx| {
@@ -55,7 +55,7 @@ impl Books {
         })
     }
 
-    /// Takes out what is left. Only when nobody consumes any more.
+    /// Drains the remaining jobs. Call it only after all consumers have exited.
     pub fn drain(&self) {
         self.sums.drained.add(self.queue.drain().len() as u64);
     }

@@ -1,11 +1,11 @@
-//! Looking at a host from outside while it starts, runs and stops.
+//! Observers of a host while it starts, runs and stops.
 
 use super::probe::{Act, Probe};
 use super::stage::{Stage, spawn};
 use crate::models::explore::explore;
 use crate::{Context, HostHandle, ServiceState, ServiceStatus, StopSource};
 
-/// `services[1]` comes after `services[0]`.
+/// `services[1]` depends on `services[0]`.
 fn in_order(services: &[ServiceStatus]) {
     let (earlier, later) = (services[0].state, services[1].state);
     let unready = matches!(earlier, ServiceState::Waiting | ServiceState::Starting);
@@ -25,9 +25,9 @@ fn no_snapshot_ever_shows_a_broken_edge() {
         stage.add("a", &[], Probe::new());
         stage.add("b", &["a"], Probe::new());
         let handle: HostHandle = stage.host.handle();
-        let looker = spawn("looker", move || (0..6).for_each(|_| in_order(&handle.services())));
+        let observer = spawn("observer", move || (0..6).for_each(|_| in_order(&handle.services())));
         let result = stage.start_and_stop();
-        looker.join().unwrap();
+        observer.join().unwrap();
         stage.check(&result);
     });
 }
@@ -43,14 +43,14 @@ fn a_snapshot_waits_for_no_service() {
         stage.add("a", &[], Probe::new().start(starts));
         stage.add("b", &[], Probe::new().stop(stops));
         let handle = stage.host.handle();
-        // Whatever blocks is let go only by who has looked.
-        let looker = spawn("looker", move || {
+        // Only the observer releases the services that block.
+        let observer = spawn("observer", move || {
             assert_eq!(handle.services().len(), 2);
             _ = handle.state();
             gate.request_stop();
         });
         let result = stage.start_and_stop();
-        looker.join().unwrap();
+        observer.join().unwrap();
         assert!(result.is_ok());
         stage.check(&result);
     });
@@ -66,8 +66,8 @@ fn a_snapshot_of_a_host_that_has_stopped_is_its_report() {
         let result = stage.start_and_stop();
         let report = result.as_ref().unwrap_err().report();
         for (status, report) in stage.host.handle().services().iter().zip(&report.services) {
-            let word = if status.state == ServiceState::Waiting { "never started" } else { &status.state.to_string() };
-            assert_eq!(word, report.outcome.word());
+            let label = if status.state == ServiceState::Waiting { "never started" } else { &status.state.to_string() };
+            assert_eq!(label, report.outcome.label());
         }
         stage.check(&result);
     });
