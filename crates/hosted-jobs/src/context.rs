@@ -95,8 +95,7 @@ pub struct JobContext {
 
 impl JobContext {
     pub(crate) fn new(service: &Context, core: Arc<Core>, run: Arc<Run>, job: Arc<Claimed>) -> Self {
-        // A separate context: `hosted` has no public way to give the context of the service another token.
-        let ctx = Context::new(service.name(), run.token()).with_clock(service.clock().clone());
+        let ctx = service.with_token(run.token());
         JobContext { ctx, core, run, job }
     }
 

@@ -7,7 +7,7 @@ use crate::handlers::{Handler, Handlers, RunOutcome};
 use crate::rules::{CompletedRun, RunResult};
 use crate::store::Claimed;
 use crate::util::{catch_panic, drop_catching_panic, millis};
-use hosted::{Context, Stopped};
+use hosted::{Context, is_stop_error};
 use std::error::Error;
 use std::sync::Arc;
 
@@ -115,13 +115,8 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
 
 /// Returns `true` if `error` means that the run was ended from outside: by the stop of its token, or by a lost claim.
 fn is_end_of_run(error: &(dyn Error + 'static)) -> bool {
-    // The innermost source of every error of `hosted` that means "stopped" is a private type. It is known by its text.
-    let marker = Stopped.source().map(ToString::to_string);
-    let ends = |error: &(dyn Error + 'static)| {
-        let is_marker = error.source().is_none() && Some(error.to_string()) == marker;
-        error.is::<Stopped>() || error.is::<LostClaim>() || is_marker
-    };
-    catch_panic(|| chain(error).any(ends)).unwrap_or(false)
+    let lost = || catch_panic(|| chain(error).any(|error| error.is::<LostClaim>())).unwrap_or(false);
+    is_stop_error(error) || lost()
 }
 
 /// An error and its sources on one line, cut.
@@ -177,6 +172,7 @@ fn log_result(job: &Claimed, result: &RunResult) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hosted::Stopped;
     use std::io;
 
     #[test]

@@ -24,9 +24,14 @@ const CUSTOMERS: u64 = 4;
 #[test]
 fn child_process() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
-    let options =
-        Options { folder: folder.join("shop"), port: 0, threads: 2, report_every: Some(Duration::from_secs(1)) };
-    let (mut host, address) = shop::open(&options).unwrap();
+    let options = Options {
+        folder: folder.join("shop"),
+        port: 0,
+        status_port: 0,
+        threads: 2,
+        report_every: Some(Duration::from_secs(1)),
+    };
+    let (mut host, address, _) = shop::open(&options).unwrap();
     let announced = folder.join(format!("address.{}", std::process::id()));
     fs::write(&announced, address.to_string()).unwrap();
     fs::rename(announced, folder.join("address")).unwrap();
@@ -143,22 +148,23 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 #[test]
 fn the_page_shows_orders_queues_and_services() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { folder: folder.path().join("shop"), port: 0, threads: 1, report_every: None };
-    let (mut host, address) = shop::open(&options).unwrap();
+    let options =
+        Options { folder: folder.path().join("shop"), port: 0, status_port: 0, threads: 1, report_every: None };
+    let (mut host, address, status) = shop::open(&options).unwrap();
     host.start().unwrap();
     fs::write(folder.path().join("address"), address.to_string()).unwrap();
     order(folder.path(), "a");
     let get = || {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").unwrap();
+        let mut stream = TcpStream::connect(status.get().unwrap()).unwrap();
+        stream.write_all(b"GET /status.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     };
-    wait_until("the order is mailed", || get().contains("orders 1, not mailed yet 0"));
-    let page = get();
-    assert!(page.contains("jobs that succeeded 1, dead 0"), "{page}");
-    assert!(page.contains("recurring report (CRON_TZ=UTC 0 3 * * *)"), "{page}");
-    assert!(page.contains("service jobs/writer"), "{page}");
+    let shows = |name: &str, value: &str| get().contains(&format!(r#"{{"name":"{name}","value":"{value}"}}"#));
+    wait_until("the order is mailed", || shows("not mailed yet", "0"));
+    assert!(shows("orders", "1") && shows("succeeded", "1") && shows("dead", "0"), "{}", get());
+    assert!(shows("recurring report", "CRON_TZ=UTC 0 3 * * *, missed 0"), "{}", get());
+    assert!(get().contains("jobs/writer"), "{}", get());
     host.stop(PATIENCE).unwrap();
 }

@@ -3,10 +3,10 @@
 mod database;
 mod mail;
 mod report;
-mod page;
+mod facts;
 mod web;
 
-use hosted::Host;
+use hosted::{Host, StatusAddress, StatusServer};
 use hosted_jobs::{Handlers, JobContext, Jobs, Recurring};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -21,14 +21,16 @@ pub(crate) struct Options {
     pub(crate) folder: PathBuf,
     /// 0: any free port.
     pub(crate) port: u16,
+    /// Of the status page. 0: any free port.
+    pub(crate) status_port: u16,
     /// The threads that run jobs.
     pub(crate) threads: usize,
     /// `None`: a report every night at three, UTC.
     pub(crate) report_every: Option<Duration>,
 }
 
-/// Opens the shop. Returns the host that runs it, and its address.
-pub(crate) fn open(options: &Options) -> Result<(Host, SocketAddr), Box<dyn Error + Send + Sync>> {
+/// Opens the shop. Returns the host that runs it, its address, and that of its status page.
+pub(crate) fn open(options: &Options) -> Result<(Host, SocketAddr, StatusAddress), Box<dyn Error + Send + Sync>> {
     std::fs::create_dir_all(&options.folder)?;
     let path = options.folder.join("orders.db");
     // No job here can kill its process, so a death is never the fault of the jobs that ran.
@@ -48,12 +50,18 @@ pub(crate) fn open(options: &Options) -> Result<(Host, SocketAddr), Box<dyn Erro
 
     let server = Arc::new(tiny_http::Server::http(("127.0.0.1", options.port))?);
     let address = server.server_addr().to_ip().ok_or("the server has no address")?;
+    let (db, stored) = (path.clone(), jobs.clone());
+    let status = StatusServer::bind(format!("127.0.0.1:{}", options.status_port))
+        .facts("Orders", move || facts::or_error(facts::orders(&db)))
+        .facts("Jobs", move || facts::or_error(facts::jobs(&stored)));
+    let status_address = status.local_addr();
     let mut host = Host::new();
+    host.add("status", status); // the first service: it answers until the others have stopped
     host.add("jobs", jobs.workers(options.threads, handlers));
     // Added later, so they stop first: the last order is in the database before the workers stop.
     for number in 1..=WEB_THREADS {
         let web = web::Web::new(server.clone(), jobs.clone(), &path);
         host.add(format!("web-{number}"), web).after(["jobs"]);
     }
-    Ok((host, address))
+    Ok((host, address, status_address))
 }

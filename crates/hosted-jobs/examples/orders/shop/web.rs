@@ -1,13 +1,13 @@
-//! HTTP: `POST /orders` places an order, `GET /` shows the page.
+//! HTTP: `POST /orders` places an order.
 
 use super::database::{NewOrder, connect, place};
-use super::page::page;
 use hosted::{Context, Result, Service};
 use hosted_jobs::Jobs;
 use hosted_jobs::rusqlite::Connection;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tiny_http::{Method, Request, Response, Server};
 
 /// The largest order, in bytes.
@@ -29,9 +29,8 @@ impl Web {
 
     fn answer(&self, request: &mut Request, db: &mut Connection, ctx: &Context) -> Answer {
         let answered = match (request.method(), request.url()) {
-            (Method::Get, "/") => page(db, &self.jobs, ctx.host()).map(|page| (200, page)),
             (Method::Post, "/orders") => self.order(request, db),
-            (_, "/" | "/orders") => Ok((405, "use GET / or POST /orders\n".to_owned())),
+            (_, "/orders") => Ok((405, "use POST\n".to_owned())),
             _ => Ok((404, "there is nothing here\n".to_owned())),
         };
         answered.unwrap_or_else(|error| {
@@ -66,7 +65,8 @@ impl Service for Web {
     fn run(&mut self, ctx: &Context) -> Result {
         let mut db = connect(&self.path)?;
         let blocked = self.server.clone();
-        let _wake = ctx.on_stop(move || blocked.unblock());
+        // The threads share the server, and an `unblock` wakes any one of them. So each thread repeats it until it has returned.
+        let _wake = ctx.on_stop_repeating(Duration::from_millis(5), move || blocked.unblock());
         while !ctx.stop_requested() {
             let mut request = match self.server.recv() {
                 Ok(request) => request,
