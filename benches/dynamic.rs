@@ -7,7 +7,7 @@ mod heap;
 use harness::fleet::{idle, named, wait};
 use harness::table::{thousands, verdict};
 use harness::{Bench, Contender, each, fleet, sampled};
-use hosted::{AddError, DynamicGroup, Host, ServiceOptions, StopSource, once, worker};
+use hosted::{AddError, Context, DynamicGroup, Host, Result, ServiceOptions, StopSource, once, worker};
 use std::collections::VecDeque;
 use std::fs;
 use std::hint::black_box;
@@ -16,6 +16,12 @@ use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(600);
 const AT_ONCE: usize = 8;
+
+/// The work of a member whose creation and end are measured.
+fn nothing(_: &Context) -> Result {
+    black_box(());
+    Ok(())
+}
 
 fn main() {
     let bench = Bench::from_args();
@@ -55,7 +61,7 @@ impl Running {
         let never = StopSource::new();
         loop {
             self.group.wait_for_room(&never.token()).unwrap();
-            match self.group.add(format!("member {number}"), once(|_| Ok(black_box(())))) {
+            match self.group.add(format!("member {number}"), once(nothing)) {
                 Err(AddError::Full) => {}
                 added => return drop(added.unwrap()),
             }
@@ -80,7 +86,7 @@ fn coming_and_going(bench: &Bench) {
         let ours = each("", move || {
             let alone = whole(&alone);
             number += 1;
-            let member = alone.group.add(format!("member {number}"), once(|_| Ok(black_box(()))));
+            let member = alone.group.add(format!("member {number}"), once(nothing));
             member.unwrap().wait(LONG).unwrap()
         });
         let mut number = 0;

@@ -43,6 +43,7 @@ pub fn end(bench: &Bench, mut load: Load, tally: &Tally, before: Usage) -> bool 
         met
     };
     let events = tally.missed.get();
+    table.row(&["devices and connections".to_owned(), thousands(tally.members.get() as usize), verdict(None)]);
     table.row(&["pages that the client got".to_owned(), thousands(tally.pages.get() as usize), verdict(None)]);
     table.row(&["events that the listener missed".to_owned(), thousands(events as usize), verdict(None)]);
     row("jobs of the first host: accepted = handled + drained", queue.sums.to_string(), queue.sums.are_balanced())

@@ -9,6 +9,7 @@ use crate::digest::Digester;
 use crate::facts::Sources;
 use crate::flaky::{Flaky, again, session};
 use crate::job::{Claims, Job};
+use crate::members::add_members;
 use crate::retention::{Retention, Tidy};
 use crate::rounds::rounds;
 use crate::scan::Scanner;
@@ -72,6 +73,7 @@ impl Load {
         host.add("session", session(chance)).restart(again());
         host.add("traffic 1", traffic(parent, chance));
         host.add("traffic 2", traffic(parent, chance));
+        add_members(&mut host, chance, tally)?;
         host.add("ticker", ticker(tally));
         host.add("rounds", rounds(chance, tally));
         Ok(Load { host, queue, _unread: unread, _dir: dir })

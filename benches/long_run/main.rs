@@ -39,6 +39,7 @@ mod tokens;
 mod churn;
 mod client;
 mod guest;
+mod members;
 mod rounds;
 mod load;
 mod minute;

@@ -17,6 +17,8 @@ pub struct Tally {
     pub restarts: Count,
     /// The events that the listener missed.
     pub missed: Count,
+    /// The devices and the connections that came and went.
+    pub members: Count,
     /// How late ticks are, counted from the first tick that was due.
     pub ticks: Late,
     /// How long a stop takes if every service reacts: from the request until all threads are joined.
