@@ -1,8 +1,8 @@
 //! What a host records about itself: its start, the reason to stop, and its shutdown.
 
-use super::record::Policy;
+use super::record::{Policy, ServiceRecord};
 use super::{Registry, RegistryState, ServiceId, StopBy};
-use crate::report::{EventKind, HostState, StopReason};
+use crate::report::{EventKind, HostState, StopReason, drop_error};
 use crate::stop::PendingCallbacks;
 use crate::util::sync::now;
 use crate::util::time::{deadline, since};
@@ -146,5 +146,13 @@ impl RegistryState {
             self.end_drain();
         }
         if is_over { self.request_stop(StopReason::AllCompleted) } else { PendingCallbacks::default() }
+    }
+}
+
+impl Drop for RegistryState {
+    /// Drops the errors of the services one by one, because two panics in one `drop` abort the process.
+    fn drop(&mut self) {
+        self.records.iter_mut().for_each(ServiceRecord::drop_errors);
+        self.failures.drain(..).for_each(drop_error);
     }
 }

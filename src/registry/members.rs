@@ -56,12 +56,14 @@ impl Aftermath {
         self.failures.is_empty() && self.slots.is_empty() && self.records.is_empty() && self.woken.is_empty()
     }
 
-    pub(super) fn settle(self) {
+    pub(super) fn settle(mut self) {
         self.woken.iter().for_each(|source| _ = source.request_stop());
         if let Some((group, id)) = self.group.and_then(|(group, id)| Some((group.upgrade()?, id))) {
             self.failures.iter().for_each(|(error, stops_host)| group.count_member_failure(id, error, *stops_host));
         }
-        drop_error((self.failures, self.slots, self.records));
+        // One by one, because two panics in one `drop` abort the process.
+        self.failures.into_iter().for_each(drop_error);
+        self.records.iter_mut().for_each(ServiceRecord::drop_errors);
     }
 }
 
@@ -219,7 +221,9 @@ impl Registry {
             if record.start.took.is_some() {
                 return Some(None);
             }
-            record.has_exited().then(|| Some(record.outcome()))
+            // A member whose thread could not be created never exits.
+            let has_ended = record.has_exited() || !record.is_living_member();
+            has_ended.then(|| Some(record.outcome()))
         });
         count(|waiting| *waiting -= 1);
         found

@@ -27,7 +27,9 @@ use super::progress::{
 };
 use super::stuck::StuckService;
 use crate::registry::Registry;
-use crate::report::{BlockedThread, Outcome, Phase, ServiceError, ServiceReport, ServiceState, ServiceStatus};
+use crate::report::{
+    BlockedThread, Outcome, Phase, ServiceError, ServiceReport, ServiceState, ServiceStatus, drop_error,
+};
 use crate::stop::{PendingCallbacks, StopSource, StopToken};
 use crate::util::sync::{Arc, now};
 use std::time::{Duration, Instant};
@@ -202,6 +204,11 @@ impl ServiceRecord {
     /// Returns `true` if the start of the host waits for the service.
     pub(super) fn is_starting_first(&self) -> bool {
         self.was_started() && !self.start.resolved
+    }
+
+    /// Drops the errors. Their `Drop` is user code, so the caller must not hold the lock of a registry that is in use.
+    pub(super) fn drop_errors(&mut self) {
+        [self.failure.take(), self.failed_before.take()].into_iter().flatten().for_each(drop_error);
     }
 
     /// Returns `true` if the service was never started, or has exited.

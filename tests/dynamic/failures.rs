@@ -5,9 +5,13 @@ use crate::support::{LIMIT, SECOND, in_time, next};
 use crate::{idle, running};
 use crossbeam_channel::unbounded;
 use hosted::{
-    Cause, DynamicGroup, EventKind, Host, HostState, OnFailure, Outcome, Phase, Restart, ServiceOptions, ServiceState,
-    StopReason, group, once, worker,
+    AddError, Cause, DynamicGroup, EventKind, Host, HostState, Member, MemberError, OnFailure, Outcome, Phase, Restart,
+    Service, ServiceOptions, ServiceState, StopReason, StopToken, group, once, worker,
 };
+use std::error::Error;
+use std::fmt;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::Duration;
 
 // 123
@@ -147,5 +151,66 @@ fn a_member_that_misses_its_start_timeout_fails_and_is_stopped() {
     quick.wait_ready(LIMIT).unwrap();
     std::thread::sleep(Duration::from_millis(50)); // its timeout passes, and nothing happens
     assert_eq!(quick.status().state, ServiceState::Running);
+    host.stop(LIMIT).unwrap();
+}
+
+/// An error whose `Drop` panics.
+#[derive(Debug)]
+struct PanicsInDrop;
+
+impl fmt::Display for PanicsInDrop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broken")
+    }
+}
+
+impl Error for PanicsInDrop {}
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("dropped"));
+    }
+}
+
+// 126
+#[test]
+fn errors_that_panic_in_their_drop_are_harmless_when_the_last_handle_is_dropped() {
+    let group = DynamicGroup::new();
+    let mut host = running(&group);
+    let add = |n: u32| group.add(n.to_string(), worker(|_| Err(PanicsInDrop.into()))).unwrap();
+    let members: Vec<Member> = (0..3).map(add).collect();
+    members.iter().for_each(|member| assert!(matches!(member.wait(LIMIT), Some(Outcome::Failed(_)))));
+    host.stop(LIMIT).unwrap();
+    drop(host);
+    drop(group);
+    drop(members); // this frees the records, and the errors in them
+}
+
+/// Calls a function in `attach`, and panics.
+struct PanicsInAttach<F>(F);
+
+impl<F: FnMut() + Send + 'static> Service for PanicsInAttach<F> {
+    fn attach(&mut self, _: &StopToken) {
+        self.0();
+        resume_unwind(Box::new("attached"));
+    }
+}
+
+// 120
+#[test]
+fn wait_ready_returns_if_the_member_never_gets_a_thread() {
+    let group = DynamicGroup::new();
+    let mut host = running(&group);
+    let (sender, waiting) = unbounded();
+    let inner = group.clone();
+    let service = PanicsInAttach(move || {
+        let member = inner.get("a").unwrap(); // another thread may find the member already
+        let waiter = thread::spawn(move || member.wait_ready(Duration::MAX));
+        sender.send(waiter).unwrap();
+    });
+    let add = thread::spawn(move || group.add("a", service).map(drop));
+    let waiter = next(&waiting);
+    assert!(matches!(add.join().unwrap(), Err(AddError::Invalid(_))));
+    assert!(matches!(in_time(|| waiter.join().unwrap()), Err(MemberError::Ended(_))));
     host.stop(LIMIT).unwrap();
 }
