@@ -41,7 +41,7 @@ fn a_second_request_ends_the_drain_whenever_it_comes() {
         requesters.into_iter().for_each(|requester| requester.join().unwrap());
         assert_eq!(result.as_ref().unwrap().reason, StopReason::Requested);
         drained_before_the_stop(&stage);
-        super::laws::of_the_end(&stage, &result);
+        super::laws::check_end(&stage, &result);
     });
 }
 
@@ -57,7 +57,7 @@ fn a_failure_ends_the_drain_or_leaves_none() {
             let result = stage.stop();
             assert!(result.is_err() && !handle.is_ready());
             drained_before_the_stop(&stage);
-            super::laws::of_the_end(&stage, &result);
+            super::laws::check_end(&stage, &result);
         }
     });
 }
@@ -73,7 +73,7 @@ fn the_exit_of_the_last_service_ends_the_drain() {
         let result = stage.start_and_stop();
         assert!(result.is_ok());
         drained_before_the_stop(&stage);
-        super::laws::of_the_end(&stage, &result);
+        super::laws::check_end(&stage, &result);
     });
 }
 
