@@ -173,7 +173,11 @@ impl World {
                 drop(kept);
             }
             Act::TouchClock => self.touch_clock(),
-            Act::Degrade => ctx.degraded(format!("reason {}", self.next_value() % 2)),
+            Act::Degrade => {
+                let reason = format!("reason {}", self.next_value() % 2);
+                // The second report of the same reason must not be an event.
+                (0..2).for_each(|_| ctx.degraded(&*reason));
+            }
             Act::Heal => {
                 ctx.degraded("for a moment");
                 ctx.healthy();
