@@ -8,6 +8,7 @@ pub(crate) mod programs;
 
 use crate::support::LIMIT;
 use crossbeam_channel::{Receiver, bounded, unbounded};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio, Termination};
@@ -74,13 +75,13 @@ impl Child {
     /// Starts a process that runs `program`, and waits for its line `ready`.
     pub(crate) fn play(program: &str) -> Self {
         let exe = std::env::current_exe().unwrap();
-        Self::start(Command::new(exe).args(ARGS), program)
+        Self::start(with_default_signals(exe.as_os_str()).args(ARGS), program)
     }
 
     /// The same with a script for `sh`, in which `"$0" "$@"` is that process.
     pub(crate) fn script(script: &str, program: &str) -> Self {
         let exe = std::env::current_exe().unwrap();
-        Self::start(Command::new("sh").args(["-c", script]).arg(exe).args(ARGS), program)
+        Self::start(with_default_signals("sh".as_ref()).args(["-c", script]).arg(exe).args(ARGS), program)
     }
 
     /// The same with a command that passes [`ARGS`] on to the test binary.
@@ -195,6 +196,17 @@ fn falls_asleep(id: &str) {
         assert!(Instant::now() < limit, "the process never falls asleep");
         std::thread::yield_now();
     }
+}
+
+/// Returns a command whose process ignores no signal, even if the tests themselves run under `nohup` or in the background
+/// of a script.
+fn with_default_signals(program: &OsStr) -> Command {
+    if !cfg!(target_os = "linux") {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env"); // of GNU; it becomes the program, so the process ID stays the same
+    command.arg("--default-signal=HUP,INT,TERM,USR1").arg(program);
+    command
 }
 
 fn kill(signal: &str, id: &str) -> bool {
