@@ -48,7 +48,7 @@ fn the_watchdog_is_fed_twice_in_each_interval_and_only_while_the_host_is_live() 
     child.says("hung");
     messages.status_with("did not stop: `hangs`");
     thread::sleep(500 * MS); // the promise is that nothing happens, so there is no event to wait for
-    assert_eq!(messages.pending("WATCHDOG="), 0);
+    assert!(messages.pending().iter().all(|line| !line.starts_with("WATCHDOG=")));
     child.reads_the_end();
     child.says("exited");
     messages.find("WATCHDOG=");
