@@ -25,7 +25,7 @@ fn main() -> Result {
 
 fn server(listener: Arc<TcpListener>) -> impl Service {
     // recipe
-    serve(listener, |client, ctx| talk(client, ctx))
+    serve(listener, talk)
     // end
 }
 
