@@ -4,7 +4,7 @@
 use crate::support::child::{Child, Program, say};
 use crate::support::log::on_line;
 use crate::support::{
-    LIMIT, MS, SECOND, alone, assert_at_rest, cost, eventually, idle, in_time, next, task_named, unresponsive,
+    LIMIT, MS, SECOND, alone, assert_at_rest, cost, eventually, idle, in_time, next, unresponsive, wait_for_task,
 };
 use crossbeam_channel::unbounded;
 use hosted::{EventKind, Host, every, group, worker};
@@ -117,11 +117,6 @@ fn a_monitor_whose_logger_blocks_does_not_delay_the_stop() {
     drop(release);
 }
 
-/// A thread gives itself its name after its creation.
-fn task(name: &str) -> String {
-    eventually(|| task_named(name))
-}
-
 // 163
 #[test]
 fn an_idle_monitor_sleeps_until_a_service_could_be_late() {
@@ -132,7 +127,7 @@ fn an_idle_monitor_sleeps_until_a_service_could_be_late() {
     }
     host.add("ticks", every(Duration::from_secs(3_600), |_| Ok(()))).stalls_after(Duration::from_secs(24 * 3_600));
     host.start().unwrap();
-    let tasks: Vec<_> = ["hosted-monitor", "first", "second", "ticks"].map(task).into();
+    let tasks: Vec<_> = ["hosted-monitor", "first", "second", "ticks"].map(wait_for_task).into();
     assert_at_rest(&tasks);
     host.stop(LIMIT).unwrap();
     until_monitors(0);
@@ -140,7 +135,7 @@ fn an_idle_monitor_sleeps_until_a_service_could_be_late() {
     let mut host = Host::new();
     host.add("first", idle()).stalls_after(2 * SECOND);
     host.start().unwrap();
-    let monitor = task("hosted-monitor");
+    let monitor = wait_for_task("hosted-monitor");
     assert!((0..600).any(|_| {
         let before = cost(&monitor).unwrap().1;
         std::thread::sleep(3 * SECOND); // there is no event to wait for: that hardly anything happens is the promise

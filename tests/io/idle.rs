@@ -3,7 +3,7 @@
 #![cfg(all(feature = "io", target_os = "linux"))] // only /proc shows the processor time of a thread
 
 use crate::support::sockets::{connected, silent, tcp};
-use crate::support::{LIMIT, alone, assert_at_rest, task_named};
+use crate::support::{LIMIT, alone, assert_at_rest, wait_for_task};
 use hosted::{Context, Host, Result, worker};
 use std::io::Read;
 use std::process::Command;
@@ -38,7 +38,7 @@ fn services_blocked_in_calls_use_no_cpu_and_do_not_wake() {
         host.add(name, worker(run));
     }
     host.start().unwrap();
-    let tasks: Vec<_> = SERVICES.iter().map(|(name, _)| task_named(name).unwrap()).collect();
+    let tasks: Vec<_> = SERVICES.iter().map(|(name, _)| wait_for_task(name)).collect();
     assert_at_rest(&tasks);
     host.stop(LIMIT).unwrap();
 }

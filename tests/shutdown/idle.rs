@@ -2,7 +2,7 @@
 
 #![cfg(target_os = "linux")] // only /proc shows the processor time of a thread
 
-use crate::support::{LIMIT, alone, cost, task_named, unresponsive};
+use crate::support::{LIMIT, alone, cost, unresponsive, wait_for_task};
 use hosted::{Host, group};
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn a_group_that_waits_for_an_unresponsive_child_uses_no_cpu() {
     };
     host.add("with a stuck", group(fill));
     host.start().unwrap();
-    let task = task_named("with a stuck").unwrap();
+    let task = wait_for_task("with a stuck");
     let (before, _) = cost(&task).unwrap();
     host.stop(Duration::from_secs(1)).unwrap_err();
     let (after, _) = cost(&task).unwrap(); // the thread still waits for the child

@@ -1,6 +1,6 @@
 //! The waits on a token: what ends them, what they return, and what they cost.
 
-use crate::support::{LIMIT, Sleeper, alone, asleep_in, assert_at_rest, in_time, race, task_named};
+use crate::support::{LIMIT, Sleeper, alone, asleep_in, assert_at_rest, in_time, race, wait_for_task};
 use crossbeam_channel::{TryRecvError, bounded, never, select, unbounded};
 use hosted::{RecvError, StopSource, StopToken, Stopped};
 use std::sync::{Arc, Mutex};
@@ -265,6 +265,6 @@ fn fifty_idle_waiters_use_no_cpu() {
     let sleepers: Vec<_> = tokens.iter().flat_map(asleep_in_all).chain(asleep_in_all(&tokens[0])).take(50).collect();
     assert_eq!(sleepers.len(), 50);
     let mut tasks: Vec<_> = sleepers.iter().map(|sleeper| sleeper.task().unwrap().to_owned()).collect();
-    tasks.push(task_named("hosted-timer").unwrap());
+    tasks.push(wait_for_task("hosted-timer"));
     assert_at_rest(&tasks);
 }

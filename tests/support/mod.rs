@@ -130,6 +130,12 @@ pub(crate) fn task_named(name: &str) -> Option<String> {
     tasks.find(|task| fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name))
 }
 
+/// Waits for the thread with this name, and returns its directory under `/proc`. A thread gives itself its name only after
+/// the call that created it has returned.
+pub(crate) fn wait_for_task(name: &str) -> String {
+    eventually(|| task_named(name))
+}
+
 /// Returns the processor time that a thread has used, in ticks, and how often it has gone to sleep. Returns `None`
 /// after its exit.
 pub(crate) fn cost(task: &str) -> Option<(u64, u64)> {

@@ -2,7 +2,7 @@
 
 use crate::messages::{Messages, host};
 use crate::support::child::{Program, leave, say};
-use crate::support::{LIMIT, MS, cost, eventually, idle, task_named};
+use crate::support::{LIMIT, MS, cost, idle, task_named, wait_for_task};
 use hosted::{Context, worker};
 use std::io::Read;
 use std::thread;
@@ -60,7 +60,7 @@ fn stops_while_full() {
     host.add("service", idle());
     host.start().unwrap();
     say("ready");
-    let task = eventually(|| task_named("hosted-systemd")); // a thread names itself after its creation
+    let task = wait_for_task("hosted-systemd");
     let limit = Instant::now() + LIMIT;
     // The thread wakes up every millisecond, until it is blocked because nobody reads.
     let sleeps = || cost(&task).unwrap().1;
@@ -107,7 +107,7 @@ fn dropped() {
     let mut running = host();
     running.add("service", idle());
     running.start().unwrap();
-    assert!(task_named("hosted-systemd").is_some());
+    wait_for_task("hosted-systemd");
     drop(running);
     has_ended();
     leave(())
