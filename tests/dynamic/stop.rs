@@ -70,7 +70,7 @@ fn no_member_is_added_after_the_stop_request_of_the_group() {
         let mut host = running(&group);
         let adding = group.clone();
         let (sender, first) = unbounded();
-        let adder = asleep_or_done(move || {
+        let adder = thread::spawn(move || {
             let mut added = 0;
             loop {
                 match adding.add(format!("{added}"), idle()) {
@@ -90,10 +90,6 @@ fn no_member_is_added_after_the_stop_request_of_the_group() {
         assert_eq!(report.services.len(), 1 + added, "each member that was added is in the report");
         assert!(report.services.iter().all(|row| matches!(row.outcome, Outcome::Stopped)), "{report}");
     }
-}
-
-fn asleep_or_done<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> thread::JoinHandle<R> {
-    thread::spawn(f)
 }
 
 // 125
