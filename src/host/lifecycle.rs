@@ -96,7 +96,7 @@ impl Host {
     #[doc(alias = "StopAsync")]
     pub fn stop(&mut self, timeout: Duration) -> Result<Report, HostError> {
         if !timeout.is_zero() {
-            self.drain_if_requested();
+            self.drain_if_requested(timeout);
         }
         self.stop_within(timeout, false)
     }
@@ -142,7 +142,7 @@ impl Host {
         let second = (is_signal && self.registry.has_drain()).then(|| self.end_drain_at_next_signal(stop));
         self.wait();
         if !self.stop_timeout.is_zero() {
-            self.drain_if_requested();
+            self.drain_if_requested(self.stop_timeout);
         }
         drop(second); // from now on, another signal ends the process
         self.stop_within(self.stop_timeout, false)
@@ -156,9 +156,9 @@ impl Host {
     }
 
     /// Lets the services run on for the time of the drain, if a stop is requested and nothing else stops the host. If no stop is
-    /// requested yet, this requests it.
-    fn drain_if_requested(&self) {
-        let (callbacks, wait) = self.registry.begin_drain();
+    /// requested yet, this requests it. The shutdown that follows may take `timeout`.
+    fn drain_if_requested(&self, timeout: Duration) {
+        let (callbacks, wait) = self.registry.begin_drain(timeout);
         callbacks.run_on_thread();
         // The result is not used: the shutdown follows in any case.
         match wait {

@@ -14,6 +14,7 @@
 use super::{Registry, RegistryState};
 use crate::report::{EventKind, StopReason};
 use crate::stop::{PendingCallbacks, StopSource, StopToken};
+use crate::util::time::deadline;
 use std::time::{Duration, Instant};
 
 /// The drain that a host was given.
@@ -43,9 +44,10 @@ impl Registry {
         self.read(|state| state.drain.is_some())
     }
 
-    /// Requests the stop of the host, unless that has happened. Returns `None` if the shutdown must begin at once.
+    /// Requests the stop of the host, unless that has happened. Returns `None` if the shutdown, which may take `timeout`, must
+    /// begin at once.
     #[must_use = "the caller must run the callbacks of `stopping`"]
-    pub(crate) fn begin_drain(&self) -> (PendingCallbacks, Option<DrainWait>) {
+    pub(crate) fn begin_drain(&self, timeout: Duration) -> (PendingCallbacks, Option<DrainWait>) {
         let now = self.clock.now(); // before the lock, because the clock has its own
         self.update(|state| {
             if !state.has_started || state.stop_began.is_some() || state.drain.is_none() {
@@ -54,7 +56,7 @@ impl Registry {
             let is_first = state.reason.is_none();
             let callbacks =
                 if is_first { state.request_stop_at(StopReason::Requested, now) } else { Default::default() };
-            (callbacks, state.drain_wait(now))
+            (callbacks, state.drain_wait(now, timeout))
         })
     }
 }
@@ -74,7 +76,7 @@ impl RegistryState {
         _ = self.drain.as_ref().map(|drain| drain.over.signal());
     }
 
-    fn drain_wait(&mut self, now: Instant) -> Option<DrainWait> {
+    fn drain_wait(&mut self, now: Instant, timeout: Duration) -> Option<DrainWait> {
         let drain = self.drain.as_ref()?;
         let (requested, over) = (drain.requested?, drain.over.token());
         let until = requested.checked_add(drain.time);
@@ -82,6 +84,7 @@ impl RegistryState {
         if time.is_zero() || over.stop_requested() {
             return None;
         }
+        self.stop_end = deadline(time.saturating_add(timeout));
         let reason = self.reason.clone().unwrap_or(StopReason::Requested);
         self.emit(None, EventKind::Draining { time, reason });
         Some(DrainWait { until, over })

@@ -192,7 +192,8 @@ impl HostHandle {
     /// - During a start, the limit is the latest start timeout of the services that are starting. It moves when other services
     ///   start. A service without a start timeout has no limit.
     /// - During a stop, the limit is that of the call of [`Host::stop`](crate::Host::stop), or the `stop_timeout` of the host.
-    ///   There is none before the owner of the host stops it, even if a stop was requested.
+    ///   The time of a [drain](crate::Host::drain) before the stop is added. There is no limit before the owner of the host
+    ///   stops it, even if a stop was requested.
     ///
     /// ```
     /// use hosted::{Host, worker};

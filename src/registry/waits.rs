@@ -148,7 +148,7 @@ impl Registry {
                 let first = starting.next()?.start.limit?.at;
                 starting.try_fold(first, |latest, record| Some(latest.max(record.start.limit?.at)))
             }
-            HostState::Stopping => state.stop_began.and(state.stop_end),
+            HostState::Stopping => state.stop_end,
             HostState::New | HostState::Started | HostState::Stopped => None,
         })
     }

@@ -17,6 +17,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     ("slow start", slow_start),
     ("degraded", degraded),
     ("slow stop", slow_stop),
+    ("drains", drains),
     ("limited start", limited_start),
     ("unlimited", unlimited),
     ("not under systemd", not_under_systemd),
@@ -258,6 +259,29 @@ fn a_stop_extends_the_timeout_of_systemd_to_its_deadline_and_says_what_it_waits_
     child.says("stop requested");
     child.reads_the_end();
     assert_eq!(child.ends().0, 0);
+}
+
+fn drains() {
+    let mut host = host();
+    host.drain(1_000 * SECOND).stop_timeout(500 * SECOND).add("server", worker(ready));
+    leave(host.run().map(drop))
+}
+
+// 201, 202
+#[test]
+fn a_drain_extends_the_timeout_of_systemd_by_its_own_time_and_that_of_the_stop() {
+    let messages = Messages::new();
+    let child = messages.play("drains", None);
+    child.signal("TERM");
+    let lines = messages.until("STATUS=draining: 1 service");
+    let extensions: Vec<f64> = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("EXTEND_TIMEOUT_USEC="))
+        .map(|value| value.parse::<f64>().unwrap() / 1e6)
+        .collect();
+    assert!(matches!(extensions[..], [seconds] if (1_440.0..=1_502.0).contains(&seconds)), "{extensions:?}");
+    child.signal("TERM"); // ends the drain
+    assert_eq!(child.ends(), (0, String::new()));
 }
 
 fn limited_start() {

@@ -2,14 +2,14 @@
 
 use crate::messages::{Messages, host};
 use crate::support::child::{Program, leave, say};
-use crate::support::{LIMIT, MS, cost, idle, task_named, wait_for_task};
+use crate::support::{LIMIT, MS, SECOND, cost, idle, task_named, wait_for_task};
 use hosted::{Context, worker};
 use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) const PROGRAMS: &[Program] =
-    &[("hangs", hangs), ("stops while the socket is full", stops_while_full), ("dropped", dropped)];
+    &[("hangs", hangs), ("stops while the socket is full", stops_while_full), ("dropped", dropped), ("stalls", stalls)];
 
 /// A host with a service that is hung until the input of the process ends.
 fn hangs() {
@@ -52,6 +52,35 @@ fn the_watchdog_is_fed_twice_in_each_interval_and_only_while_the_host_is_live() 
     child.reads_the_end();
     child.says("exited");
     messages.find("WATCHDOG=");
+    assert_eq!(child.ends().0, 0);
+}
+
+fn stalls() {
+    let mut host = host();
+    let run = |ctx: &Context| {
+        ctx.wait_until_started()?;
+        say("ready");
+        std::io::stdin().read_exact(&mut [0])?;
+        ctx.wait();
+        Ok(())
+    };
+    host.add("stalls", worker(run)).stalls_after(200 * MS);
+    leave(host.run().map(drop))
+}
+
+// 203
+#[test]
+fn the_watchdog_is_not_fed_while_a_service_is_stalled() {
+    let messages = Messages::new();
+    // A message is due once a second.
+    let mut child = messages.play("stalls", Some(2 * SECOND));
+    messages.status_with("stalled: `stalls` (blocked in read(fd 0");
+    thread::sleep(1_200 * MS); // a message would be due meanwhile; the promise is that none comes
+    assert!(messages.pending().iter().all(|line| !line.starts_with("WATCHDOG=")));
+    child.reads("x");
+    messages.status_with("running: 1 service");
+    assert_eq!(messages.find("WATCHDOG="), "1");
+    child.signal("TERM");
     assert_eq!(child.ends().0, 0);
 }
 

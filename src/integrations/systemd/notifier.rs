@@ -6,6 +6,7 @@
 use super::status_line::status_line;
 use crate::host::{Companion, Flush, Host};
 use crate::registry::HostHandle;
+use crate::report::{Event, EventKind};
 use crate::util::log::log_line;
 use crate::util::panic::drop_catching_panic;
 use crate::util::sync::now;
@@ -60,7 +61,7 @@ impl Notifier {
         Notifier {
             host,
             watchdog: interval.map(|interval| Watchdog { period: interval / 2, next: now(), is_overdue: false }),
-            status: StatusLine { sent: String::new(), is_due: true, not_before: now() },
+            status: StatusLine { sent: String::new(), is_due: true, is_draining: false, not_before: now() },
             is_ready: false,
             is_stopping: false,
             deadline: None,
@@ -76,9 +77,7 @@ impl Notifier {
             let timer = self.next_wake_up().map_or_else(never, at);
             select! {
                 recv(events) -> event => {
-                    // An event may hold the last reference to an error of a service, whose `Drop` is user code.
-                    event.into_iter().chain(events.try_iter()).for_each(|event| _ = drop_catching_panic(event));
-                    self.status.is_due = true;
+                    event.into_iter().chain(events.try_iter()).for_each(|event| self.status.observe(event));
                 }
                 recv(stop) -> _ => self.status.is_due = true,
                 recv(timer) -> _ => {}
@@ -146,10 +145,21 @@ struct StatusLine {
     sent: String,
     /// Something may have changed.
     is_due: bool,
+    /// The host drains: it is stopping, but its services run on.
+    is_draining: bool,
     not_before: Instant,
 }
 
 impl StatusLine {
+    fn observe(&mut self, event: Event) {
+        self.is_due = true;
+        if event.service.is_none() {
+            self.is_draining = matches!(event.kind, EventKind::Draining { .. });
+        }
+        // The event may hold the last reference to an error of a service, whose `Drop` is user code.
+        _ = drop_catching_panic(event);
+    }
+
     /// Returns the line if it has changed and may be sent now.
     fn next(&mut self, host: &HostHandle) -> Option<String> {
         let begin = now();
@@ -157,7 +167,7 @@ impl StatusLine {
             return None;
         }
         self.is_due = false;
-        let line = status_line(host).filter(|line| *line != self.sent);
+        let line = status_line(host, self.is_draining).filter(|line| *line != self.sent);
         self.not_before = now() + LEAST_PAUSE.max(10 * since(begin));
         self.sent.clone_from(line.as_ref()?);
         line

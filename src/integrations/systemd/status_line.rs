@@ -12,7 +12,7 @@ const MAX_LISTED: usize = 5;
 const MAX_BYTES: usize = 1_000;
 
 /// Returns the line for `systemctl status`, or `None` if the host has not begun to start.
-pub(super) fn status_line(host: &HostHandle) -> Option<String> {
+pub(super) fn status_line(host: &HostHandle, is_draining: bool) -> Option<String> {
     let services = host.services();
     let all = count(services.len());
     let line = match host.state() {
@@ -23,6 +23,7 @@ pub(super) fn status_line(host: &HostHandle) -> Option<String> {
             format!("starting: {started} of {all} started{waits}")
         }
         HostState::Started => format!("running: {all}"),
+        HostState::Stopping if is_draining => format!("draining: {all}"),
         HostState::Stopping => {
             let waits = list(&services, "waiting for", |service| service.state == ServiceState::Stopping, blocked);
             format!("stopping{waits}")
